@@ -1,0 +1,17 @@
+//! The one idea of Barrage: everything live is a log with one writer and numbered positions, and
+//! everyone who consumes it is a cursor.
+//!
+//! - [`window`]: the bounded stretch of a log that is kept in memory. Pure.
+//! - [`cursor`]: a position and a policy for falling behind. Pure.
+//! - [`log`]: a window that several threads share, one writer at a time, with readers that wait.
+//!
+//! What an item is, the log does not know: it is told its size, its time and whether reading can
+//! start there ([`Meta`]).
+
+pub mod cursor;
+pub mod log;
+pub mod window;
+
+pub use cursor::{Bounds, Lag, Read, Start};
+pub use log::{AppendError, Log, Reader, Writer};
+pub use window::{Limits, Meta, Position, Window};

@@ -1,0 +1,191 @@
+//! A log that threads share: one writer at a time, any number of readers that can wait.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::cursor::{Cursor, Lag, Read, Start};
+use crate::window::{Limits, Meta, Position, Window};
+
+/// Why an append was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendError {
+    /// Another writer has taken the log over since.
+    Fenced,
+    /// The log has ended.
+    Ended,
+}
+
+impl std::fmt::Display for AppendError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Fenced => "another writer has taken the log over",
+            Self::Ended => "the log has ended",
+        })
+    }
+}
+
+impl std::error::Error for AppendError {}
+
+/// A handle on a log; clones name the same one.
+#[derive(Debug)]
+pub struct Log<T> {
+    shared: Arc<Shared<T>>,
+}
+
+#[derive(Debug)]
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    appended: Notify,
+    measure: fn(&T) -> Meta,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    window: Window<T>,
+    /// Number of the writer that may append; grows with each takeover.
+    fence: u64,
+    ended: bool,
+}
+
+impl<T> Clone for Log<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<T: Clone> Log<T> {
+    /// An empty log; `measure` tells what it must know of an item.
+    pub fn new(epoch: u64, limits: Limits, measure: fn(&T) -> Meta) -> Self {
+        let state = State {
+            window: Window::new(epoch, limits),
+            fence: 0,
+            ended: false,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::new(state),
+                appended: Notify::new(),
+                measure,
+            }),
+        }
+    }
+
+    /// The right to append. Whoever held it before is fenced off from now on.
+    pub fn writer(&self) -> Writer<T> {
+        let mut state = self.shared.lock();
+        state.fence += 1;
+        Writer {
+            log: self.clone(),
+            fence: state.fence,
+        }
+    }
+
+    /// A reader from `start` on, which treats falling behind as `lag` says.
+    pub fn reader(&self, start: Start, lag: Lag) -> Reader<T> {
+        let cursor = Cursor::new(&self.shared.lock().window, start, lag);
+        Reader {
+            log: self.clone(),
+            cursor,
+        }
+    }
+
+    /// Ends the log, whoever writes it: readers get what is held and then its end.
+    pub fn end(&self) {
+        self.shared.lock().ended = true;
+        self.shared.appended.notify_waiters();
+    }
+
+    /// The newest item.
+    pub fn last(&self) -> Option<T> {
+        let state = self.shared.lock();
+        state
+            .window
+            .get(state.window.end().wrapping_sub(1))
+            .cloned()
+    }
+
+    /// Bytes held in memory.
+    pub fn bytes(&self) -> usize {
+        self.shared.lock().window.bytes()
+    }
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // The state is whole between any two statements that can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to append to a log, until another takes it over.
+#[derive(Debug)]
+pub struct Writer<T> {
+    log: Log<T>,
+    fence: u64,
+}
+
+impl<T: Clone> Writer<T> {
+    /// Adds an item at the end and wakes whoever waits for it.
+    ///
+    /// # Errors
+    /// When another writer has taken over, or the log has ended.
+    pub fn append(&self, item: T) -> Result<Position, AppendError> {
+        let shared = &self.log.shared;
+        let meta = (shared.measure)(&item);
+        let position = {
+            let mut state = shared.lock();
+            if state.ended {
+                return Err(AppendError::Ended);
+            }
+            if state.fence != self.fence {
+                return Err(AppendError::Fenced);
+            }
+            state.window.push(meta, item)
+        };
+        shared.appended.notify_waiters();
+        Ok(position)
+    }
+}
+
+/// A cursor on a shared log.
+#[derive(Debug)]
+pub struct Reader<T> {
+    log: Log<T>,
+    cursor: Cursor,
+}
+
+impl<T: Clone> Reader<T> {
+    /// The next step if there is one now.
+    pub fn try_read(&mut self) -> Option<Read<T>> {
+        self.cursor.read(&self.log.shared.lock().window)
+    }
+
+    /// The next step, waiting for it; `None` once the log has ended and everything is read, or
+    /// after [`Read::TooSlow`].
+    ///
+    /// Cancel safe: a dropped call has read nothing.
+    pub async fn read(&mut self) -> Option<Read<T>> {
+        let shared = Arc::clone(&self.log.shared);
+        let mut stopped = false;
+        loop {
+            let appended = shared.appended.notified();
+            tokio::pin!(appended);
+            // Registered before looking, so that an append in between is not missed.
+            appended.as_mut().enable();
+            {
+                let state = shared.lock();
+                if let Some(step) = self.cursor.read(&state.window) {
+                    return Some(step);
+                }
+                stopped |= state.ended || self.cursor.is_stopped();
+            }
+            if stopped {
+                return None;
+            }
+            appended.await;
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What crosses services: identities and events. Plain data; no behaviour beyond reading and
+//! writing itself.
+
+pub mod event;
+pub mod handle;
+pub mod id;
+
+pub use event::Event;
+pub use handle::Handle;
+pub use id::{BroadcastId, ChannelId, NodeId, RoomId, SessionId, StreamId, TrackId, UserId};
