@@ -1,0 +1,236 @@
+//! The live broadcasts of this node: each a pair of track logs on one timeline, written by
+//! `ingest`, read by the packager and whoever else consumes media.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use fanout::{Limits, Log, Meta};
+use media::{Frame, MediaTime, TrackConfig, TrackKind, WallTime};
+use tokio::sync::watch;
+use wire::{BroadcastId, ChannelId, Handle};
+
+/// What a track log keeps: enough for a packager that stumbled and for a viewer who joins at the
+/// latest keyframe. The packager is the only reader that must not lose anything, and it reads
+/// within milliseconds.
+const TRACK_WINDOW: Limits = Limits {
+    items: 8_192,
+    bytes: 32 * 1024 * 1024,
+    span_micros: 30_000_000,
+};
+
+/// What a frame weighs in memory besides its coded bytes.
+const FRAME_OVERHEAD_BYTES: usize = std::mem::size_of::<Frame>();
+
+/// A track log: frames in decode order.
+pub type TrackLog = Log<Frame>;
+
+fn measure(frame: &Frame) -> Meta {
+    Meta {
+        size_bytes: frame.data.len() + FRAME_OVERHEAD_BYTES,
+        at_micros: frame.dts.as_micros(),
+        key: frame.key,
+    }
+}
+
+/// Whether somebody publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// A publisher sends.
+    Live,
+    /// The publisher vanished and may return within its grace time.
+    Waiting,
+    /// Over.
+    Ended,
+}
+
+/// What is measured of a track while it is published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrackStats {
+    /// The decoder set-up in force.
+    pub config: Arc<TrackConfig>,
+    /// Frames so far.
+    pub frames: u64,
+    /// Frames per second over the last seconds.
+    pub fps: f64,
+    /// Bits per second over the last seconds.
+    pub bitrate_bps: u64,
+    /// Time between the last two keyframes in milliseconds; zero before there are two.
+    pub keyframe_interval_ms: u64,
+}
+
+/// What is measured of a broadcast while it is published.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Pictures, once there are any.
+    pub video: Option<TrackStats>,
+    /// Sound, once there is any.
+    pub audio: Option<TrackStats>,
+    /// Frames that came and could not be used.
+    pub dropped_frames: u64,
+    /// What the publisher calls itself.
+    pub encoder: Option<String>,
+}
+
+/// One going-live of a channel.
+#[derive(Debug)]
+pub struct Broadcast {
+    /// Its identity, also in every address of its media.
+    pub id: BroadcastId,
+    /// Whose it is.
+    pub channel: ChannelId,
+    /// The channel's handle when it began.
+    pub handle: Handle,
+    /// The wall time of `MediaTime` zero.
+    pub began_at: WallTime,
+    /// The same moment on the clock that nobody sets.
+    began: Instant,
+    /// Pictures; empty when the publisher sends none.
+    pub video: TrackLog,
+    /// Sound; empty when the publisher sends none.
+    pub audio: TrackLog,
+    phase: watch::Sender<Phase>,
+    announced: watch::Sender<Announced>,
+    stats: Mutex<Stats>,
+}
+
+/// Which tracks the publisher said it would send, before their first frame. `None` says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Announced {
+    /// Whether there will be pictures.
+    pub video: Option<bool>,
+    /// Whether there will be sound.
+    pub audio: Option<bool>,
+}
+
+impl Broadcast {
+    /// A broadcast that begins at `began_at`, with nothing in its logs yet.
+    pub fn new(id: BroadcastId, channel: ChannelId, handle: Handle, began_at: WallTime) -> Self {
+        Self {
+            id,
+            channel,
+            handle,
+            began_at,
+            began: Instant::now(),
+            video: Log::new(0, TRACK_WINDOW, measure),
+            audio: Log::new(0, TRACK_WINDOW, measure),
+            phase: watch::Sender::new(Phase::Live),
+            announced: watch::Sender::new(Announced::default()),
+            stats: Mutex::default(),
+        }
+    }
+
+    /// How long ago it began, on the clock that nobody sets: where the live edge stands.
+    pub fn elapsed(&self) -> MediaTime {
+        MediaTime::ZERO + self.began.elapsed()
+    }
+
+    /// The log of one kind of track.
+    pub const fn track(&self, kind: TrackKind) -> &TrackLog {
+        match kind {
+            TrackKind::Video => &self.video,
+            TrackKind::Audio => &self.audio,
+        }
+    }
+
+    /// Whether somebody publishes now.
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// To wait for a change of [`phase`](Self::phase).
+    pub fn watch_phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// Which tracks the publisher announced.
+    pub fn announced(&self) -> Announced {
+        *self.announced.borrow()
+    }
+
+    /// Notes which tracks the publisher announced.
+    pub fn announce(&self, announced: Announced) {
+        self.announced.send_replace(announced);
+    }
+
+    /// What is measured now.
+    pub fn stats(&self) -> Stats {
+        self.stats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Changes what is measured.
+    pub fn update_stats(&self, update: impl FnOnce(&mut Stats)) {
+        update(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Moves to another phase; ending also ends the track logs.
+    pub fn set_phase(&self, phase: Phase) {
+        if phase == Phase::Ended {
+            self.video.end();
+            self.audio.end();
+        }
+        self.phase.send_replace(phase);
+    }
+}
+
+/// The live broadcasts of this node, at most one a channel.
+#[derive(Debug, Default)]
+pub struct Streams {
+    live: RwLock<HashMap<ChannelId, Arc<Broadcast>>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Streams {
+    /// None yet.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Puts a broadcast on stage, in place of the channel's former one.
+    pub fn begin(&self, broadcast: Arc<Broadcast>) {
+        self.write(|live| live.insert(broadcast.channel, broadcast));
+    }
+
+    /// Takes a broadcast off stage, unless another has taken its place already.
+    pub fn end(&self, broadcast: &Broadcast) {
+        broadcast.set_phase(Phase::Ended);
+        self.write(|live| {
+            if live
+                .get(&broadcast.channel)
+                .is_some_and(|now| now.id == broadcast.id)
+            {
+                live.remove(&broadcast.channel);
+            }
+        });
+    }
+
+    fn write<R>(&self, change: impl FnOnce(&mut HashMap<ChannelId, Arc<Broadcast>>) -> R) {
+        change(&mut self.live.write().unwrap_or_else(PoisonError::into_inner));
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// What a channel broadcasts now.
+    pub fn of_channel(&self, channel: ChannelId) -> Option<Arc<Broadcast>> {
+        self.live
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&channel)
+            .cloned()
+    }
+
+    /// Every live broadcast, oldest first.
+    pub fn all(&self) -> Vec<Arc<Broadcast>> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = live.values().cloned().collect();
+        all.sort_by_key(|broadcast| broadcast.id);
+        all
+    }
+
+    /// Wakes whenever a broadcast begins or ends.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
