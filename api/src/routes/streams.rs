@@ -1,0 +1,254 @@
+//! What is live.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::IntoResponse;
+use jiff::Timestamp;
+use kit::stream::{Broadcast, Phase, TrackStats};
+use media::{TrackConfig, WallTime};
+use serde::Serialize;
+use utoipa::ToSchema;
+use wire::Handle;
+
+use super::AppState;
+use crate::delivery::Viewers;
+use crate::error::{ApiError, ErrorBody};
+use crate::store::channels::Channel;
+
+/// Everything that is live.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StreamList {
+    /// The server's clock, in milliseconds since the Unix epoch.
+    server_time_ms: i64,
+    /// Live broadcasts, oldest first.
+    streams: Vec<Stream>,
+}
+
+/// A live broadcast.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Stream {
+    /// Its identity; a channel that goes live again has another.
+    broadcast_id: String,
+    /// Whose it is.
+    channel: ChannelView,
+    /// What is on.
+    title: String,
+    /// Whether somebody publishes.
+    state: StreamState,
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    started_at: Timestamp,
+    /// Milliseconds since then.
+    uptime_ms: i64,
+    /// How it is published.
+    #[schema(example = "rtmp")]
+    protocol: &'static str,
+    /// What the publisher calls itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoder: Option<String>,
+    /// Pictures, once there are any.
+    video: Option<Video>,
+    /// Sound, once there is any.
+    audio: Option<Audio>,
+    /// Frames that came and could not be delivered.
+    dropped_frames: u64,
+    /// Who watches.
+    viewers: Viewers,
+    /// Where to watch.
+    playback: Playback,
+}
+
+/// Whether somebody publishes.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StreamState {
+    /// Somebody does.
+    Live,
+    /// The publisher vanished and may return.
+    Waiting,
+}
+
+/// A channel.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChannelView {
+    /// Its identity.
+    id: String,
+    /// Its name in addresses.
+    handle: String,
+    /// Its name for people.
+    name: String,
+}
+
+impl From<&Channel> for ChannelView {
+    fn from(channel: &Channel) -> Self {
+        Self {
+            id: channel.id.to_string(),
+            handle: channel.handle.to_string(),
+            name: channel.name.clone(),
+        }
+    }
+}
+
+/// The pictures of a broadcast.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Video {
+    /// As RFC 6381 writes it.
+    #[schema(example = "avc1.64001f")]
+    codec: String,
+    /// Pixels across.
+    width: u32,
+    /// Pixels down.
+    height: u32,
+    /// Pictures a second over the last seconds.
+    fps: f64,
+    /// Bits a second over the last seconds.
+    bitrate_bps: u64,
+    /// Milliseconds between the last two keyframes; zero before there are two.
+    keyframe_interval_ms: u64,
+    /// Pictures so far.
+    frames: u64,
+}
+
+/// The sound of a broadcast.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Audio {
+    /// As RFC 6381 writes it.
+    #[schema(example = "mp4a.40.2")]
+    codec: String,
+    /// Samples a second.
+    sample_rate: u32,
+    /// Channels.
+    channels: u8,
+    /// Bits a second over the last seconds.
+    bitrate_bps: u64,
+    /// Frames so far.
+    frames: u64,
+}
+
+/// Where to watch.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Playback {
+    /// The HLS playlist to open.
+    #[schema(example = "/hls/stage/index.m3u8")]
+    hls: String,
+}
+
+/// Every live broadcast.
+#[utoipa::path(
+    get,
+    path = "/api/v1/streams",
+    tag = "streams",
+    responses(
+        (status = 200, description = "What is live.", body = StreamList),
+        (status = 503, description = "The database does not answer.", body = ErrorBody),
+    )
+)]
+pub async fn list(State(state): State<AppState>) -> Result<impl IntoResponse, ApiError> {
+    let mut streams = Vec::new();
+    for broadcast in state.streams.all() {
+        if let Some(channel) = state.store.channel_by_id(broadcast.channel).await? {
+            streams.push(view(&state, &broadcast, &channel));
+        }
+    }
+    Ok(uncached(StreamList {
+        server_time_ms: now_ms(),
+        streams,
+    }))
+}
+
+/// One live broadcast.
+#[utoipa::path(
+    get,
+    path = "/api/v1/streams/{handle}",
+    tag = "streams",
+    params(("handle" = String, Path, description = "The channel's handle.", example = "stage")),
+    responses(
+        (status = 200, description = "What the channel broadcasts.", body = Stream),
+        (status = 404, description = "No such channel, or it is not live.", body = ErrorBody),
+        (status = 503, description = "The database does not answer.", body = ErrorBody),
+    )
+)]
+pub async fn show(
+    State(state): State<AppState>,
+    Path(handle): Path<String>,
+) -> Result<impl IntoResponse, ApiError> {
+    let channel = find_channel(&state, &handle).await?;
+    let broadcast = state
+        .streams
+        .of_channel(channel.id)
+        .ok_or(ApiError::NotLive(handle))?;
+    Ok(uncached(view(&state, &broadcast, &channel)))
+}
+
+pub(super) async fn find_channel(state: &AppState, handle: &str) -> Result<Channel, ApiError> {
+    let not_found =
+        || ApiError::ChannelNotFound(handle.chars().take(wire::handle::MAX_LEN).collect());
+    let parsed: Handle = handle.parse().map_err(|_| not_found())?;
+    state.store.channel(&parsed).await?.ok_or_else(not_found)
+}
+
+pub(super) fn view(state: &AppState, broadcast: &Broadcast, channel: &Channel) -> Stream {
+    let stats = broadcast.stats();
+    Stream {
+        broadcast_id: broadcast.id.to_string(),
+        channel: channel.into(),
+        title: channel.title.clone(),
+        state: match broadcast.phase() {
+            Phase::Live => StreamState::Live,
+            Phase::Waiting | Phase::Ended => StreamState::Waiting,
+        },
+        started_at: timestamp(broadcast.began_at),
+        uptime_ms: kit::clock::now().since(broadcast.began_at) / 1000,
+        protocol: "rtmp",
+        encoder: stats.encoder,
+        video: stats.video.as_ref().and_then(video),
+        audio: stats.audio.as_ref().and_then(audio),
+        dropped_frames: stats.dropped_frames + state.delivery.dropped_frames(broadcast.id),
+        viewers: state.delivery.viewers(broadcast.id),
+        playback: Playback {
+            hls: format!("/hls/{}/index.m3u8", channel.handle),
+        },
+    }
+}
+
+fn video(stats: &TrackStats) -> Option<Video> {
+    let TrackConfig::Video(config) = &*stats.config else {
+        return None;
+    };
+    let (width, height) = config.resolution();
+    Some(Video {
+        codec: config.codec_string(),
+        width,
+        height,
+        fps: (stats.fps * 100.0).round() / 100.0,
+        bitrate_bps: stats.bitrate_bps,
+        keyframe_interval_ms: stats.keyframe_interval_ms,
+        frames: stats.frames,
+    })
+}
+
+fn audio(stats: &TrackStats) -> Option<Audio> {
+    let TrackConfig::Audio(config) = &*stats.config else {
+        return None;
+    };
+    Some(Audio {
+        codec: config.codec_string(),
+        sample_rate: config.sample_rate(),
+        channels: config.channels(),
+        bitrate_bps: stats.bitrate_bps,
+        frames: stats.frames,
+    })
+}
+
+pub(super) fn timestamp(at: WallTime) -> Timestamp {
+    Timestamp::from_microsecond(at.as_micros()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+pub(super) fn now_ms() -> i64 {
+    kit::clock::now().as_micros() / 1000
+}
+
+pub(super) fn uncached<T: Serialize>(body: T) -> impl IntoResponse {
+    ([(header::CACHE_CONTROL, "no-store")], Json(body))
+}

@@ -1,0 +1,160 @@
+//! The server's own key, and what is found or sealed under it.
+//!
+//! The key is 32 random bytes in the data directory, readable by the server alone. What it is used
+//! for has a subkey of its own, so that no two uses can be played against each other.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use chacha20poly1305::aead::{Aead, KeyInit as _, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+
+/// Letters and digits that no reader mixes up; 32 of them, so that one is five bits.
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// Bytes of a XChaCha20 nonce, kept before the ciphertext.
+const NONCE_BYTES: usize = 24;
+
+/// The server's own key.
+#[derive(Clone)]
+pub struct ServerKey([u8; 32]);
+
+impl std::fmt::Debug for ServerKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServerKey(…)")
+    }
+}
+
+impl ServerKey {
+    /// Reads the key from `path`, or makes it there.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or is not a key.
+    pub fn load_or_create(path: &Path) -> anyhow::Result<Self> {
+        let read = std::fs::read(path);
+        match read {
+            Ok(bytes) => match <[u8; 32]>::try_from(bytes.as_slice()) {
+                Ok(key) => Ok(Self(key)),
+                Err(_) => bail!(
+                    "{} is not a server key: it has not 32 bytes",
+                    path.display()
+                ),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let key = Self(rand::random());
+                write_private(path, &key.0)?;
+                Ok(key)
+            }
+            Err(error) => Err(error).with_context(|| format!("failed to read {}", path.display())),
+        }
+    }
+
+    fn mac(&self, purpose: &str, message: &[u8]) -> [u8; 32] {
+        let subkey = hmac_sha256(&self.0, purpose.as_bytes());
+        hmac_sha256(&subkey, message)
+    }
+
+    /// What a stream key is found by.
+    pub fn lookup(&self, stream_key: &str) -> [u8; 32] {
+        self.mac("stream key lookup", stream_key.as_bytes())
+    }
+
+    /// Seals `secret`; it opens only with the same `context`, so that one row's secret cannot be
+    /// passed off as another's.
+    pub fn seal(&self, secret: &str, context: &str) -> Vec<u8> {
+        let nonce: [u8; NONCE_BYTES] = rand::random();
+        let payload = Payload {
+            msg: secret.as_bytes(),
+            aad: context.as_bytes(),
+        };
+        let sealed = self
+            .cipher()
+            .encrypt(&XNonce::from(nonce), payload)
+            .expect("only a message of 256 GB is too long to seal");
+        [nonce.as_slice(), &sealed].concat()
+    }
+
+    /// Opens what [`seal`](Self::seal) sealed; `None` when it was tampered with.
+    pub fn open(&self, sealed: &[u8], context: &str) -> Option<String> {
+        let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES)?;
+        let nonce = <[u8; NONCE_BYTES]>::try_from(nonce).ok()?;
+        let payload = Payload {
+            msg: sealed,
+            aad: context.as_bytes(),
+        };
+        let secret = self.cipher().decrypt(&XNonce::from(nonce), payload).ok()?;
+        String::from_utf8(secret).ok()
+    }
+
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        let key = self.mac("sealing", b"");
+        XChaCha20Poly1305::new(&key.into())
+    }
+}
+
+fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(message);
+    mac.finalize().into_bytes().into()
+}
+
+/// A random secret of `length` characters, five bits each.
+pub fn random_text(length: usize) -> String {
+    (0..length)
+        .map(|_| char::from(ALPHABET[usize::from(rand::random::<u8>() % 32)]))
+        .collect()
+}
+
+/// Writes a new file that only its owner can read.
+///
+/// # Errors
+/// When there is one already, or it cannot be written.
+pub fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().with_context(|| format!("failed to write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_opens_only_in_its_own_context_and_whole() {
+        let key = ServerKey([7; 32]);
+        let mut sealed = key.seal("bk_secret", "row 1");
+        assert_eq!(key.open(&sealed, "row 1").as_deref(), Some("bk_secret"));
+        assert_eq!(key.open(&sealed, "row 2"), None);
+        assert_eq!(ServerKey([8; 32]).open(&sealed, "row 1"), None);
+        sealed[30] ^= 1;
+        assert_eq!(key.open(&sealed, "row 1"), None);
+        assert_eq!(key.open(b"short", "row 1"), None);
+    }
+
+    #[test]
+    fn the_key_is_made_once_and_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("server.key");
+        let made = ServerKey::load_or_create(&path).unwrap();
+        let read = ServerKey::load_or_create(&path).unwrap();
+        assert_eq!(made.lookup("x"), read.lookup("x"));
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        std::fs::write(&path, b"short").unwrap();
+        assert!(ServerKey::load_or_create(&path).is_err());
+    }
+}
