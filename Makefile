@@ -1,0 +1,104 @@
+# Everything a person or a build machine does with this tree. `make` alone lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Installing comes before building, building before running.
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# Tools that scripts/setup puts into the project, then cargo's, then the system's.
+export PATH := $(CURDIR)/.tools/venv/bin:$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+
+# One clock for all headings, across the makes that call each other.
+ifndef STEP_EPOCH
+export STEP_EPOCH := $(shell date +%s)
+endif
+STEP := @scripts/step
+
+# One profile for the product, its tests and its checks: what is compiled once is used by all.
+CARGO_FLAGS := --release --locked
+
+# Given to `barrage serve` and `barrage demo`, as in: make run ARGS='--data-dir /srv/barrage'
+ARGS ?=
+
+# How long each fuzz target runs: under `make fuzz`, and as the short try within `make test`.
+FUZZ_SECONDS ?= 600
+FUZZ_TRY_SECONDS ?= 10
+
+.PHONY: help run demo build test check fuzz screens setup-% web
+
+help: ## this list
+	@echo 'Barrage: a self-hosted live-streaming server'
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo 'Each installs what it needs and lacks, or says what to install (scripts/setup).'
+	@echo "Settings: ARGS='…' for run and demo; FUZZ_SECONDS=$(FUZZ_SECONDS) for fuzz."
+
+run: setup-run build ## build and start the server, and print what to type into OBS
+	@echo
+	@exec target/release/barrage serve $(ARGS)
+
+demo: setup-demo build ## the same, with a moving picture published to it
+	@echo
+	@exec target/release/barrage demo $(ARGS)
+
+build: web ## build target/release/barrage and target/release/barrage-load
+	$(STEP) 'server' cargo build $(CARGO_FLAGS) -p barrage -p loadtest
+
+# The tests of the crates pull in development dependencies, which change what some libraries are
+# compiled with. So the binaries are built once more after them, as they are shipped, and the
+# browser sees those.
+test: setup-test web ## every test: crates, real clients, pages, browser
+	$(STEP) 'tests of the server: build' cargo test $(CARGO_FLAGS) --workspace --no-run
+	$(STEP) 'tests of the server' cargo test $(CARGO_FLAGS) --workspace
+	$(STEP) 'tests of the pages' npm --prefix web test
+	$(STEP) 'server' cargo build $(CARGO_FLAGS) -p barrage -p loadtest
+	$(STEP) 'player in a browser' npm --prefix web run playback
+ifneq ($(shell grep '"e2e":' web/package.json),)
+	$(STEP) 'server in a browser' npm --prefix web run e2e
+else
+	@echo 'skipped: server in a browser: web/package.json has no script e2e'
+endif
+	$(STEP) 'a short try of the fuzz targets' scripts/fuzz $(FUZZ_TRY_SECONDS)
+
+# What takes seconds stands first. Clippy and rustdoc run in the release profile because build
+# scripts (SQLite among them) and macros are then compiled once for them and for the build.
+check: setup-check web ## formatting, lints, documentation, licences, spelling
+	$(STEP) 'formatting' cargo fmt --all --check
+	$(STEP) 'spelling' typos
+	$(STEP) 'shell scripts' shellcheck scripts/* .ci/run
+	$(STEP) 'pages' npm --prefix web run check
+	$(STEP) 'unused dependencies' cargo machete
+	$(STEP) 'licences, sources, bans' cargo deny --locked --log-level error check --hide-inclusion-graph bans licenses sources
+	$(STEP) 'known vulnerabilities' scripts/advisories
+	$(STEP) 'lints' cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS='-D warnings' scripts/step 'documentation' cargo doc $(CARGO_FLAGS) --workspace --no-deps
+
+fuzz: setup-fuzz ## run every fuzz target for FUZZ_SECONDS
+	$(STEP) 'fuzzing' scripts/fuzz $(FUZZ_SECONDS)
+
+screens: setup-screens build ## take the screenshots in docs/screens/
+	$(STEP) 'screenshots' npm --prefix web run screens
+
+setup-%:
+	@scripts/setup $*
+
+# ---- the web app, which the binary embeds --------------------------------------------------------
+
+# Folders are listed too, so that a file that has gone is noticed. Not web/ itself: writing dist/
+# into it would make it newer than what was just built.
+WEB_SOURCES := $(shell find web -mindepth 1 \( -name node_modules -o -name dist -o -name tests \
+	-o -name coverage -o -name '*.timestamp-*' \) -prune -o -print)
+
+web: web/dist/index.html
+
+web/dist/index.html: web/node_modules/.package-lock.json $(WEB_SOURCES)
+	$(STEP) 'web app' npm --prefix web run build
+	@touch $@
+
+web/node_modules/.package-lock.json: web/package-lock.json web/package.json
+	$(STEP) 'libraries of the web app' npm --prefix web ci
+	@touch $@
