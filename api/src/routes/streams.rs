@@ -1,5 +1,7 @@
 //! What is live.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
@@ -145,12 +147,19 @@ pub struct Playback {
     )
 )]
 pub async fn list(State(state): State<AppState>) -> Result<impl IntoResponse, ApiError> {
-    let mut streams = Vec::new();
-    for broadcast in state.streams.all() {
-        if let Some(channel) = state.store.channel_by_id(broadcast.channel).await? {
-            streams.push(view(&state, &broadcast, &channel));
-        }
-    }
+    let live = state.streams.all();
+    let ids: Vec<_> = live.iter().map(|broadcast| broadcast.channel).collect();
+    let channels: HashMap<_, _> = state
+        .store
+        .channels_by_id(&ids)
+        .await?
+        .into_iter()
+        .map(|channel| (channel.id, channel))
+        .collect();
+    let streams = live
+        .iter()
+        .filter_map(|broadcast| Some(view(&state, broadcast, channels.get(&broadcast.channel)?)))
+        .collect();
     Ok(uncached(StreamList {
         server_time_ms: now_ms(),
         streams,

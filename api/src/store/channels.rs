@@ -43,16 +43,29 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// The channel of this identity.
+    /// The channels of these identities, in no order.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn channel_by_id(&self, id: ChannelId) -> sqlx::Result<Option<Channel>> {
-        let row = sqlx::query("SELECT id, handle, name, title FROM channels WHERE id = $1")
-            .bind(id.to_string())
-            .fetch_optional(&self.pool)
-            .await?;
-        row.as_ref().map(read).transpose()
+    pub async fn channels_by_id(&self, ids: &[ChannelId]) -> sqlx::Result<Vec<Channel>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(
+            "SELECT id, handle, name, title FROM channels WHERE id IN (",
+        );
+        let mut list = query.separated(", ");
+        for id in ids {
+            list.push_bind(id.to_string());
+        }
+        query.push(")");
+        query
+            .build()
+            .fetch_all(&self.pool)
+            .await?
+            .iter()
+            .map(read)
+            .collect()
     }
 }
 

@@ -1,0 +1,252 @@
+//! What the corpora begin with: what our own encoders write, so that the fuzzer need not guess the
+//! formats.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use media::amf0::Value;
+use media::flv::{self, TagKind};
+use media::{amf0, amf3};
+use rtmp_core::chunk::Writer;
+use rtmp_core::message::{Command, kind};
+use rtmp_core::{Secret, client, handshake, session};
+
+/// The seeds of a target, by the names of their files.
+pub fn of(target: &str) -> Vec<(&'static str, Vec<u8>)> {
+    match target {
+        "amf0" => amf_seeds(amf0::encode),
+        "amf3" => amf_seeds(amf3::encode),
+        "chunk" => chunk_seeds(),
+        "flv" => flv_seeds(),
+        "handshake" => handshake_seeds(),
+        "session" => session_seeds(),
+        _ => Vec::new(),
+    }
+}
+
+fn about() -> Value {
+    Value::EcmaArray(vec![
+        ("width".into(), 1280.0.into()),
+        ("height".into(), 720.0.into()),
+        ("videocodecid".into(), 7.0.into()),
+        ("audiocodecid".into(), "mp4a".into()),
+        ("stereo".into(), true.into()),
+        ("encoder".into(), "seed".into()),
+    ])
+}
+
+fn amf_seeds(encode: impl Fn(&Value, &mut BytesMut)) -> Vec<(&'static str, Vec<u8>)> {
+    let mixed = Value::StrictArray(vec![
+        Value::Null,
+        Value::Undefined,
+        Value::Reference(1),
+        Value::Date(1.0),
+        Value::Unsupported,
+        Value::Xml("<x/>".into()),
+        Value::Bytes([1, 2, 3].into()),
+        Value::TypedObject {
+            class: "C".into(),
+            members: vec![("n".into(), 1.5.into())],
+        },
+    ]);
+    let mut deep = Value::Null;
+    for _ in 0..20 {
+        deep = Value::object([("a", deep)]);
+    }
+    let long = Value::string(&"long".repeat(300));
+    [
+        ("about", about()),
+        ("mixed", mixed),
+        ("deep", deep),
+        ("long", long),
+    ]
+    .into_iter()
+    .map(|(name, value)| {
+        let mut out = BytesMut::new();
+        encode(&value, &mut out);
+        (name, out.to_vec())
+    })
+    .collect()
+}
+
+/// An input whose first byte says that it arrives in pieces of this length.
+fn in_pieces(length: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[length - 1], bytes].concat()
+}
+
+fn chunk_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let mut plain = BytesMut::new();
+    let mut writer = Writer::new();
+    writer.write(&mut plain, 3, kind::COMMAND, 0, 0, b"command");
+    writer.write(
+        &mut plain,
+        2,
+        kind::SET_CHUNK_SIZE,
+        0,
+        0,
+        &300u32.to_be_bytes(),
+    );
+    writer.set_chunk_size(300);
+    writer.write(&mut plain, 6, kind::VIDEO, 1, 40, &[1; 700]);
+    writer.write(&mut plain, 70, kind::AUDIO, 1, 40, &[2; 10]);
+    writer.write(&mut plain, 400, kind::AUDIO, 1, 0x0123_4567, &[3; 400]);
+
+    // Headers of all four types, two messages interleaved, and an abort.
+    let mut short = BytesMut::new();
+    short.put_slice(&[4, 0, 0, 10, 0, 0, 2, 8, 1, 0, 0, 0, 1, 2]);
+    short.put_slice(&[0x44, 0, 0, 5, 0, 0, 200, 9]);
+    short.put_slice(&[1; 128]);
+    short.put_slice(&[5, 0, 0, 10, 0, 0, 2, 8, 1, 0, 0, 0, 1, 2, 0xC4]);
+    short.put_slice(&[1; 72]);
+    short.put_slice(&[0x85, 0, 0, 7, 3, 4, 0xC5, 5, 6]);
+    short.put_slice(&[0xC4]);
+    short.put_slice(&[1; 128]);
+    short.put_slice(&[2, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 0, 0, 0, 4]);
+
+    // A message whose second chunk leaves out its extended timestamp.
+    let mut extended = BytesMut::new();
+    extended.put_slice(&[6, 0xFF, 0xFF, 0xFF, 0, 0, 130, 9, 1, 0, 0, 0, 1, 2, 3, 4]);
+    extended.put_slice(&[9; 128]);
+    extended.put_slice(&[0xC6, 1, 9, 4, 0, 0, 0, 0, 0, 0, 8, 1, 0, 0, 0]);
+    vec![
+        ("plain", in_pieces(200, &plain)),
+        ("short", in_pieces(7, &short)),
+        ("extended", in_pieces(1, &extended)),
+    ]
+}
+
+fn media_bodies() -> [(TagKind, Bytes); 5] {
+    let mut script = BytesMut::new();
+    for value in ["onMetaData".into(), about()] {
+        amf0::encode(&value, &mut script);
+    }
+    [
+        (TagKind::Script, script.freeze()),
+        (
+            TagKind::Video,
+            flv::avc_sequence_header(b"\x01\x64\x00\x1f\xff\xe1\x00\x00\x01\x00\x00"),
+        ),
+        (TagKind::Audio, flv::aac_sequence_header(b"\x12\x10")),
+        (
+            TagKind::Video,
+            flv::avc_frame(true, -40, b"\x00\x00\x00\x02\x65\x88"),
+        ),
+        (TagKind::Audio, flv::aac_frame(b"\x21\x10\x04")),
+    ]
+}
+
+fn flv_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let mut stream = BytesMut::from(&flv::header(true, true)[..]);
+    for (kind, body) in media_bodies() {
+        flv::write_tag(&mut stream, kind, 0x0100_0028, &body);
+    }
+    vec![
+        ("stream", in_pieces(9, &stream)),
+        ("video", media_bodies()[3].1.to_vec()),
+        (
+            "enhanced_video",
+            b"\x91avc1\x00\x00\x28\x00\x00\x00\x02\x65\x88".to_vec(),
+        ),
+        ("enhanced_audio", b"\x91mp4a\x21\x10\x04".to_vec()),
+        ("other_codec", b"\x90hvc1\x01".to_vec()),
+        ("script", media_bodies()[0].1.to_vec()),
+    ]
+}
+
+fn handshake_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let mut first = BytesMut::new();
+    let mut client = handshake::Client::new([1; 32], &mut first);
+    let mut answer = BytesMut::new();
+    let mut server = handshake::Server::new([2; 32]);
+    // Both read what the other wrote, so neither can fail.
+    let _ = server.read(&mut &first[..], &mut answer);
+    let _ = client.read(&mut &answer[..], &mut first);
+    first.put_slice(b"chunks");
+    vec![
+        ("client", in_pieces(100, &first)),
+        ("server", in_pieces(255, &answer)),
+    ]
+}
+
+/// What a client sends from its handshake to the end of its stream, chunks alone.
+fn session_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let mut client = client::Session::new(
+        client::Config {
+            app: "live".into(),
+            tc_url: "rtmp://localhost/live".into(),
+            key: Secret::new("key?query"),
+            encoder: "seed".into(),
+            chunk_size: 4096,
+        },
+        [1; 32],
+    );
+    let mut server = session::Session::new(session::Config::default(), [2; 32]);
+    let mut sent = BytesMut::new();
+    let mut exchange = |client: &mut client::Session| {
+        for _ in 0..8 {
+            while let Some(output) = client.poll_output() {
+                if let client::Output::Transmit(bytes) = output {
+                    sent.put_slice(&bytes);
+                    // Neither side breaks a rule, so neither can fail.
+                    let _ = server.handle_input(std::time::Duration::ZERO, &bytes);
+                }
+            }
+            while let Some(output) = server.poll_output() {
+                match output {
+                    session::Output::Transmit(bytes) => {
+                        let _ = client.handle_input(&bytes);
+                    }
+                    session::Output::Event(session::Event::PublishRequested { .. }) => {
+                        let _ = server.accept_publish(std::time::Duration::ZERO);
+                    }
+                    session::Output::Event(_) => {}
+                }
+            }
+        }
+    };
+    exchange(&mut client);
+    for (kind, body) in media_bodies() {
+        let _ = match kind {
+            TagKind::Audio => client.send_audio(40, &body),
+            TagKind::Video => client.send_video(40, &body),
+            TagKind::Script => client.send_metadata(&about()),
+        };
+    }
+    client.unpublish();
+    exchange(&mut client);
+    let chunks = &sent[1 + 2 * handshake::PACKET_BYTES..];
+
+    let mut odd = BytesMut::new();
+    let writer = Writer::new();
+    let app = Value::object([("app", "live".into())]);
+    let mut amf3 = BytesMut::from(&[0][..]);
+    amf3.put_slice(&Command::new("connect", 1.0, [app]).encode());
+    writer.write(&mut odd, 3, kind::COMMAND_AMF3, 0, 0, &amf3);
+    let publish = Command::new("publish", 0.0, [Value::Null, "key".into()]);
+    writer.write(&mut odd, 8, kind::COMMAND, 1, 0, &publish.encode());
+    let mut aggregate = BytesMut::new();
+    for timestamp in [1, 2] {
+        aggregate.put_slice(&[9, 0, 0, 1, 0, 0, timestamp, 0, 0, 0, 0, b'x', 0, 0, 0, 12]);
+    }
+    writer.write(&mut odd, 6, kind::AGGREGATE, 1, 0, &aggregate);
+    writer.write(&mut odd, 2, kind::USER_CONTROL, 0, 0, &[0, 6, 0, 0, 0, 1]);
+    writer.write(&mut odd, 2, kind::WINDOW_ACK_SIZE, 0, 0, &[0, 0, 0, 1]);
+    writer.write(
+        &mut odd,
+        8,
+        kind::COMMAND,
+        1,
+        0,
+        &Command::new("closeStream", 0.0, []).encode(),
+    );
+    writer.write(
+        &mut odd,
+        8,
+        kind::COMMAND,
+        1,
+        0,
+        &Command::new("play", 0.0, []).encode(),
+    );
+    vec![
+        ("publish", in_pieces(50, chunks)),
+        ("odd", in_pieces(3, &odd)),
+    ]
+}

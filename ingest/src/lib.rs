@@ -1,0 +1,28 @@
+//! Publishers: RTMP in, track logs out.
+//!
+//! Pure, on times that are handed in:
+//! - [`rtmp`]: the protocol, bytes in, bytes and events out; a package of its own.
+//! - [`timeline`]: from a publisher's stamps to the broadcast's `MediaTime`.
+//! - [`stage`]: who publishes to which channel; takeover, grace, end.
+//! - [`meter`]: rate, bitrate and keyframe interval of a track.
+//!
+//! The shell around it:
+//! - [`config`]: what can be set.
+//! - [`gate`]: who may publish; asked of whoever knows the keys.
+//! - [`publisher`]: from message bodies to frames in the track logs.
+//! - [`theatre`]: performs what the stage says.
+//! - [`server`]: the listener, and one task a connection.
+
+pub mod config;
+pub mod gate;
+pub mod meter;
+pub mod publisher;
+pub mod server;
+pub mod stage;
+pub mod theatre;
+pub mod timeline;
+
+pub use rtmp_core as rtmp;
+
+pub use config::{Caps, Config, RtmpConfig};
+pub use server::Server;

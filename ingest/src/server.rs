@@ -1,0 +1,466 @@
+//! The RTMP listener, and one task a connection: read, core, write.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use kit::bus::Bus;
+use kit::drain::Drain;
+use kit::stream::Streams;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::Instrument as _;
+use wire::StreamId;
+
+use crate::config::{Config, RtmpConfig};
+use crate::gate::{self, PublishGate};
+use crate::publisher::{self, Publisher};
+use crate::stage::Leaving;
+use crate::theatre::Theatre;
+use rtmp_core::StreamKey;
+use rtmp_core::session::{self, Closed, Event, Output, Reason, Refusal, Session};
+
+/// The application publishers connect to: `rtmp://HOST/live`.
+const APP: &str = "live";
+
+/// One read takes at most this much off a socket; a second of 4 Mbit/s fits.
+const READ_BYTES: usize = 64 * 1024;
+
+/// How long a write may take. Answers are small, so a peer that takes none is not there.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long, and how much, is still read from a peer that was told to go: closing a socket with
+/// unread bytes in it would take back what the peer was told.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long to wait before accepting again when the system is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// An open RTMP listener.
+pub struct Server {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    rtmp: RtmpConfig,
+    session: session::Config,
+    gate: Arc<dyn PublishGate>,
+    theatre: Theatre,
+    connections: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Server {
+    /// Opens the listener.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub async fn bind(
+        rtmp: RtmpConfig,
+        config: Config,
+        gate: Arc<dyn PublishGate>,
+        streams: Arc<Streams>,
+        bus: Bus,
+    ) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(&rtmp.listen).await.with_context(|| {
+            format!(
+                "failed to listen on rtmp.listen = {} (is another server running?)",
+                rtmp.listen
+            )
+        })?;
+        let limits = session::Limits {
+            publish_within: Duration::from_millis(rtmp.handshake_timeout_ms),
+            silent_max: config.silence(),
+            ..session::Limits::default()
+        };
+        let shared = Shared {
+            rtmp,
+            session: session::Config {
+                limits,
+                apps: vec![APP.to_owned()],
+            },
+            gate,
+            theatre: Theatre::new(config, streams, bus),
+            connections: Mutex::default(),
+        };
+        Ok(Self {
+            listener,
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn local_addr(&self) -> anyhow::Result<SocketAddr> {
+        self.listener
+            .local_addr()
+            .context("failed to read the listener's address")
+    }
+
+    /// Serves publishers until the end is signalled; then tells each, and ends every broadcast.
+    pub async fn run(self, mut drain: Drain) {
+        let mut tasks = JoinSet::new();
+        let timekeeper = Arc::clone(&self.shared);
+        let timekeeper_drain = drain.clone();
+        tasks.spawn(async move { timekeeper.theatre.keep_time(timekeeper_drain).await });
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                // Reaps what has ended, so that the set holds live connections alone.
+                Some(_) = tasks.join_next() => continue,
+                () = drain.signaled() => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    if let Some(slot) = Slot::take(&self.shared, peer) {
+                        let drain = drain.clone();
+                        let span = tracing::info_span!("rtmp", client.addr = %peer);
+                        tasks.spawn(
+                            async move { Connection::serve(stream, slot, drain).await }
+                                .instrument(span),
+                        );
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "failed to accept an RTMP connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(self.listener);
+        while tasks.join_next().await.is_some() {}
+        self.shared.theatre.close();
+    }
+}
+
+/// A connection's place among those that are allowed at once.
+struct Slot {
+    shared: Arc<Shared>,
+    peer: SocketAddr,
+}
+
+impl Slot {
+    fn take(shared: &Arc<Shared>, peer: SocketAddr) -> Option<Self> {
+        let mut connections = shared
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let total: usize = connections.values().sum();
+        let here = connections.get(&peer.ip()).copied().unwrap_or(0);
+        let reason = if total >= shared.rtmp.max_connections {
+            "rtmp.max_connections"
+        } else if here >= shared.rtmp.max_connections_per_address {
+            "rtmp.max_connections_per_address"
+        } else {
+            *connections.entry(peer.ip()).or_default() += 1;
+            metrics::gauge!("barrage_rtmp_connections").increment(1);
+            return Some(Self {
+                shared: Arc::clone(shared),
+                peer,
+            });
+        };
+        metrics::counter!("barrage_rtmp_refused_total", "reason" => "connections").increment(1);
+        tracing::info!(client.addr = %peer, limit = reason, "refused an RTMP connection: too many");
+        None
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let connections = &self.shared.connections;
+        let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(here) = connections.get_mut(&self.peer.ip()) {
+            *here -= 1;
+            if *here == 0 {
+                connections.remove(&self.peer.ip());
+            }
+        }
+        metrics::gauge!("barrage_rtmp_connections").decrement(1);
+    }
+}
+
+/// One publisher's connection.
+struct Connection {
+    stream: TcpStream,
+    slot: Slot,
+    session: Session,
+    began: Instant,
+    stream_id: StreamId,
+    /// Notified when another publisher takes over.
+    exit: Arc<Notify>,
+    on_stage: Option<Publisher>,
+}
+
+/// What the connection waited for.
+enum Wake {
+    Read(std::io::Result<usize>),
+    Timeout,
+    TakenOver,
+    Drain,
+}
+
+impl Connection {
+    async fn serve(stream: TcpStream, slot: Slot, drain: Drain) {
+        // Answers go out in one write each; Nagle would hold every second one back for 40 ms.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "the connection broke at once");
+            return;
+        }
+        let session = Session::new(slot.shared.session.clone(), rand::random());
+        let mut connection = Self {
+            stream,
+            slot,
+            session,
+            began: Instant::now(),
+            stream_id: StreamId::new(),
+            exit: Arc::new(Notify::new()),
+            on_stage: None,
+        };
+        connection.run(drain).await;
+        connection.leave(Leaving::Vanished);
+        connection.linger().await;
+    }
+
+    /// Returns when the connection is to be closed.
+    async fn run(&mut self, mut drain: Drain) {
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            // 1. Everything the core has to say.
+            while let Some(output) = self.session.poll_output() {
+                if self.perform(output).await.is_break() {
+                    return;
+                }
+            }
+            // 2. Wait for something to happen.
+            let deadline = self.session.poll_timeout().map(|at| self.began + at);
+            let wake = tokio::select! {
+                read = self.stream.read(&mut buffer) => Wake::Read(read),
+                () = sleep_until(deadline) => Wake::Timeout,
+                () = self.exit.notified() => Wake::TakenOver,
+                () = drain.signaled() => Wake::Drain,
+            };
+            // 3. Tell the core.
+            if self.tell(wake, &buffer).is_break() {
+                return;
+            }
+        }
+    }
+
+    fn tell(&mut self, wake: Wake, buffer: &[u8]) -> ControlFlow<()> {
+        let now = self.began.elapsed();
+        match wake {
+            Wake::Read(Ok(0)) => {
+                tracing::debug!("the peer closed the connection");
+                return ControlFlow::Break(());
+            }
+            Wake::Read(Ok(length)) => {
+                metrics::counter!("barrage_rtmp_received_bytes_total").increment(length as u64);
+                if let Err(error) = self.session.handle_input(now, &buffer[..length]) {
+                    return refused(&error);
+                }
+            }
+            Wake::Read(Err(error)) => {
+                tracing::info!(%error, "the connection broke");
+                return ControlFlow::Break(());
+            }
+            Wake::Timeout => self.session.handle_timeout(now),
+            Wake::TakenOver => {
+                self.leave(Leaving::Finished);
+                self.session.close(Reason::TakenOver);
+            }
+            Wake::Drain => {
+                self.leave(Leaving::Finished);
+                self.session.close(Reason::ShuttingDown);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    async fn perform(&mut self, output: Output) -> ControlFlow<()> {
+        match output {
+            Output::Transmit(bytes) => self.write(&bytes).await,
+            Output::Event(event) => self.act(event).await,
+        }
+    }
+
+    async fn write(&mut self, bytes: &Bytes) -> ControlFlow<()> {
+        match timeout(WRITE_TIMEOUT, self.stream.write_all(bytes)).await {
+            Ok(Ok(())) => ControlFlow::Continue(()),
+            Ok(Err(error)) => {
+                tracing::info!(%error, "the connection broke");
+                ControlFlow::Break(())
+            }
+            Err(_) => {
+                tracing::info!("the peer takes no answers");
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    async fn act(&mut self, event: Event) -> ControlFlow<()> {
+        match event {
+            Event::Connected {
+                app,
+                tc_url: _,
+                encoder,
+            } => {
+                tracing::debug!(app, encoder, "connected");
+            }
+            Event::PublishRequested { app: _, key } => return self.publish(key).await,
+            Event::Metadata(metadata) => return self.feed(|on_stage| on_stage.metadata(&metadata)),
+            Event::UnreadableMetadata(error) => {
+                tracing::warn!(%error, "the publisher's metadata cannot be read");
+            }
+            Event::Video { timestamp, body } => {
+                return self.feed(|on_stage| on_stage.video(timestamp, &body));
+            }
+            Event::Audio { timestamp, body } => {
+                return self.feed(|on_stage| on_stage.audio(timestamp, &body));
+            }
+            Event::Unpublished => {
+                tracing::info!("the publisher is done");
+                self.leave(Leaving::Finished);
+            }
+            Event::Closed(why) => {
+                tracing::info!(reason = closing_reason(why), "closing the connection");
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    async fn publish(&mut self, key: StreamKey) -> ControlFlow<()> {
+        let authorized = self
+            .slot
+            .shared
+            .gate
+            .authorize(&key.key, self.slot.peer)
+            .await;
+        let entered = match &authorized {
+            Ok(permit) => self
+                .slot
+                .shared
+                .theatre
+                .enter(permit, self.stream_id, &self.exit)
+                .map_err(|taken| (Refusal::InUse, taken.to_string())),
+            Err(refusal) => Err((refusal_for(*refusal), refusal.to_string())),
+        };
+        match entered {
+            Ok(publisher) => {
+                let broadcast = publisher.broadcast();
+                tracing::info!(
+                    channel = %broadcast.handle,
+                    broadcast.id = %broadcast.id,
+                    stream.id = %self.stream_id,
+                    "on stage"
+                );
+                self.on_stage = Some(publisher);
+                if let Err(error) = self.session.accept_publish(self.began.elapsed()) {
+                    return refused(&error);
+                }
+            }
+            Err((refusal, reason)) => {
+                metrics::counter!("barrage_rtmp_refused_total", "reason" => "publish").increment(1);
+                tracing::info!(reason, "refused a publisher");
+                self.session.refuse_publish(refusal);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Gives the publisher something to take, and shows it out if it has to go.
+    fn feed(
+        &mut self,
+        take: impl FnOnce(&mut Publisher) -> Result<(), publisher::Error>,
+    ) -> ControlFlow<()> {
+        let Some(on_stage) = &mut self.on_stage else {
+            return ControlFlow::Continue(());
+        };
+        let Err(error) = take(on_stage) else {
+            return ControlFlow::Continue(());
+        };
+        let reason = match &error {
+            // The one who took over has been told to us too; its notice comes next.
+            publisher::Error::OffStage(_) => Reason::TakenOver,
+            _ => Reason::Unsupported,
+        };
+        metrics::counter!("barrage_rtmp_refused_total", "reason" => "media").increment(1);
+        tracing::warn!(%error, "the publisher has to go");
+        self.leave(Leaving::Finished);
+        self.session.close_saying(reason, &error.to_string());
+        ControlFlow::Continue(())
+    }
+
+    fn leave(&mut self, how: Leaving) {
+        if let Some(publisher) = self.on_stage.take() {
+            self.slot
+                .shared
+                .theatre
+                .leave(publisher.broadcast(), self.stream_id, how);
+        }
+    }
+
+    /// Lets the peer read what it was told before the socket goes.
+    async fn linger(mut self) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut buffer = vec![0; READ_BYTES];
+        let drained = async {
+            let mut total = 0;
+            while let Ok(length @ 1..) = self.stream.read(&mut buffer).await {
+                total += length;
+                if total > LINGER_BYTES {
+                    return;
+                }
+            }
+        };
+        // A peer that keeps sending is cut off.
+        let _ = timeout(LINGER, drained).await;
+    }
+}
+
+fn refused(error: &session::Error) -> ControlFlow<()> {
+    metrics::counter!("barrage_rtmp_refused_total", "reason" => "protocol").increment(1);
+    tracing::warn!(%error, "the peer broke the protocol");
+    ControlFlow::Break(())
+}
+
+const fn refusal_for(refusal: gate::Refusal) -> Refusal {
+    match refusal {
+        gate::Refusal::UnknownKey => Refusal::InvalidKey,
+        gate::Refusal::NotAllowed => Refusal::NotAllowed,
+        gate::Refusal::TooManyAttempts | gate::Refusal::Unavailable => Refusal::Busy,
+    }
+}
+
+const fn closing_reason(why: Closed) -> &'static str {
+    match why {
+        Closed::UnknownApp => "connected to an application that is not served",
+        Closed::PlayRefused => "wanted to play",
+        Closed::Refused(_) => "refused",
+        Closed::Ended(Reason::ShuttingDown) => "the server ends",
+        Closed::Ended(Reason::TakenOver) => "another publisher took over",
+        Closed::Ended(Reason::Ended) => "ended by hand",
+        Closed::Ended(Reason::Unsupported) => "sends what cannot be carried",
+        Closed::Ended(Reason::PublishTimeout) => "did not publish in time",
+        Closed::Ended(Reason::Silent) => "sent nothing for too long",
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

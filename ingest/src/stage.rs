@@ -1,0 +1,282 @@
+//! Who is on stage in each channel: takeover, grace and the end of a broadcast. Pure; the shell
+//! performs what the answers say.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kit::stream::Broadcast;
+use wire::{ChannelId, StreamId};
+
+use crate::gate::SecondPublisher;
+
+/// How a publisher that asked to come on stage gets there.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// A new broadcast begins; the shell makes it and calls [`Stage::begin`].
+    Begin,
+    /// The broadcast that waited for its publisher continues.
+    Continue(Arc<Broadcast>),
+    /// The broadcast continues, and the publisher `evicted` has to go.
+    TakeOver {
+        /// What continues.
+        broadcast: Arc<Broadcast>,
+        /// Who goes.
+        evicted: StreamId,
+    },
+    /// Somebody is there and stays.
+    Taken,
+}
+
+/// How a publisher left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// It said that it was done.
+    Finished,
+    /// It vanished: connection lost, silent, killed, or broke the rules.
+    Vanished,
+}
+
+#[derive(Debug)]
+struct Slot {
+    broadcast: Arc<Broadcast>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// `stream` publishes.
+    Held { stream: StreamId },
+    /// Nobody does, until this moment.
+    Waiting { until: Instant },
+}
+
+/// Every channel that is on stage or waits.
+#[derive(Debug)]
+pub struct Stage {
+    grace: Duration,
+    slots: HashMap<ChannelId, Slot>,
+}
+
+impl Stage {
+    /// An empty stage on which a vanished publisher has `grace` to return.
+    pub fn new(grace: Duration) -> Self {
+        Self {
+            grace,
+            slots: HashMap::new(),
+        }
+    }
+
+    /// `stream` asks to publish to `channel`.
+    pub fn enter(&mut self, channel: ChannelId, stream: StreamId, rule: SecondPublisher) -> Entry {
+        let Some(slot) = self.slots.get_mut(&channel) else {
+            return Entry::Begin;
+        };
+        let broadcast = Arc::clone(&slot.broadcast);
+        match slot.state {
+            State::Waiting { .. } => {
+                slot.state = State::Held { stream };
+                Entry::Continue(broadcast)
+            }
+            State::Held { stream: evicted } => match rule {
+                SecondPublisher::Refuse => Entry::Taken,
+                SecondPublisher::Replace => {
+                    slot.state = State::Held { stream };
+                    Entry::TakeOver { broadcast, evicted }
+                }
+            },
+        }
+    }
+
+    /// `stream` begins `broadcast`, after [`Entry::Begin`].
+    pub fn begin(&mut self, broadcast: Arc<Broadcast>, stream: StreamId) {
+        self.slots.insert(
+            broadcast.channel,
+            Slot {
+                broadcast,
+                state: State::Held { stream },
+            },
+        );
+    }
+
+    /// `stream` left. Gives the broadcast that ended by it, if one did; one that waits is told as
+    /// `Ok(None)`, and `Err` says that the stream was not on stage (any more).
+    #[expect(
+        clippy::result_unit_err,
+        reason = "there is one way not to be on stage"
+    )]
+    pub fn leave(
+        &mut self,
+        now: Instant,
+        channel: ChannelId,
+        stream: StreamId,
+        how: Leaving,
+    ) -> Result<Option<Arc<Broadcast>>, ()> {
+        let slot = self.slots.get_mut(&channel).ok_or(())?;
+        match slot.state {
+            State::Held { stream: holder } if holder == stream => {}
+            State::Held { .. } | State::Waiting { .. } => return Err(()),
+        }
+        match how {
+            Leaving::Vanished if !self.grace.is_zero() => {
+                slot.state = State::Waiting {
+                    until: now + self.grace,
+                };
+                Ok(None)
+            }
+            Leaving::Finished | Leaving::Vanished => {
+                Ok(self.slots.remove(&channel).map(|slot| slot.broadcast))
+            }
+        }
+    }
+
+    /// Takes out the broadcasts whose grace is over.
+    pub fn expire(&mut self, now: Instant) -> Vec<Arc<Broadcast>> {
+        let over: Vec<ChannelId> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| match slot.state {
+                State::Waiting { until } => until <= now,
+                State::Held { .. } => false,
+            })
+            .map(|(channel, _)| *channel)
+            .collect();
+        over.iter()
+            .filter_map(|channel| self.slots.remove(channel))
+            .map(|s| s.broadcast)
+            .collect()
+    }
+
+    /// Takes out every broadcast: the server ends.
+    pub fn clear(&mut self) -> Vec<Arc<Broadcast>> {
+        self.slots.drain().map(|(_, slot)| slot.broadcast).collect()
+    }
+
+    /// When [`expire`](Self::expire) has something to do next.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.slots
+            .values()
+            .filter_map(|slot| match slot.state {
+                State::Waiting { until } => Some(until),
+                State::Held { .. } => None,
+            })
+            .min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media::WallTime;
+    use wire::BroadcastId;
+
+    const GRACE: Duration = Duration::from_secs(30);
+
+    fn on_stage(stage: &mut Stage) -> (Arc<Broadcast>, StreamId) {
+        let stream = StreamId::new();
+        let broadcast = Arc::new(Broadcast::new(
+            BroadcastId::new(),
+            ChannelId::new(),
+            "stage".parse().unwrap(),
+            WallTime::default(),
+        ));
+        assert!(matches!(
+            stage.enter(broadcast.channel, stream, SecondPublisher::Refuse),
+            Entry::Begin
+        ));
+        stage.begin(Arc::clone(&broadcast), stream);
+        (broadcast, stream)
+    }
+
+    #[test]
+    fn a_second_publisher_is_refused_or_takes_over_as_the_channel_says() {
+        let mut stage = Stage::new(GRACE);
+        let (broadcast, first) = on_stage(&mut stage);
+        let second = StreamId::new();
+        assert!(matches!(
+            stage.enter(broadcast.channel, second, SecondPublisher::Refuse),
+            Entry::Taken
+        ));
+        let Entry::TakeOver {
+            broadcast: continued,
+            evicted,
+        } = stage.enter(broadcast.channel, second, SecondPublisher::Replace)
+        else {
+            panic!("the second one takes over");
+        };
+        assert_eq!((continued.id, evicted), (broadcast.id, first));
+        // The evicted one's farewell changes nothing.
+        let now = Instant::now();
+        assert!(
+            stage
+                .leave(now, broadcast.channel, first, Leaving::Finished)
+                .is_err()
+        );
+        assert!(
+            stage
+                .leave(now, broadcast.channel, second, Leaving::Finished)
+                .unwrap()
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn a_vanished_publisher_may_return_within_its_grace() {
+        let mut stage = Stage::new(GRACE);
+        let (broadcast, first) = on_stage(&mut stage);
+        let now = Instant::now();
+        assert!(
+            stage
+                .leave(now, broadcast.channel, first, Leaving::Vanished)
+                .unwrap()
+                .is_none()
+        );
+        assert_eq!(stage.next_expiry(), Some(now + GRACE));
+        assert!(
+            stage
+                .expire(now + GRACE - Duration::from_millis(1))
+                .is_empty()
+        );
+        let Entry::Continue(continued) =
+            stage.enter(broadcast.channel, StreamId::new(), SecondPublisher::Refuse)
+        else {
+            panic!("the broadcast continues");
+        };
+        assert_eq!(continued.id, broadcast.id);
+        assert!(stage.expire(now + GRACE * 2).is_empty(), "it is held again");
+    }
+
+    #[test]
+    fn a_broadcast_ends_when_its_publisher_finishes_or_its_grace_is_over() {
+        let mut stage = Stage::new(GRACE);
+        let (broadcast, first) = on_stage(&mut stage);
+        let now = Instant::now();
+        stage
+            .leave(now, broadcast.channel, first, Leaving::Vanished)
+            .unwrap();
+        let over = stage.expire(now + GRACE);
+        assert_eq!(
+            over.iter().map(|b| b.id).collect::<Vec<_>>(),
+            [broadcast.id]
+        );
+        assert!(matches!(
+            stage.enter(broadcast.channel, first, SecondPublisher::Refuse),
+            Entry::Begin
+        ));
+        let (other, stream) = on_stage(&mut stage);
+        let ended = stage
+            .leave(now, other.channel, stream, Leaving::Finished)
+            .unwrap();
+        assert_eq!(ended.map(|b| b.id), Some(other.id));
+    }
+
+    #[test]
+    fn without_grace_a_vanished_publisher_ends_its_broadcast() {
+        let mut stage = Stage::new(Duration::ZERO);
+        let (broadcast, first) = on_stage(&mut stage);
+        let ended = stage
+            .leave(Instant::now(), broadcast.channel, first, Leaving::Vanished)
+            .unwrap();
+        assert_eq!(ended.map(|b| b.id), Some(broadcast.id));
+    }
+}

@@ -1,0 +1,52 @@
+//! `barrage-load`: publishers and viewers that measure.
+
+mod flv_file;
+mod publish;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Puts load on a live-streaming server and tells how it went.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Publish an FLV file over RTMP, again and again, in real time.
+    Publish(publish::Args),
+    /// Watch an LL-HLS stream as many viewers at once, and measure joins and delays.
+    Watch(watch::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Publish(args) => publish::run(args).await,
+        Command::Watch(args) => watch::run(args).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(text: &str) {
+    use std::io::Write as _;
+    // Nowhere is left to complain to if this fails.
+    let _ = writeln!(std::io::stderr(), "barrage-load: {text}");
+}
+
+fn say(text: &str) {
+    use std::io::Write as _;
+    // A reader that went away does not want to hear that.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
