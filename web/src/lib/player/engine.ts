@@ -1,0 +1,53 @@
+//! What the room needs from whatever plays the stream. Two implementations: `hls-engine.ts` (Media Source Extensions)
+//! and `native-engine.ts` (iPhones without them).
+
+import type { Picture } from '../format';
+import type { Failure } from '../room/core';
+
+export interface Engine {
+  load(src: string): void;
+  unload(): void;
+  destroy(): void;
+  goLive(): void;
+  /** Called every `TICK_MS` while a source is loaded. */
+  tick(now: number, context: Context): Stats;
+}
+
+export interface Context {
+  /** Unix milliseconds by the server's clock. */
+  serverNow: number | null;
+  /** The API says that pictures are coming, so a standstill is a fault. */
+  expecting: boolean;
+  /** The viewer stays at live. */
+  following: boolean;
+  /** The playhead moved since the last tick. */
+  moving: boolean;
+}
+
+export interface Stats {
+  protocol: 'll-hls' | 'hls';
+  delay_ms: number | null;
+  /** How much of the delay is more than the stream itself asks for. */
+  late_ms: number;
+  picture: Picture | null;
+}
+
+export interface EngineEvents {
+  manifest(hasAudio: boolean | null): void;
+  failed(failure: Failure): void;
+  /** The picture is about to vanish from the element; keep it if it is of use. */
+  detaching(): void;
+  /** A source stands ready; playback may be asked for. */
+  attached(): void;
+}
+
+export const TICK_MS = 250;
+
+/** A delay beyond this is a wrong date in the playlist, not a delay. */
+const DELAY_CREDIBLE_MS = 6 * 3_600_000;
+
+export function credibleDelay(serverNow: number | null, playing: number | null): number | null {
+  if (serverNow === null || playing === null) return null;
+  const delay = serverNow - playing;
+  return delay > -500 && delay < DELAY_CREDIBLE_MS ? Math.max(0, delay) : null;
+}

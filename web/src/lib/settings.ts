@@ -1,0 +1,19 @@
+//! What this browser remembers. Storage may be forbidden; then nothing is remembered and nothing breaks.
+
+type Setting = 'language' | 'volume' | 'muted';
+
+export function remembered(setting: Setting): string | null {
+  try {
+    return localStorage.getItem(`barrage.${setting}`);
+  } catch {
+    return null;
+  }
+}
+
+export function remember(setting: Setting, value: string): void {
+  try {
+    localStorage.setItem(`barrage.${setting}`, value);
+  } catch {
+    // Private windows may refuse; the choice then lasts as long as the page.
+  }
+}

@@ -1,0 +1,200 @@
+// Plays the test broadcast in Chromium and proves what the player promises: under a second of delay, on through an
+// outage without a click, audio that appears later, the next broadcast, going live from the offline slate.
+// `npm run playback [-- NAME…]`
+
+import assert from 'node:assert/strict';
+import { Broadcast } from './broadcast.mjs';
+import { forbidSound, openBrowser } from './browser.mjs';
+import { CHANNEL, startFixture, streamOf } from './fixture.mjs';
+import { makeMedia } from './media.mjs';
+
+const media = makeMedia();
+const wanted = process.argv.slice(2);
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const cases = {
+  async 'plays under a second behind live'({ page, open }) {
+    await open();
+    await state(page, 'playing');
+    await sleep(6_000);
+    const delays = await watchDelays(page, 10);
+    assert.equal(await attribute(page, 'data-protocol'), 'll-hls');
+    assert.ok(median(delays) < 1_000, `median delay ${median(delays)} ms of ${delays}`);
+    return `median ${median(delays)} ms, greatest ${Math.max(...delays)} ms`;
+  },
+
+  async 'does not mind a viewer’s wrong clock'({ page, open }) {
+    await page.addInitScript(() => {
+      const now = Date.now;
+      Date.now = () => now() + 3_600_000;
+    });
+    await open();
+    await state(page, 'playing');
+    await sleep(4_000);
+    const delays = await watchDelays(page, 4);
+    assert.ok(median(delays) < 1_500, `delays ${delays}`);
+  },
+
+  async 'plays on by itself after an outage of 30 seconds'({ page, open, scene }) {
+    await open();
+    await state(page, 'playing');
+    await sleep(4_000);
+    scene.broadcast.losePublisher();
+    await state(page, 'waiting', 8_000);
+    await sleep(30_000);
+    scene.broadcast.returnPublisher();
+    const back = Date.now();
+    await state(page, 'playing', 20_000);
+    const took = Date.now() - back;
+    await sleep(6_000);
+    const delays = await watchDelays(page, 5);
+    assert.equal(await attribute(page, 'data-state'), 'playing');
+    assert.ok(median(delays) < 1_500, `delays after the outage ${delays}`);
+    return `picture ${took} ms after the publisher, then median ${median(delays)} ms behind`;
+  },
+
+  async 'gets over a server that answers nothing but errors for a while'({ page, open, scene }) {
+    await open();
+    await state(page, 'playing');
+    scene.hlsDown = true;
+    await state(page, 'buffering', 10_000);
+    await state(page, 'error', 60_000);
+    scene.hlsDown = false;
+    await state(page, 'playing', 20_000);
+  },
+
+  async 'plays audio that appears later'({ page, open, scene }) {
+    scene.broadcast.end();
+    scene.broadcast = new Broadcast(media, { audio: false });
+    await open();
+    await state(page, 'playing');
+    scene.broadcast.addAudio();
+    await page.waitForFunction(() => document.querySelector('video').webkitAudioDecodedByteCount > 0, null, { timeout: 20_000 });
+    await state(page, 'playing');
+  },
+
+  async 'goes from offline to live, through the end, to the next broadcast'({ page, open, scene }) {
+    scene.broadcast.end();
+    scene.broadcast = null;
+    await open();
+    await state(page, 'offline');
+    scene.broadcast = new Broadcast(media);
+    await sleep(500);
+    const began = Date.now();
+    await state(page, 'playing', 15_000);
+    const took = Date.now() - began;
+    scene.broadcast.end();
+    const over = scene.broadcast;
+    await sleep(300);
+    scene.broadcast = null;
+    await state(page, 'offline', 15_000);
+    scene.broadcast = new Broadcast(media);
+    await state(page, 'playing', 15_000);
+    assert.notEqual(scene.broadcast.id, over.id);
+    return `live ${took} ms after the start`;
+  },
+
+  async 'takes up a new broadcast while the old one still plays'({ page, open, scene }) {
+    await open();
+    await state(page, 'playing');
+    scene.broadcast.end();
+    scene.broadcast = new Broadcast(media);
+    await sleep(8_000);
+    await state(page, 'playing', 10_000);
+    const delays = await watchDelays(page, 3);
+    assert.ok(median(delays) < 2_500, `delays ${delays}`);
+  },
+
+  async 'obeys the keyboard, falls behind when paused, and goes live again'({ page, open }) {
+    await open();
+    await state(page, 'playing');
+    await page.keyboard.press('k');
+    assert.equal(await attribute(page, 'data-paused'), 'true');
+    await sleep(6_000);
+    await page.keyboard.press(' ');
+    assert.equal(await attribute(page, 'data-paused'), 'false');
+    await page.getByRole('button', { name: 'Go live' }).waitFor({ timeout: 5_000 });
+    await sleep(1_500);
+    const behind = Number(await attribute(page, 'data-delay-ms'));
+    assert.ok(behind > 4_000, `${behind} ms behind`);
+    await page.keyboard.press('l');
+    await sleep(4_000);
+    const delays = await watchDelays(page, 3);
+    assert.ok(median(delays) < 1_500, `delays ${delays}`);
+    await page.keyboard.press('m');
+    assert.equal(await attribute(page, 'data-muted'), 'true');
+    await page.keyboard.press('ArrowUp');
+    assert.equal(await attribute(page, 'data-muted'), 'false');
+    await page.keyboard.press('?');
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('f');
+    await page.waitForFunction(() => document.fullscreenElement !== null);
+  },
+
+  async 'starts without sound where sound is not allowed'({ page, open }) {
+    await forbidSound(page);
+    await open();
+    await state(page, 'playing');
+    assert.equal(await attribute(page, 'data-muted'), 'true');
+    await page.getByRole('button', { name: 'Tap to unmute' }).click();
+    assert.equal(await attribute(page, 'data-muted'), 'false');
+    await sleep(1_000);
+    await state(page, 'playing');
+  },
+};
+
+async function state(page, name, timeout = 10_000) {
+  await page.waitForSelector(`[data-state="${name}"]`, { timeout, state: 'attached' }).catch(async (error) => {
+    throw new Error(`not ${name} but ${await attribute(page, 'data-state')}: ${error.message.split('\n')[0]}`);
+  });
+}
+
+function attribute(page, name) {
+  return page.locator('[data-state]').getAttribute(name);
+}
+
+async function watchDelays(page, seconds) {
+  const delays = [];
+  for (let i = 0; i < seconds * 2; i += 1) {
+    await sleep(500);
+    delays.push(Number(await attribute(page, 'data-delay-ms')));
+  }
+  return delays;
+}
+
+function median(numbers) {
+  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+}
+
+let failed = 0;
+for (const [name, run] of Object.entries(cases)) {
+  if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
+  const scene = {
+    broadcast: new Broadcast(media),
+    streams: () => ({ streams: [] }),
+    channel: () => ({ channel: CHANNEL, live: scene.broadcast ? streamOf(scene.broadcast) : null, last_live_at: null }),
+  };
+  const fixture = await startFixture(scene);
+  const browser = await openBrowser();
+  const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, locale: 'en' });
+  const complaints = [];
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('console', (message) => {
+    if (message.type() === 'error' && !message.text().includes('Failed to load resource')) complaints.push(message.text());
+  });
+  try {
+    await sleep(2_500);
+    const note = await run({ page, scene, open: () => page.goto(`${fixture.url}/@barrage`) });
+    assert.deepEqual(complaints, []);
+    console.log(`ok    ${name}${note ? ` (${note})` : ''}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAIL  ${name}: ${error.message} ${complaints.join(' | ')}`);
+  } finally {
+    await browser.close();
+    scene.broadcast?.end();
+    await fixture.stop();
+  }
+}
+process.exit(failed === 0 ? 0 : 1);
