@@ -25,6 +25,11 @@ impl Store {
         self.pool.begin().await
     }
 
+    /// Closes the database; what is in its write-ahead log is folded in.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors

@@ -58,6 +58,13 @@ pub enum Error {
     OffStage(#[from] AppendError),
 }
 
+impl Error {
+    /// Whether the publisher itself did nothing wrong: its place is taken or gone.
+    pub const fn is_off_stage(&self) -> bool {
+        matches!(self, Self::OffStage(_))
+    }
+}
+
 /// One publisher's connection to a broadcast.
 #[derive(Debug)]
 pub struct Publisher {

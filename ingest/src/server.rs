@@ -389,10 +389,11 @@ impl Connection {
         let Err(error) = take(on_stage) else {
             return ControlFlow::Continue(());
         };
-        let reason = match &error {
-            // The one who took over has been told to us too; its notice comes next.
-            publisher::Error::OffStage(_) => Reason::TakenOver,
-            _ => Reason::Unsupported,
+        // Whoever took over has been told to us too; the core says so in its own words.
+        let reason = if error.is_off_stage() {
+            Reason::TakenOver
+        } else {
+            Reason::Unsupported
         };
         metrics::counter!("barrage_rtmp_refused_total", "reason" => "media").increment(1);
         tracing::warn!(%error, "the publisher has to go");

@@ -39,7 +39,10 @@ impl MediaTime {
     }
 
     /// Seconds as a float, for people and playlists.
-    #[expect(clippy::cast_precision_loss, reason = "285 years of microseconds fit a double exactly")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "285 years of microseconds fit a double exactly"
+    )]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / MICROS as f64
     }
@@ -65,7 +68,10 @@ impl Add<Duration> for MediaTime {
     type Output = Self;
 
     fn add(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(rhs.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(rhs.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 }
 

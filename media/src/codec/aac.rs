@@ -95,7 +95,11 @@ impl AudioSpecificConfig {
             object_type,
             sample_rate: if doubled { output_rate } else { core_rate },
             channels: if ps && channels == 1 { 2 } else { channels },
-            samples_per_frame: if doubled { core_samples * 2 } else { core_samples },
+            samples_per_frame: if doubled {
+                core_samples * 2
+            } else {
+                core_samples
+            },
             sbr,
             ps,
         })
@@ -148,9 +152,15 @@ impl Bits<'_> {
         match self.bits(4)? {
             RATE_EXPLICIT => {
                 let rate = self.bits(24)?;
-                RATES_EXPLICIT.contains(&rate).then_some(rate).ok_or(Error::SampleRate)
+                RATES_EXPLICIT
+                    .contains(&rate)
+                    .then_some(rate)
+                    .ok_or(Error::SampleRate)
             }
-            index => SAMPLE_RATES.get(index as usize).copied().ok_or(Error::SampleRate),
+            index => SAMPLE_RATES
+                .get(index as usize)
+                .copied()
+                .ok_or(Error::SampleRate),
         }
     }
 
@@ -204,14 +214,23 @@ mod tests {
     fn band_replication_is_understood_in_both_signallings() {
         // Explicit: type 5, core 24 kHz mono, output 48 kHz, then AAC-LC.
         let explicit = parse(&[0x2b, 0x09, 0x88, 0x00]);
-        assert_eq!((explicit.sample_rate, explicit.samples_per_frame), (48_000, 2048));
+        assert_eq!(
+            (explicit.sample_rate, explicit.samples_per_frame),
+            (48_000, 2048)
+        );
         assert_eq!(explicit.codec_string(), "mp4a.40.5");
         // Backward compatible: AAC-LC at 22.05 kHz, then the sync word and 44.1 kHz.
         let compatible = parse(&[0x13, 0x90, 0x56, 0xe5, 0xa0]);
-        assert_eq!((compatible.sample_rate, compatible.samples_per_frame), (44_100, 2048));
+        assert_eq!(
+            (compatible.sample_rate, compatible.samples_per_frame),
+            (44_100, 2048)
+        );
         // Parametric stereo makes two channels of one.
         let stereo = parse(&[0xeb, 0x09, 0x88, 0x00]);
-        assert_eq!((stereo.channels, stereo.codec_string().as_str()), (2, "mp4a.40.29"));
+        assert_eq!(
+            (stereo.channels, stereo.codec_string().as_str()),
+            (2, "mp4a.40.29")
+        );
     }
 
     #[test]
@@ -231,10 +250,19 @@ mod tests {
     fn what_browsers_do_not_play_is_refused_by_name() {
         assert_eq!(AudioSpecificConfig::parse(&[]), Err(Error::Truncated));
         assert_eq!(AudioSpecificConfig::parse(&[0x11]), Err(Error::Truncated));
-        assert_eq!(AudioSpecificConfig::parse(&[0x11, 0x80]), Err(Error::Channels(0)));
+        assert_eq!(
+            AudioSpecificConfig::parse(&[0x11, 0x80]),
+            Err(Error::Channels(0))
+        );
         // Enhanced low delay.
-        assert_eq!(AudioSpecificConfig::parse(&[0xf8, 0xe6, 0x40, 0]), Err(Error::ObjectType(39)));
-        assert_eq!(AudioSpecificConfig::parse(&[0x16, 0x90]), Err(Error::SampleRate));
+        assert_eq!(
+            AudioSpecificConfig::parse(&[0xf8, 0xe6, 0x40, 0]),
+            Err(Error::ObjectType(39))
+        );
+        assert_eq!(
+            AudioSpecificConfig::parse(&[0x16, 0x90]),
+            Err(Error::SampleRate)
+        );
     }
 
     proptest! {

@@ -96,7 +96,10 @@ pub fn parse_record(record: &[u8]) -> Result<Record, Error> {
     }
     let sps = Sps::parse(first)?;
     let record = write_record(&sps, &sps_sets, &pps_sets)?;
-    Ok(Record { config: VideoConfig::H264 { record, sps }, length_size })
+    Ok(Record {
+        config: VideoConfig::H264 { record, sps },
+        length_size,
+    })
 }
 
 fn parameter_sets<'a>(
@@ -122,7 +125,10 @@ fn write_record(sps: &Sps, sps_sets: &[&[u8]], pps_sets: &[&[u8]]) -> Result<Byt
     let mut out = BytesMut::new();
     out.put_u8(1);
     out.put_slice(&[sps.profile_idc, sps.constraint_flags, sps.level_idc, 0xff]);
-    for (head, sets) in [(0xe0 | count(sps_sets)?, sps_sets), (count(pps_sets)?, pps_sets)] {
+    for (head, sets) in [
+        (0xe0 | count(sps_sets)?, sps_sets),
+        (count(pps_sets)?, pps_sets),
+    ] {
         out.put_u8(head);
         for set in sets {
             out.put_u16(u16::try_from(set.len()).map_err(|_| Error::TooLarge)?);
@@ -217,12 +223,18 @@ pub struct NalUnits<'a> {
 impl<'a> NalUnits<'a> {
     /// Over `access_unit`, whose lengths have `length_size` bytes each (1, 2 or 4).
     pub fn new(access_unit: &'a [u8], length_size: u8) -> Self {
-        Self { rest: access_unit, length_size: usize::from(length_size.clamp(1, 4)) }
+        Self {
+            rest: access_unit,
+            length_size: usize::from(length_size.clamp(1, 4)),
+        }
     }
 
     fn step(&mut self) -> Result<&'a [u8], Error> {
         let mut rest = Slice(self.rest);
-        let len = rest.take(self.length_size)?.iter().fold(0_usize, |n, &b| n << 8 | usize::from(b));
+        let len = rest
+            .take(self.length_size)?
+            .iter()
+            .fold(0_usize, |n, &b| n << 8 | usize::from(b));
         let nal = rest.take(len)?;
         self.rest = rest.0;
         Ok(nal)
@@ -262,12 +274,19 @@ fn has_recovery_point(nal: &[u8]) -> bool {
     };
     // One byte of trailing bits ends the NAL unit.
     while rest.0.len() > 1 {
-        let Some(kind) = number(&mut rest) else { return false };
-        let Some(size) = number(&mut rest) else { return false };
+        let Some(kind) = number(&mut rest) else {
+            return false;
+        };
+        let Some(size) = number(&mut rest) else {
+            return false;
+        };
         if kind == SEI_RECOVERY_POINT {
             return true;
         }
-        if rest.take(usize::try_from(size).unwrap_or(usize::MAX)).is_err() {
+        if rest
+            .take(usize::try_from(size).unwrap_or(usize::MAX))
+            .is_err()
+        {
             return false;
         }
     }

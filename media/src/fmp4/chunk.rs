@@ -113,14 +113,23 @@ mod tests {
     use super::*;
 
     fn sample(key: bool, composition_offset: i32, data: &'static [u8]) -> Sample {
-        Sample { duration: 3000, composition_offset, key, data: Bytes::from_static(data) }
+        Sample {
+            duration: 3000,
+            composition_offset,
+            key,
+            data: Bytes::from_static(data),
+        }
     }
 
     #[test]
     fn an_independent_reader_finds_what_was_written() {
         let samples = [sample(true, 6000, b"keyframe"), sample(false, -3000, b"b")];
-        let chunk =
-            Chunk { kind: TrackKind::Video, sequence: 7, base_time: 1 << 33, samples: &samples };
+        let chunk = Chunk {
+            kind: TrackKind::Video,
+            sequence: 7,
+            base_time: 1 << 33,
+            samples: &samples,
+        };
         let bytes = chunk.write().unwrap();
         let mut rest = &bytes[..];
         let moof = Moof::decode(&mut rest).unwrap();
@@ -130,7 +139,11 @@ mod tests {
         let trun = &traf.trun[0];
         let moof_len = bytes.len() - rest.len();
         assert_eq!(trun.data_offset, Some(i32::try_from(moof_len + 8).unwrap()));
-        let read: Vec<_> = trun.samples.iter().map(|e| (e.duration, e.size, e.flags, e.cts)).collect();
+        let read: Vec<_> = trun
+            .samples
+            .iter()
+            .map(|e| (e.duration, e.size, e.flags, e.cts))
+            .collect();
         assert_eq!(read[0], (Some(3000), Some(8), Some(SYNC), Some(6000)));
         assert_eq!(read[1], (Some(3000), Some(1), Some(NOT_SYNC), Some(-3000)));
         assert_eq!(Mdat::decode(&mut rest).unwrap().data, b"keyframeb");
@@ -140,10 +153,18 @@ mod tests {
     #[test]
     fn sound_has_no_flags_of_its_own() {
         let samples = [sample(true, 0, b"aac"), sample(true, 0, b"more")];
-        let chunk = Chunk { kind: TrackKind::Audio, sequence: 1, base_time: 0, samples: &samples };
+        let chunk = Chunk {
+            kind: TrackKind::Audio,
+            sequence: 1,
+            base_time: 0,
+            samples: &samples,
+        };
         let bytes = chunk.write().unwrap();
         let moof = Moof::decode(&mut &bytes[..]).unwrap();
         assert_eq!(moof.traf[0].tfhd.default_sample_flags, Some(SYNC));
-        assert_eq!(moof.traf[0].trun[0].samples.iter().nth(1).unwrap().size, Some(4));
+        assert_eq!(
+            moof.traf[0].trun[0].samples.iter().nth(1).unwrap().size,
+            Some(4)
+        );
     }
 }

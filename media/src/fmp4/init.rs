@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use mp4_atom::{
-    Atom, Audio, Avc1, Avcc, Codec, Dinf, Dref, Encode, Esds, Ftyp, Hdlr, Mdhd, Mdia, Minf,
-    Moov, Mp4a, Mvex, Mvhd, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd, esds,
+    Atom, Audio, Avc1, Avcc, Codec, Dinf, Dref, Encode, Esds, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov,
+    Mp4a, Mvex, Mvhd, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd, esds,
 };
 
 use super::{Error, timescale, track_id};
@@ -63,9 +63,15 @@ fn track(config: &TrackConfig) -> Result<Trak, Error> {
         ..Tkhd::default()
     };
     let mut minf = Minf {
-        dinf: Dinf { dref: Dref { entries: vec![Url::default().into()] } },
+        dinf: Dinf {
+            dref: Dref {
+                entries: vec![Url::default().into()],
+            },
+        },
         stbl: Stbl {
-            stsd: Stsd { codecs: vec![entry] },
+            stsd: Stsd {
+                codecs: vec![entry],
+            },
             stco: Some(Stco::default()),
             ..Stbl::default()
         },
@@ -91,7 +97,10 @@ fn track(config: &TrackConfig) -> Result<Trak, Error> {
                 language: "und".to_owned(),
                 ..Mdhd::default()
             },
-            hdlr: Hdlr { handler: handler.into(), name: name.to_owned() },
+            hdlr: Hdlr {
+                handler: handler.into(),
+                name: name.to_owned(),
+            },
             minf,
         },
         ..Trak::default()
@@ -120,9 +129,18 @@ fn video_entry(video: &VideoConfig) -> Result<Codec, Error> {
         height: fit(sps.height)?,
         ..Visual::default()
     };
-    let pasp = sps.sample_aspect.map(|(x, y)| Pasp { h_spacing: x.into(), v_spacing: y.into() });
+    let pasp = sps.sample_aspect.map(|(x, y)| Pasp {
+        h_spacing: x.into(),
+        v_spacing: y.into(),
+    });
     let avcc = Avcc::decode_body(&mut &record[..])?;
-    Ok(Avc1 { visual, avcc, pasp, ..Avc1::default() }.into())
+    Ok(Avc1 {
+        visual,
+        avcc,
+        pasp,
+        ..Avc1::default()
+    }
+    .into())
 }
 
 fn audio_entry(audio: &AudioConfig) -> Result<Codec, Error> {
@@ -185,9 +203,14 @@ mod tests {
         let VideoConfig::H264 { record, .. } = config.clone();
         let moov = read(&init_segment(&TrackConfig::Video(config)).unwrap());
         let track = &moov.trak[0];
-        assert_eq!((track.tkhd.width.integer(), track.tkhd.height.integer()), (1280, 720));
+        assert_eq!(
+            (track.tkhd.width.integer(), track.tkhd.height.integer()),
+            (1280, 720)
+        );
         assert_eq!(track.mdia.mdhd.timescale, 90_000);
-        let Codec::Avc1(avc1) = &track.mdia.minf.stbl.stsd.codecs[0] else { panic!("avc1") };
+        let Codec::Avc1(avc1) = &track.mdia.minf.stbl.stsd.codecs[0] else {
+            panic!("avc1")
+        };
         let mut written = Vec::new();
         avc1.avcc.encode_body(&mut written).unwrap();
         assert_eq!(written, record);
@@ -198,10 +221,15 @@ mod tests {
     fn an_audio_track_counts_in_samples() {
         let record = Bytes::from_static(&[0x12, 0x10]);
         let asc = aac::AudioSpecificConfig::parse(&record).unwrap();
-        let config = TrackConfig::Audio(AudioConfig::Aac { record: record.clone(), asc });
+        let config = TrackConfig::Audio(AudioConfig::Aac {
+            record: record.clone(),
+            asc,
+        });
         let moov = read(&init_segment(&config).unwrap());
         assert_eq!(moov.trak[0].mdia.mdhd.timescale, 44_100);
-        let Codec::Mp4a(mp4a) = &moov.trak[0].mdia.minf.stbl.stsd.codecs[0] else { panic!("mp4a") };
+        let Codec::Mp4a(mp4a) = &moov.trak[0].mdia.minf.stbl.stsd.codecs[0] else {
+            panic!("mp4a")
+        };
         let specific = mp4a.esds.es_desc.dec_config.dec_specific.as_ref().unwrap();
         assert_eq!(specific.raw, record);
     }

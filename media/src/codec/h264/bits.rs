@@ -58,7 +58,11 @@ impl<'a> Bits<'a> {
             }
         }
         let value = (1_u32 << zeros) - 1 + self.bits(zeros)?;
-        if value > max { Err(Error::OutOfRange(what)) } else { Ok(value) }
+        if value > max {
+            Err(Error::OutOfRange(what))
+        } else {
+            Ok(value)
+        }
     }
 
     /// A signed Exp-Golomb number (§9.1.1).

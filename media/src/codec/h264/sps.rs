@@ -139,8 +139,12 @@ struct Chroma {
 
 impl Chroma {
     /// What profiles imply that do not tell.
-    const BASELINE: Self =
-        Self { format_idc: 1, separate_planes: false, bit_depth_luma: 8, bit_depth_chroma: 8 };
+    const BASELINE: Self = Self {
+        format_idc: 1,
+        separate_planes: false,
+        bit_depth_luma: 8,
+        bit_depth_chroma: 8,
+    };
 
     fn parse(bits: &mut Bits<'_>) -> Result<Self, Error> {
         let low_byte = |value: u32| value.to_be_bytes()[3];
@@ -156,7 +160,12 @@ impl Chroma {
                 }
             }
         }
-        Ok(Self { format_idc, separate_planes, bit_depth_luma, bit_depth_chroma })
+        Ok(Self {
+            format_idc,
+            separate_planes,
+            bit_depth_luma,
+            bit_depth_chroma,
+        })
     }
 
     /// Luma samples that one step of cropping removes, across and down (§7.4.2.1.1).
@@ -271,7 +280,10 @@ impl Usability {
             this.frame_rate = units_in_tick
                 .checked_mul(2)
                 .filter(|&denominator| denominator > 0 && time_scale > 0)
-                .map(|denominator| FrameRate { numerator: time_scale, denominator });
+                .map(|denominator| FrameRate {
+                    numerator: time_scale,
+                    denominator,
+                });
         }
         Ok(this)
     }
@@ -299,7 +311,10 @@ mod tests {
         fn nal(&self) -> Vec<u8> {
             let mut out = vec![0x67];
             for chunk in self.0.chunks(8) {
-                let byte = chunk.iter().enumerate().fold(0, |b, (i, &bit)| b | u8::from(bit) << (7 - i));
+                let byte = chunk
+                    .iter()
+                    .enumerate()
+                    .fold(0, |b, (i, &bit)| b | u8::from(bit) << (7 - i));
                 out.push(byte);
             }
             out
@@ -319,7 +334,14 @@ mod tests {
         w.ue(119).ue(33).bits(0, 1).bits(1, 1).bits(1, 1);
         w.bits(1, 1).ue(0).ue(0).ue(0).ue(2);
         // Usability: 4:3 samples, 25 frames a second.
-        w.bits(1, 1).bits(1, 1).bits(14, 8).bits(0, 3).bits(1, 1).bits(1, 32).bits(50, 32).bits(1, 1);
+        w.bits(1, 1)
+            .bits(1, 1)
+            .bits(14, 8)
+            .bits(0, 3)
+            .bits(1, 1)
+            .bits(1, 32)
+            .bits(50, 32)
+            .bits(1, 1);
         let sps = Sps::parse(&w.nal()).unwrap();
         assert_eq!((sps.width, sps.height), (1920, 1080));
         assert_eq!(sps.sample_aspect, Some((4, 3)));
@@ -330,16 +352,45 @@ mod tests {
     #[test]
     fn a_picture_cropped_to_nothing_is_refused() {
         let mut w = Writer::default();
-        w.bits(66, 8).bits(0xc0, 8).bits(30, 8).ue(0).ue(0).ue(2).ue(1).bits(0, 1);
-        w.ue(0).ue(0).bits(1, 1).bits(1, 1).bits(1, 1).ue(4).ue(4).ue(0).ue(0).bits(0, 1);
-        assert_eq!(Sps::parse(&w.nal()), Err(Error::OutOfRange("frame_crop_offset")));
+        w.bits(66, 8)
+            .bits(0xc0, 8)
+            .bits(30, 8)
+            .ue(0)
+            .ue(0)
+            .ue(2)
+            .ue(1)
+            .bits(0, 1);
+        w.ue(0)
+            .ue(0)
+            .bits(1, 1)
+            .bits(1, 1)
+            .bits(1, 1)
+            .ue(4)
+            .ue(4)
+            .ue(0)
+            .ue(0)
+            .bits(0, 1);
+        assert_eq!(
+            Sps::parse(&w.nal()),
+            Err(Error::OutOfRange("frame_crop_offset"))
+        );
     }
 
     #[test]
     fn absurd_dimensions_are_refused() {
         let mut w = Writer::default();
-        w.bits(66, 8).bits(0xc0, 8).bits(30, 8).ue(0).ue(0).ue(2).ue(1).bits(0, 1);
+        w.bits(66, 8)
+            .bits(0xc0, 8)
+            .bits(30, 8)
+            .ue(0)
+            .ue(0)
+            .ue(2)
+            .ue(1)
+            .bits(0, 1);
         w.ue(100_000).ue(100_000);
-        assert_eq!(Sps::parse(&w.nal()), Err(Error::OutOfRange("pic_width_in_mbs_minus1")));
+        assert_eq!(
+            Sps::parse(&w.nal()),
+            Err(Error::OutOfRange("pic_width_in_mbs_minus1"))
+        );
     }
 }

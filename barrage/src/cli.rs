@@ -1,0 +1,198 @@
+//! What the command line takes.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use kit::config::Layer;
+use wire::Handle;
+
+use crate::config::Config;
+use crate::{App, demo};
+
+/// Exit code for a configuration that was not accepted (`EX_CONFIG` of sysexits.h).
+const EXIT_CONFIG: u8 = 78;
+
+/// Barrage: live streams from OBS to the browser, from one program.
+///
+/// Start with `barrage serve`. It prints the page's address, what to type into OBS, and at its
+/// first start the administrator's password.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server until it is told to stop (Ctrl-C or SIGTERM).
+    Serve(ConfigArgs),
+    /// Run the server and publish a moving picture with sound to it, to see it work.
+    ///
+    /// Needs ffmpeg.
+    Demo(ConfigArgs),
+    /// Read the configuration as `serve` would, and tell what is in force or what is wrong.
+    CheckConfig(ConfigArgs),
+    /// Look after a server's accounts, on its machine.
+    #[command(subcommand)]
+    Admin(Admin),
+}
+
+#[derive(Debug, Subcommand)]
+enum Admin {
+    /// Give an account another password, read from standard input.
+    SetPassword {
+        /// Whose, such as `admin`.
+        handle: Handle,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Say what happens when somebody publishes to a channel that is being published to.
+    SecondPublisher {
+        /// Which channel, such as `stage`.
+        handle: Handle,
+        /// `refuse`: who is there stays. `replace`: who comes takes over.
+        #[arg(value_parser = ["refuse", "replace"])]
+        rule: String,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+/// Where settings come from; later ones win: defaults, file, environment, flags.
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// Read settings from this file; barrage.example.toml describes them all.
+    #[arg(long, value_name = "FILE", env = "BARRAGE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Keep the database, keys and runtime.json here [default: ./barrage-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Listen here for pages, API and HLS; port 0 takes a free one [default: 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    http_listen: Option<String>,
+    /// Listen here for RTMP publishers; port 0 takes a free one [default: 0.0.0.0:1935]
+    #[arg(long, value_name = "ADDRESS")]
+    rtmp_listen: Option<String>,
+    /// Any other setting by its name, such as --set log.level=debug
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("expected KEY=VALUE, such as log.level=debug")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+impl ConfigArgs {
+    fn load(self) -> Result<Config, kit::config::ConfigError> {
+        let mut layers = Vec::new();
+        if let Some(path) = &self.config {
+            layers.push(Layer::file(path)?);
+        }
+        layers.push(Layer::environment(std::env::vars_os().filter_map(
+            |(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)),
+        )));
+        let named = [
+            ("data_dir", self.data_dir),
+            ("http.listen", self.http_listen),
+            ("rtmp.listen", self.rtmp_listen),
+        ];
+        let named = named
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        layers.push(Layer::flags(self.set.into_iter().chain(named)));
+        let config: Config = kit::config::load(layers)?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(args) => with_config(args, |config| block_on(serve(config))),
+        Command::Demo(args) => with_config(args, |config| block_on(demo::run(config))),
+        Command::CheckConfig(args) => with_config(args, |config| check(&config)),
+        Command::Admin(Admin::SetPassword { handle, config }) => {
+            with_config(config, |config| block_on(set_password(config, handle)))
+        }
+        Command::Admin(Admin::SecondPublisher {
+            handle,
+            rule,
+            config,
+        }) => with_config(config, |config| {
+            block_on(second_publisher(config, handle, rule))
+        }),
+    }
+}
+
+fn with_config(args: ConfigArgs, run: impl FnOnce(Config) -> anyhow::Result<()>) -> ExitCode {
+    let config = match args.load() {
+        Ok(config) => config,
+        Err(error) => {
+            complain(&format!(
+                "{error}\nbarrage.example.toml describes every setting."
+            ));
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(text: &str) {
+    // Nowhere is left to complain to if this fails.
+    let _ = writeln!(std::io::stderr(), "barrage: {text}");
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("failed to write to standard output")
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?
+        .block_on(work)
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    config.log.init()?;
+    let app = App::load(config).await?;
+    say(&app.banner())?;
+    app.run_until_signal().await
+}
+
+fn check(config: &Config) -> anyhow::Result<()> {
+    say(toml::to_string(config)
+        .context("failed to write the configuration")?
+        .trim_end())?;
+    say("\n# The configuration is good.")
+}
+
+async fn set_password(config: Config, handle: Handle) -> anyhow::Result<()> {
+    let mut password = String::new();
+    std::io::stdin()
+        .read_line(&mut password)
+        .context("failed to read the password")?;
+    let password = password.trim_end_matches(['\r', '\n']);
+    crate::app::set_password(&config, &handle, password).await?;
+    say(&format!("The password of {handle} is changed."))
+}
+
+async fn second_publisher(config: Config, handle: Handle, rule: String) -> anyhow::Result<()> {
+    crate::app::set_second_publisher(&config, &handle, rule == "replace").await?;
+    say(&format!("A second publisher on @{handle}: {rule}."))
+}

@@ -1,0 +1,57 @@
+//! The small traits through which roles know each other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use api::delivery::{Delivery, Viewers};
+use api::keyring::{KeyError, Keyring};
+use ingest::gate::{Answer, Permit, PublishGate, Refusal, SecondPublisher};
+use ingest::rtmp::Secret;
+use wire::BroadcastId;
+
+/// Publishers are let in by the API's keyring.
+#[derive(Clone, Debug)]
+pub struct KeyGate(pub Arc<Keyring>);
+
+impl PublishGate for KeyGate {
+    fn authorize<'a>(&'a self, key: &'a Secret, peer: SocketAddr) -> Answer<'a> {
+        Box::pin(async move {
+            let owner =
+                self.0
+                    .owner(key.expose(), peer.ip())
+                    .await
+                    .map_err(|error| match error {
+                        KeyError::Unknown => Refusal::UnknownKey,
+                        KeyError::Revoked => Refusal::NotAllowed,
+                        KeyError::TooManyAttempts => Refusal::TooManyAttempts,
+                        KeyError::Unavailable => Refusal::Unavailable,
+                    })?;
+            Ok(Permit {
+                channel: owner.channel,
+                handle: owner.handle,
+                second_publisher: if owner.second_replaces {
+                    SecondPublisher::Replace
+                } else {
+                    SecondPublisher::Refuse
+                },
+            })
+        })
+    }
+}
+
+/// Viewers are served by the packager.
+#[derive(Clone)]
+pub struct HlsDelivery(pub Arc<hls::Service>);
+
+impl Delivery for HlsDelivery {
+    fn viewers(&self, broadcast: BroadcastId) -> Viewers {
+        let hls = self.0.viewers(broadcast);
+        Viewers { hls, total: hls }
+    }
+
+    fn dropped_frames(&self, broadcast: BroadcastId) -> u64 {
+        self.0
+            .stats(broadcast)
+            .map_or(0, |stats| stats.packager.dropped_frames)
+    }
+}
