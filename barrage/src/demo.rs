@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::{App, Config};
@@ -20,9 +21,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     require_ffmpeg().await?;
     let app = App::load(config).await?;
     let (handle, key) = app.first_channel_key().await?;
-    let url = format!("rtmp://127.0.0.1:{}/live/{key}", app.runtime().rtmp.port);
+    let server = format!("rtmp://127.0.0.1:{}/live", app.runtime().rtmp.port);
     write_banner(&app, handle.as_str())?;
-    let publisher = tokio::spawn(publish_forever(url));
+    let publisher = tokio::spawn(publish_forever(server, key));
     let ended = app.run_until_signal().await;
     publisher.abort();
     ended
@@ -56,23 +57,36 @@ async fn require_ffmpeg() -> anyhow::Result<()> {
     }
 }
 
-async fn publish_forever(url: String) {
+async fn publish_forever(server: String, key: String) {
     loop {
-        match start(&url) {
-            Ok(mut child) => match child.wait().await {
-                Ok(status) => {
-                    tracing::warn!(%status, "the demo's publisher ended; starting it again")
-                }
-                Err(error) => tracing::warn!(%error, "lost sight of the demo's publisher"),
-            },
+        match start(&format!("{server}/{key}")) {
+            Ok(child) => publish(child, &key).await,
             Err(error) => tracing::error!(%error, "failed to start ffmpeg"),
         }
         tokio::time::sleep(RESTART_AFTER).await;
     }
 }
 
+/// Follows one ffmpeg to its end. What it complains about goes to our log without the stream key,
+/// which it likes to show.
+async fn publish(mut child: Child, key: &str) {
+    if let Some(complaints) = child.stderr.take() {
+        let mut lines = BufReader::new(complaints).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            tracing::info!(
+                ffmpeg = line.replace(key, "…"),
+                "the demo's publisher complains"
+            );
+        }
+    }
+    match child.wait().await {
+        Ok(status) => tracing::warn!(%status, "the demo's publisher ended; starting it again"),
+        Err(error) => tracing::warn!(%error, "lost sight of the demo's publisher"),
+    }
+}
+
 fn start(url: &str) -> std::io::Result<Child> {
-    let clock = "drawtext=text='%{localtime\\:%H\\\\\\:%M\\\\\\:%S}.%{eif\\:1000*mod(t\\,1)\\:d\\:3}':\
+    let clock = "drawtext=text='%{localtime\\:%H\\\\\\:%M\\\\\\:%S}':\
                  x=(w-tw)/2:y=h-160:fontsize=72:fontcolor=white:box=1:boxcolor=black@0.6:boxborderw=18";
     Command::new("ffmpeg")
         .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-re"])
@@ -109,6 +123,7 @@ fn start(url: &str) -> std::io::Result<Child> {
         ])
         .args(["-f", "flv", url])
         .stdin(Stdio::null())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
 }
