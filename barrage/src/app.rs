@@ -14,6 +14,7 @@ use axum::Router;
 use kit::bus::Bus;
 use kit::clock;
 use kit::drain::{self, Drain, DrainSignal};
+use kit::open_files;
 use kit::stream::Streams;
 use kit::telemetry::Metrics;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +28,9 @@ use crate::{assets, http};
 
 /// How often what has gathered is folded and what is idle is forgotten.
 const UPKEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// Files the server needs besides connections: listeners, database, log.
+const OWN_FILES: u64 = 100;
 
 /// Shortest password, in characters.
 const MIN_PASSWORD: usize = 10;
@@ -59,6 +63,7 @@ impl App {
         let data_dir = config.data_dir().to_owned();
         make_private_dir(&data_dir)?;
         let lock = lock(&data_dir)?;
+        check_open_files(&config);
         let metrics = Metrics::install()?;
         let (store, server_key) = open_store(&data_dir).await?;
         let now = clock::now();
@@ -244,6 +249,20 @@ async fn wait_for_signal() -> std::io::Result<&'static str> {
     tokio::select! {
         _ = terminate.recv() => Ok("SIGTERM"),
         _ = interrupt.recv() => Ok("SIGINT"),
+    }
+}
+
+/// Says so if the system has fewer files for us than the settings allow connections.
+fn check_open_files(config: &Config) {
+    let wanted = (config.http.max_connections + config.rtmp.max_connections) as u64;
+    if let Some(limit) = open_files::raise_limit()
+        && limit < wanted + OWN_FILES
+    {
+        tracing::warn!(
+            limit,
+            wanted,
+            "the system allows fewer open files than connections are configured; raise it with ulimit -n or LimitNOFILE="
+        );
     }
 }
 

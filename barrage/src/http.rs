@@ -43,6 +43,8 @@ impl Server {
                 config.listen
             )
         })?;
+        // Told from the start, so that a graph begins at zero.
+        metrics::counter!("barrage_http_connections_refused_total").increment(0);
         Ok(Self { listener, config })
     }
 

@@ -1,5 +1,6 @@
 //! From the bodies a publisher sends to frames in the track logs.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +16,13 @@ use crate::timeline::{SampleClock, Timeline};
 
 /// How often what is measured is told.
 const TELL_EVERY_MICROS: i64 = 500_000;
+
+/// How long pictures may come of which none is a keyframe: nothing of them can be shown.
+const KEYFRAME_WITHIN_MICROS: i64 = 10_000_000;
+
+/// A clock jumps when a source starts anew. One that jumps this often within that time is broken.
+const JUMPS_MAX: usize = 10;
+const JUMPS_WITHIN_MICROS: i64 = 10_000_000;
 
 /// Why a publisher has to go. Each text is for the log and for the publisher's own screen.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -53,6 +61,12 @@ pub enum Error {
         /// Most.
         max_kbps: u64,
     },
+    /// Pictures that nobody can begin to watch.
+    #[error("no keyframe came within {} s: set a keyframe interval of 2 s", KEYFRAME_WITHIN_MICROS / 1_000_000)]
+    NoKeyframe,
+    /// Timestamps that mean nothing.
+    #[error("the clock jumped {JUMPS_MAX} times within {} s", JUMPS_WITHIN_MICROS / 1_000_000)]
+    Clock,
     /// Somebody else publishes now, or the broadcast is over.
     #[error("off stage: {0}")]
     OffStage(#[from] AppendError),
@@ -76,6 +90,11 @@ pub struct Publisher {
     /// Bytes of each NAL unit's length as the publisher writes them.
     nal_length_size: u8,
     audio: Track,
+    /// When the first picture came, by its own clock and by ours, until there is a keyframe.
+    keyless_since: Option<(MediaTime, MediaTime)>,
+    has_key: bool,
+    /// When the publisher's clock jumped last.
+    jumps: VecDeque<MediaTime>,
     told_at: MediaTime,
 }
 
@@ -138,6 +157,9 @@ impl Publisher {
             video: Track::new(video, run),
             nal_length_size: 4,
             audio: Track::new(audio, run),
+            keyless_since: None,
+            has_key: false,
+            jumps: VecDeque::new(),
             told_at: MediaTime::ZERO,
         }
     }
@@ -262,6 +284,8 @@ impl Publisher {
             return Ok(());
         };
         let placed = self.timeline.place(TrackKind::Video, stamp, elapsed);
+        self.note_jump(TrackKind::Video, elapsed)?;
+        self.note_key(key, placed.dts, elapsed)?;
         let frame = Frame {
             // A picture shown before it is decoded is a muxer's slip; it is shown at once.
             pts: placed.dts + i64::from(composition_ms.max(0)) * 1000,
@@ -287,6 +311,7 @@ impl Publisher {
         };
         let (samples, rate) = (audio.samples_per_frame(), audio.sample_rate());
         let placed = self.timeline.place(TrackKind::Audio, stamp, elapsed);
+        self.note_jump(TrackKind::Audio, elapsed)?;
         let dts = self.sample_clock.place(placed, samples, rate);
         let frame = Frame {
             pts: dts,
@@ -299,6 +324,31 @@ impl Publisher {
         };
         self.audio.append(frame)?;
         self.tell(elapsed)
+    }
+
+    /// Tells when the publisher's clock has jumped, and shows it out when that has no end.
+    fn note_jump(&mut self, kind: TrackKind, elapsed: MediaTime) -> Result<(), Error> {
+        let Some(micros) = self.timeline.take_jump() else {
+            return Ok(());
+        };
+        let jump_ms = micros / 1000;
+        tracing::info!(track = kind.as_str(), jump_ms, "the publisher's clock jumped");
+        self.jumps.push_back(elapsed);
+        while self.jumps.front().is_some_and(|at| elapsed.since(*at) > JUMPS_WITHIN_MICROS) {
+            self.jumps.pop_front();
+        }
+        if self.jumps.len() < JUMPS_MAX { Ok(()) } else { Err(Error::Clock) }
+    }
+
+    /// Waits for a keyframe, but not for ever.
+    fn note_key(&mut self, key: bool, dts: MediaTime, elapsed: MediaTime) -> Result<(), Error> {
+        self.has_key |= key;
+        if self.has_key {
+            return Ok(());
+        }
+        let (first, began) = *self.keyless_since.get_or_insert((dts, elapsed));
+        let waited = dts.since(first).max(elapsed.since(began));
+        if waited < KEYFRAME_WITHIN_MICROS { Ok(()) } else { Err(Error::NoKeyframe) }
     }
 
     fn drop_frame(&self) {

@@ -76,6 +76,7 @@ impl Server {
                 rtmp.listen
             )
         })?;
+        begin_counts();
         let limits = session::Limits {
             publish_within: Duration::from_millis(rtmp.handshake_timeout_ms),
             silent_max: config.silence(),
@@ -332,6 +333,10 @@ impl Connection {
                 self.leave(Leaving::Finished);
             }
             Event::Closed(why) => {
+                if let Closed::UnknownApp | Closed::PlayRefused | Closed::Refused(_) = why {
+                    metrics::counter!("barrage_rtmp_refused_total", "reason" => "publish")
+                        .increment(1);
+                }
                 tracing::info!(reason = closing_reason(why), "closing the connection");
                 return ControlFlow::Break(());
             }
@@ -370,7 +375,6 @@ impl Connection {
                 }
             }
             Err((refusal, reason)) => {
-                metrics::counter!("barrage_rtmp_refused_total", "reason" => "publish").increment(1);
                 tracing::info!(reason, "refused a publisher");
                 self.session.refuse_publish(refusal);
             }
@@ -431,6 +435,16 @@ impl Connection {
     }
 }
 
+/// Tells every count from the start, so that a graph begins at zero and not at the first event.
+fn begin_counts() {
+    for reason in ["connections", "publish", "protocol", "media"] {
+        metrics::counter!("barrage_rtmp_refused_total", "reason" => reason).increment(0);
+    }
+    metrics::counter!("barrage_rtmp_received_bytes_total").increment(0);
+    metrics::counter!("barrage_ingest_dropped_frames_total").increment(0);
+    metrics::gauge!("barrage_rtmp_connections").set(0.0);
+}
+
 fn refused(error: &session::Error) -> ControlFlow<()> {
     metrics::counter!("barrage_rtmp_refused_total", "reason" => "protocol").increment(1);
     tracing::warn!(%error, "the peer broke the protocol");
@@ -449,7 +463,10 @@ const fn closing_reason(why: Closed) -> &'static str {
     match why {
         Closed::UnknownApp => "connected to an application that is not served",
         Closed::PlayRefused => "wanted to play",
-        Closed::Refused(_) => "refused",
+        Closed::Refused(Refusal::InvalidKey) => "refused: the stream key is not valid",
+        Closed::Refused(Refusal::InUse) => "refused: somebody else publishes",
+        Closed::Refused(Refusal::NotAllowed) => "refused: the channel may not publish",
+        Closed::Refused(Refusal::Busy) => "refused for now",
         Closed::Ended(Reason::ShuttingDown) => "the server ends",
         Closed::Ended(Reason::TakenOver) => "another publisher took over",
         Closed::Ended(Reason::Ended) => "ended by hand",

@@ -10,8 +10,8 @@ use media::{MediaTime, TrackKind};
 /// that is silent for three seconds is gone anyway.
 const JUMP_FORWARD_MS: i64 = 10_000;
 
-/// A step backward beyond this is a jump; smaller ones are a muxer's untidiness and are held at
-/// the time before.
+/// A step backward beyond this is a jump, and so is falling behind by it in small steps; less is a
+/// muxer's untidiness and is held at the time before.
 const JUMP_BACKWARD_MS: i64 = 1_000;
 
 /// How far apart the tracks of one stream may be and still be told to follow the same clock. OBS
@@ -41,6 +41,8 @@ pub struct Timeline {
     /// Earliest place for the first stamp; `None` once it was placed.
     begin_at: Option<MediaTime>,
     tracks: [Option<Track>; 2],
+    /// How far the clock jumped, until somebody asks.
+    jump_micros: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -63,6 +65,7 @@ impl Timeline {
             offset_micros: 0,
             begin_at: Some(begin_at),
             tracks: [None, None],
+            jump_micros: None,
         }
     }
 
@@ -74,6 +77,11 @@ impl Timeline {
     /// How many times the timeline was broken.
     pub const fn run(&self) -> u32 {
         self.run
+    }
+
+    /// How far the publisher's clock jumped since this was asked last, in microseconds, if it did.
+    pub const fn take_jump(&mut self) -> Option<i64> {
+        self.jump_micros.take()
     }
 
     /// Where the frame stamped `stamp` ms stands. `elapsed` is the wall time since the broadcast
@@ -114,7 +122,9 @@ impl Timeline {
             return self.first_offset(kind, unwrapped_ms, elapsed);
         };
         let step_ms = unwrapped_ms - track.unwrapped_ms;
-        if (-JUMP_BACKWARD_MS..=JUMP_FORWARD_MS).contains(&step_ms) {
+        let here = MediaTime::from_millis(unwrapped_ms) + track.offset_micros;
+        let behind = track.dts.since(here) > JUMP_BACKWARD_MS * 1000;
+        if (-JUMP_BACKWARD_MS..=JUMP_FORWARD_MS).contains(&step_ms) && !behind {
             return track.offset_micros;
         }
         // The other track may have jumped just before; then this one only follows it.
@@ -146,6 +156,8 @@ impl Timeline {
     fn break_at(&mut self, unwrapped_ms: i64, elapsed: MediaTime) -> i64 {
         let last = self.tracks.iter().flatten().map(|track| track.dts).max();
         let at = last.map_or(elapsed, |last| elapsed.max(last + 1_000));
+        let unbroken = MediaTime::from_millis(unwrapped_ms) + self.offset_micros;
+        self.jump_micros = Some(unbroken.since(last.unwrap_or(at)));
         self.run += 1;
         self.offset_micros = at.since(MediaTime::from_millis(unwrapped_ms));
         self.offset_micros
@@ -296,6 +308,20 @@ mod tests {
                 run: 0
             }
         );
+    }
+
+    #[test]
+    fn a_clock_that_runs_backwards_in_small_steps_breaks_whenever_it_is_a_second_behind() {
+        let mut timeline = Timeline::new(ms(0), 0);
+        let mut stamp = 1_000_000;
+        let mut jumps = Vec::new();
+        for i in 0..300 {
+            timeline.place(Video, stamp, ms(i * 40));
+            jumps.extend(timeline.take_jump());
+            stamp -= 40;
+        }
+        assert_eq!(timeline.run(), 11, "every 26 frames");
+        assert!(jumps.iter().all(|&jump| jump == -1_040_000), "{jumps:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - [`config`]: one documented TOML file, environment over file, flags over environment.
 //! - [`database`]: the embedded database and its migrations.
 //! - [`drain`]: the graceful end.
+//! - [`open_files`]: how many sockets the process may have.
 //! - [`stream`]: the live broadcasts of this node and their track logs.
 //! - [`telemetry`]: logs and metrics.
 
@@ -13,5 +14,6 @@ pub mod clock;
 pub mod config;
 pub mod database;
 pub mod drain;
+pub mod open_files;
 pub mod stream;
 pub mod telemetry;
