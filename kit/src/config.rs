@@ -160,9 +160,36 @@ pub fn load<T: Default + Serialize + DeserializeOwned>(
             }
         }
     }
-    merged
-        .try_into()
-        .map_err(|error: toml::de::Error| ConfigError::Invalid(error.message().to_owned()))
+    merged.clone().try_into().map_err(|error: toml::de::Error| {
+        let key = culprit::<T>(&defaults, &merged, &known).unwrap_or_default();
+        ConfigError::Invalid(format!("`{key}`: {}", error.message()))
+    })
+}
+
+/// The key whose value is refused even if everything else is as by default.
+fn culprit<T: DeserializeOwned>(
+    defaults: &Table,
+    merged: &Table,
+    known: &[String],
+) -> Option<String> {
+    let refused = |key: &&String| {
+        let mut alone = defaults.clone();
+        let mut names = key.split('.');
+        let (last, sections) = (names.next_back().unwrap_or_default(), names);
+        let mut places = (&mut alone, merged);
+        for name in sections {
+            let inner = places.0.get_mut(name).and_then(Value::as_table_mut);
+            let Some(inner) = inner.zip(places.1.get(name).and_then(Value::as_table)) else {
+                return false;
+            };
+            places = inner;
+        }
+        if let Some(value) = places.1.get(last) {
+            places.0.insert(last.to_owned(), value.clone());
+        }
+        alone.try_into::<T>().is_err()
+    };
+    known.iter().find(refused).cloned()
 }
 
 fn known_keys(defaults: &Table) -> Vec<String> {
@@ -386,7 +413,8 @@ mod tests {
             error(vec![env(&[("BARRAGE__HTTP__STRICT", "yes")])]),
             "the environment: `BARRAGE__HTTP__STRICT` takes true or false, not \"yes\""
         );
-        assert!(error(vec![env(&[("BARRAGE__HTTP__PORT", "70000")])]).contains("70000"));
+        let large = error(vec![env(&[("BARRAGE__HTTP__PORT", "70000")])]);
+        assert!(large.contains("`http.port`") && large.contains("70000"), "{large}");
         assert!(error(vec![env(&[("BARRAGE__HTTP", "x")])]).contains("takes a section"));
     }
 

@@ -234,3 +234,39 @@ impl Streams {
         self.changed.subscribe()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broadcast(channel: ChannelId) -> Arc<Broadcast> {
+        let handle = "stage".parse().unwrap();
+        Arc::new(Broadcast::new(BroadcastId::new(), channel, handle, WallTime::default()))
+    }
+
+    #[test]
+    fn the_farewell_of_a_replaced_broadcast_leaves_its_successor_on_stage() {
+        let streams = Streams::new();
+        let channel = ChannelId::new();
+        let (first, second) = (broadcast(channel), broadcast(channel));
+        streams.begin(Arc::clone(&first));
+        streams.begin(Arc::clone(&second));
+        streams.end(&first);
+        assert_eq!(first.phase(), Phase::Ended);
+        assert_eq!(streams.of_channel(channel).map(|live| live.id), Some(second.id));
+        streams.end(&second);
+        assert!(streams.of_channel(channel).is_none());
+    }
+
+    #[test]
+    fn who_watches_the_stage_hears_of_every_change() {
+        let streams = Streams::new();
+        let mut changes = streams.watch();
+        let live = broadcast(ChannelId::new());
+        streams.begin(Arc::clone(&live));
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        streams.end(&live);
+        assert!(changes.has_changed().unwrap());
+    }
+}
