@@ -56,12 +56,9 @@ test: setup-test web ## every test: crates, real clients, pages, browser
 	$(STEP) 'tests of the server' cargo test $(CARGO_FLAGS) --workspace
 	$(STEP) 'tests of the pages' npm --prefix web test
 	$(STEP) 'server' cargo build $(CARGO_FLAGS) -p barrage -p loadtest
-	$(STEP) 'player in a browser' npm --prefix web run playback
-ifneq ($(shell grep '"e2e":' web/package.json),)
 	$(STEP) 'server in a browser' npm --prefix web run e2e
-else
-	@echo 'skipped: server in a browser: web/package.json has no script e2e'
-endif
+	$(STEP) 'player in a browser' npm --prefix web run playback
+	$(STEP) 'accessibility of the pages' npm --prefix web run axe
 	$(STEP) 'a short try of the fuzz targets' scripts/fuzz $(FUZZ_TRY_SECONDS)
 
 # What takes seconds stands first. Clippy and rustdoc run in the release profile because build

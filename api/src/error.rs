@@ -18,6 +18,9 @@ pub enum ApiError {
     /// Nothing is at this address.
     #[error("The API has nothing at this address; /api/openapi.json lists what it has.")]
     NotFound,
+    /// Something is at this address, and cannot be asked for in this way.
+    #[error("This address cannot be used with this method; /api/openapi.json tells what it takes.")]
+    MethodNotAllowed,
     /// The database failed; the cause is in the log.
     #[error("The server cannot reach its database right now. Try again in a moment.")]
     Database(#[from] sqlx::Error),
@@ -45,6 +48,7 @@ impl ApiError {
             Self::ChannelNotFound(_) => (StatusCode::NOT_FOUND, "channel_not_found"),
             Self::NotLive(_) => (StatusCode::NOT_FOUND, "not_live"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable"),
         }
     }

@@ -29,6 +29,9 @@ use crate::{assets, http};
 /// How often what has gathered is folded and what is idle is forgotten.
 const UPKEEP_EVERY: Duration = Duration::from_secs(10);
 
+/// How long viewers have to fetch the parts that the last playlists of their broadcasts name.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Files the server needs besides connections: listeners, database, log.
 const OWN_FILES: u64 = 100;
 
@@ -181,8 +184,21 @@ impl App {
         let http = tokio::spawn(self.http.run(router, http_drain));
 
         drain.signaled().await;
+        let farewell = if self.streams.all().is_empty() {
+            Duration::ZERO
+        } else {
+            FAREWELL
+        };
         let grace = Duration::from_millis(self.config.drain.grace_ms);
-        let end = end_in_order(ingest, packagers, http_end, http, history_end, history);
+        let end = end_in_order(
+            ingest,
+            packagers,
+            farewell,
+            http_end,
+            http,
+            history_end,
+            history,
+        );
         let ended = tokio::time::timeout(grace, end).await;
         upkeep.abort();
         self.store.close().await;
@@ -218,6 +234,7 @@ impl App {
 async fn end_in_order(
     ingest: JoinHandle<()>,
     packagers: JoinHandle<()>,
+    farewell: Duration,
     http_end: DrainSignal,
     http: JoinHandle<()>,
     history_end: DrainSignal,
@@ -226,6 +243,7 @@ async fn end_in_order(
     // A task that panicked has been logged by its panic; the rest still ends in order.
     let _ = ingest.await;
     let _ = packagers.await;
+    tokio::time::sleep(farewell).await;
     http_end.drain();
     let _ = http.await;
     history_end.drain();

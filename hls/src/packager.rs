@@ -471,7 +471,7 @@ impl Packager {
             return leads;
         };
         let starts = !followed && {
-            let elapsed_us = open.start.map_or(0, |start| frame.dts.since(start));
+            let elapsed_us = open.counts_from.map_or(0, |from| frame.dts.since(from));
             let by_key = kind == TrackKind::Video
                 && frame.key
                 && elapsed_us + lane.typical_us / 2 >= nominal_us;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use fanout::{Lag, Read, Start};
 use kit::drain::Drain;
 use kit::stream::{Broadcast, Phase, Streams, TrackLog};
-use media::{Frame, TrackKind};
+use media::{Frame, MediaTime, TrackKind};
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument as _;
 use wire::BroadcastId;
@@ -69,9 +69,8 @@ impl Service {
                 Some(ended) = tasks.join_next_with_id() => self.finish(ended, &mut of_task),
             }
         }
-        while let Some(ended) = tasks.join_next_with_id().await {
-            self.finish(ended, &mut of_task);
-        }
+        // What their last playlists name stays fetchable for as long as there is somebody to serve it.
+        while tasks.join_next().await.is_some() {}
     }
 
     fn spawn(
@@ -254,6 +253,7 @@ impl Package {
             }
             video.take(&mut steps);
             audio.take(&mut steps);
+            in_order(&mut steps);
             // 3. Hand it to the core, and wake who waits, once.
             if !steps.is_empty() {
                 let announced = self.broadcast.announced();
@@ -306,6 +306,20 @@ impl Track {
             steps.push((self.kind, step));
         }
     }
+}
+
+/// Brings what was read of both tracks into the order of decoding, so that after a burst neither
+/// seems to be missing while the other goes on.
+fn in_order(steps: &mut [(TrackKind, Read<Frame>)]) {
+    // What is no frame stays right behind the frame before it.
+    let mut newest = [MediaTime::ZERO; 2];
+    steps.sort_by_cached_key(|(kind, step)| {
+        let newest = &mut newest[*kind as usize];
+        if let Read::Item(_, frame) = step {
+            *newest = frame.dts.max(*newest);
+        }
+        *newest
+    });
 }
 
 fn feed(packager: &mut Packager, kind: TrackKind, step: Read<Frame>) {

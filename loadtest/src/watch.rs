@@ -1,5 +1,6 @@
 //! LL-HLS viewers: each joins, follows the playlists by blocking reloads and fetches every part,
-//! as a player at the live edge does.
+//! as a player at the live edge does. Or all wait for the same part of the playlist again and again,
+//! which tells how long it takes to wake a crowd.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,13 +10,21 @@ use anyhow::{Context as _, bail};
 use clap::Args as ClapArgs;
 use reqwest::{Client, Url};
 use serde::Serialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch as latest};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::say;
 
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(2);
+
+/// Most bytes of an answer's head and body in `--crowd`: playlists go out compressed.
+const ANSWER_MAX: usize = 64 * 1024;
+/// How long an answer may take in `--crowd`.
+const ANSWER_WAIT: Duration = Duration::from_secs(15);
 
 /// What `watch` takes.
 #[derive(Debug, Clone, ClapArgs)]
@@ -31,6 +40,9 @@ pub(crate) struct Args {
     /// For how many seconds each watches.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     duration: u64,
+    /// Fetch no media: all wait together for a part to stand in the playlist, round after round.
+    #[arg(long)]
+    crowd: bool,
     /// Tell the result as JSON.
     #[arg(long)]
     json: bool,
@@ -85,6 +97,9 @@ struct Seen {
 
 /// Watches, and tells how it went; fails if nobody could.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    if args.crowd {
+        return crowd(&args).await;
+    }
     let client = Client::builder().tcp_nodelay(true).build()?;
     let joined = Arc::new(AtomicUsize::new(0));
     let mut viewers = JoinSet::new();
@@ -246,6 +261,183 @@ async fn follow(client: &Client, url: Url, began: Instant, until: Instant) -> an
     Ok(seen)
 }
 
+/// What came of the rounds of a crowd. Times in milliseconds.
+#[derive(Debug, Serialize)]
+struct CrowdOutcome {
+    viewers: usize,
+    rounds: usize,
+    /// Rounds left out because not everyone was waiting when the part came.
+    late_rounds: usize,
+    /// From the first answer in hand to any other.
+    after_first: Spread,
+    /// From the first answer of a round to the last.
+    whole: Spread,
+    /// When the first answer of each round was in hand, since the Unix epoch, and the last after it.
+    each_ms: Vec<(f64, f64)>,
+}
+
+/// Lets everyone wait for the same part, for as many rounds as there is time.
+async fn crowd(args: &Args) -> anyhow::Result<()> {
+    let client = Client::builder().tcp_nodelay(true).build()?;
+    let index = text(&client, args.url.clone()).await?;
+    let uri = media_playlists(&index).pop().context("a media playlist")?;
+    let url = args.url.join(&uri)?;
+    let (asks, asked) = latest::channel(None);
+    let (tells, mut told) = mpsc::unbounded_channel();
+    let mut viewers = JoinSet::new();
+    for _ in 0..args.viewers {
+        let one = Waiter::connect(&url).await?;
+        viewers.spawn(one.run(asked.clone(), tells.clone()));
+    }
+    drop((asked, tells));
+    let until = Instant::now() + Duration::from_secs(args.duration);
+    let (mut late_rounds, mut after_first) = (0, Vec::new());
+    let mut each_ms: Vec<(f64, f64)> = Vec::new();
+    while Instant::now() < until {
+        let now = Playlist::parse(&text(&client, url.clone()).await?)?;
+        if now.ended {
+            break;
+        }
+        // The part after the next, so that everyone waits before it comes.
+        let wanted = (now.next_msn, now.next_part + 1);
+        asks.send_replace(Some(wanted));
+        let mut rounds = Vec::with_capacity(args.viewers);
+        while rounds.len() < args.viewers {
+            let round = timeout(ANSWER_WAIT, told.recv()).await?;
+            rounds.push(round.context("every viewer failed")??);
+        }
+        let unix_ms = now_ms();
+        let here = Instant::now();
+        let last_asked = rounds.iter().map(|round| round.asked).max().unwrap_or(here);
+        let first = rounds
+            .iter()
+            .map(|round| round.answered)
+            .min()
+            .unwrap_or(here);
+        let last = rounds
+            .iter()
+            .map(|round| round.answered)
+            .max()
+            .unwrap_or(here);
+        if last_asked >= first {
+            late_rounds += 1;
+            continue;
+        }
+        after_first.extend(rounds.iter().map(|round| millis(round.answered - first)));
+        each_ms.push((unix_ms - millis(here - first), millis(last - first)));
+    }
+    let outcome = CrowdOutcome {
+        viewers: args.viewers,
+        rounds: each_ms.len(),
+        late_rounds,
+        after_first: Spread::of(after_first),
+        whole: Spread::of(each_ms.iter().map(|(_, whole)| *whole).collect()),
+        each_ms,
+    };
+    if args.json {
+        say(&serde_json::to_string_pretty(&outcome)?);
+    } else {
+        say(&format!(
+            "{} viewers, {} rounds, {} left out\n\
+             first to last answer  p50 {:.1} ms, max {:.1} ms\n\
+             first to any answer   p50 {:.1} ms, p99 {:.1} ms",
+            outcome.viewers,
+            outcome.rounds,
+            outcome.late_rounds,
+            outcome.whole.p50_ms,
+            outcome.whole.max_ms,
+            outcome.after_first.p50_ms,
+            outcome.after_first.p99_ms,
+        ));
+    }
+    Ok(())
+}
+
+/// One answer to one who waited.
+#[derive(Debug)]
+struct Round {
+    asked: Instant,
+    answered: Instant,
+}
+
+/// A viewer of a crowd: a bare connection, so that thousands cost little beside the server.
+#[derive(Debug)]
+struct Waiter {
+    stream: TcpStream,
+    path: String,
+    host: String,
+}
+
+impl Waiter {
+    async fn connect(url: &Url) -> anyhow::Result<Self> {
+        let addresses = url.socket_addrs(|| None)?;
+        let stream = TcpStream::connect(&addresses[..]).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            path: url.path().to_owned(),
+            host: url.authority().to_owned(),
+        })
+    }
+
+    /// Asks for whatever part it is told to, until nobody tells it any more.
+    async fn run(
+        mut self,
+        mut asked: latest::Receiver<Option<(u64, usize)>>,
+        tells: mpsc::UnboundedSender<anyhow::Result<Round>>,
+    ) {
+        while asked.changed().await.is_ok() {
+            let wanted = *asked.borrow_and_update();
+            let Some((msn, part)) = wanted else { continue };
+            let round = self.ask(msn, part).await;
+            let failed = round.is_err();
+            if tells.send(round).is_err() || failed {
+                return;
+            }
+        }
+    }
+
+    async fn ask(&mut self, msn: u64, part: usize) -> anyhow::Result<Round> {
+        let request = format!(
+            "GET {}?_HLS_msn={msn}&_HLS_part={part} HTTP/1.1\r\nhost: {}\r\n\
+             user-agent: barrage-load\r\naccept-encoding: gzip\r\n\r\n",
+            self.path, self.host
+        );
+        self.stream.write_all(request.as_bytes()).await?;
+        let asked = Instant::now();
+        let mut answer = Vec::new();
+        loop {
+            // Nothing is set aside while it waits.
+            self.stream.readable().await?;
+            if self.stream.read_buf(&mut answer).await? == 0 || answer.len() > ANSWER_MAX {
+                bail!("no answer of a known length");
+            }
+            if is_whole(&answer)? {
+                break;
+            }
+        }
+        let answered = Instant::now();
+        Ok(Round { asked, answered })
+    }
+}
+
+/// Whether head and body of a good answer are there.
+fn is_whole(answer: &[u8]) -> anyhow::Result<bool> {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return Ok(false);
+    };
+    let head = std::str::from_utf8(&answer[..end])?;
+    if !head.starts_with("HTTP/1.1 200") {
+        bail!("{}", head.lines().next().unwrap_or_default());
+    }
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().ok())?
+    });
+    Ok(answer.len() >= end + 4 + length.context("a length")?)
+}
+
 /// What a viewer at the live edge needs of a media playlist.
 #[derive(Debug, Default)]
 struct Playlist {
@@ -367,6 +559,14 @@ mod tests {
             .collect();
         assert_eq!(ends, [10_200.0, 10_401.0]);
         assert_eq!(playlist.parts[0].uri, "video/7.0.m4s");
+    }
+
+    #[test]
+    fn an_answer_is_whole_with_the_last_byte_of_its_body() {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+        assert!(is_whole(answer).unwrap());
+        assert!((0..answer.len()).all(|len| !is_whole(&answer[..len]).unwrap()));
+        assert!(is_whole(b"HTTP/1.1 503 Busy\r\n\r\n").is_err());
     }
 
     #[test]

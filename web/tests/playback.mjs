@@ -1,5 +1,5 @@
-// Plays the test broadcast in Chromium and proves what the player promises: under a second of delay, on through an
-// outage without a click, audio that appears later, the next broadcast, going live from the offline slate.
+// Plays the test broadcast in Chromium where the real server (e2e.mjs) is too well-behaved or the viewer is the one who acts:
+// wrong clocks, answers that are errors, a broadcast replaced at once, keyboard, a browser that forbids sound.
 // `npm run playback [-- NAME…]`
 
 import assert from 'node:assert/strict';
@@ -13,16 +13,6 @@ const wanted = process.argv.slice(2);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const cases = {
-  async 'plays under a second behind live'({ page, open }) {
-    await open();
-    await state(page, 'playing');
-    await sleep(6_000);
-    const delays = await watchDelays(page, 10);
-    assert.equal(await attribute(page, 'data-protocol'), 'll-hls');
-    assert.ok(median(delays) < 1_000, `median delay ${median(delays)} ms of ${delays}`);
-    return `median ${median(delays)} ms, greatest ${Math.max(...delays)} ms`;
-  },
-
   async 'does not mind a viewer’s wrong clock'({ page, open }) {
     await page.addInitScript(() => {
       const now = Date.now;
@@ -35,24 +25,6 @@ const cases = {
     assert.ok(median(delays) < 1_500, `delays ${delays}`);
   },
 
-  async 'plays on by itself after an outage of 30 seconds'({ page, open, scene }) {
-    await open();
-    await state(page, 'playing');
-    await sleep(4_000);
-    scene.broadcast.losePublisher();
-    await state(page, 'waiting', 8_000);
-    await sleep(30_000);
-    scene.broadcast.returnPublisher();
-    const back = Date.now();
-    await state(page, 'playing', 20_000);
-    const took = Date.now() - back;
-    await sleep(6_000);
-    const delays = await watchDelays(page, 5);
-    assert.equal(await attribute(page, 'data-state'), 'playing');
-    assert.ok(median(delays) < 1_500, `delays after the outage ${delays}`);
-    return `picture ${took} ms after the publisher, then median ${median(delays)} ms behind`;
-  },
-
   async 'gets over a server that answers nothing but errors for a while'({ page, open, scene }) {
     await open();
     await state(page, 'playing');
@@ -61,37 +33,6 @@ const cases = {
     await state(page, 'error', 60_000);
     scene.hlsDown = false;
     await state(page, 'playing', 20_000);
-  },
-
-  async 'plays audio that appears later'({ page, open, scene }) {
-    scene.broadcast.end();
-    scene.broadcast = new Broadcast(media, { audio: false });
-    await open();
-    await state(page, 'playing');
-    scene.broadcast.addAudio();
-    await page.waitForFunction(() => document.querySelector('video').webkitAudioDecodedByteCount > 0, null, { timeout: 20_000 });
-    await state(page, 'playing');
-  },
-
-  async 'goes from offline to live, through the end, to the next broadcast'({ page, open, scene }) {
-    scene.broadcast.end();
-    scene.broadcast = null;
-    await open();
-    await state(page, 'offline');
-    scene.broadcast = new Broadcast(media);
-    await sleep(500);
-    const began = Date.now();
-    await state(page, 'playing', 15_000);
-    const took = Date.now() - began;
-    scene.broadcast.end();
-    const over = scene.broadcast;
-    await sleep(300);
-    scene.broadcast = null;
-    await state(page, 'offline', 15_000);
-    scene.broadcast = new Broadcast(media);
-    await state(page, 'playing', 15_000);
-    assert.notEqual(scene.broadcast.id, over.id);
-    return `live ${took} ms after the start`;
   },
 
   async 'takes up a new broadcast while the old one still plays'({ page, open, scene }) {

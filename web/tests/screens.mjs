@@ -1,217 +1,112 @@
-// Pictures of every page and state, desktop and phone, light and dark, in both languages, into the directory given;
-// axe looks at each as well. `npm run screens -- DIRECTORY [NAME…]`
+// The pictures in docs/screens: the real server, a real broadcast. `npm run screens`
 
-import { mkdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Broadcast } from './broadcast.mjs';
-import { forbidSound, openBrowser } from './browser.mjs';
-import { CHANNEL, startFixture, streamOf } from './fixture.mjs';
-import { makeMedia } from './media.mjs';
+import { openBrowser } from './browser.mjs';
+import { evening } from './scene.mjs';
+import { ffmpeg, sleep, startServer, until } from './server.mjs';
 
-const [directory, ...wanted] = process.argv.slice(2);
-if (!directory) throw new Error('usage: npm run screens -- DIRECTORY [NAME…]');
+const [directory] = process.argv.slice(2);
+if (!directory) throw new Error('usage: node tests/screens.mjs DIRECTORY');
+const WIDTH = 1280;
+const HEIGHT = 720;
+const DELAY_SHOWN_MS = 1_500;
+
+const DESKTOP = { viewport: { width: 1440, height: 900 } };
+const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
+
+const live = async (page) => {
+  await state(page, 'playing');
+  await until('a settled delay', async () => {
+    const delay = await page.locator('[data-state]').getAttribute('data-delay-ms');
+    return delay !== null && Number(delay) < DELAY_SHOWN_MS;
+  }, 40_000);
+  await sleep(1_500);
+  // The chrome comes with a movement or a tap, and goes after a while.
+  await until('the controls are there', async () => {
+    if (page.viewportSize().width > 720) await page.mouse.move(500 + Math.random() * 50, 300);
+    else if ((await page.locator('.controls.visible').count()) === 0) await page.touchscreen.tap(195, 150);
+    await sleep(300);
+    return (await page.locator('.controls.visible').count()) > 0;
+  });
+};
+const listed = (page) => page.waitForSelector('a.tile');
+const offline = (page) => state(page, 'offline');
+
+const WHILE_LIVE = {
+  room: { room: true, ready: live, options: { ...DESKTOP, colorScheme: 'dark', locale: 'en' } },
+  'room-desktop-light-zh': { room: true, ready: live, options: { ...DESKTOP, colorScheme: 'light', locale: 'zh-CN' } },
+  'room-phone-dark-en': { room: true, ready: live, options: { ...PHONE, colorScheme: 'dark', locale: 'en' } },
+  'room-phone-light-zh': { room: true, ready: live, options: { ...PHONE, colorScheme: 'light', locale: 'zh-CN' } },
+  'home-desktop-dark-zh': { ready: listed, options: { ...DESKTOP, colorScheme: 'dark', locale: 'zh-CN' } },
+  'home-phone-light-en': { ready: listed, options: { ...PHONE, colorScheme: 'light', locale: 'en' } },
+};
+const AFTERWARDS = {
+  'offline-desktop-dark-en': { room: true, ready: offline, options: { ...DESKTOP, colorScheme: 'dark', locale: 'en' } },
+  'offline-phone-dark-zh': { room: true, ready: offline, options: { ...PHONE, colorScheme: 'dark', locale: 'zh-CN' } },
+  'empty-desktop-light-en': { ready: (page) => page.waitForSelector('code'), options: { ...DESKTOP, colorScheme: 'light', locale: 'en' } },
+};
+
 mkdirSync(directory, { recursive: true });
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const HOUR = 3_600_000;
-const DEVICES = {
-  desktop: { viewport: { width: 1440, height: 900 } },
-  phone: { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true },
-};
-const LANGUAGES = ['en', 'zh-CN'];
-const SCHEMES = ['light', 'dark'];
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-const media = makeMedia();
-const broadcast = new Broadcast(media);
-const lost = new Broadcast(media);
-await sleep(3_000);
-
-const live = (changes) => ({ channel: CHANNEL, live: streamOf(broadcast, { started_at: new Date(Date.now() - 1.3 * HOUR).toISOString(), ...changes }), last_live_at: null });
-const offline = { channel: CHANNEL, live: null, last_live_at: new Date(Date.now() - 3 * HOUR).toISOString() };
-const others = [
-  ['wanfeng', '晚风电台', '深夜点歌，聊聊最近在听的唱片', 12_480, 2.2],
-  ['rustlings', 'Rustlings', 'Writing a parser from nothing, part 4: the part where everything is a state machine and the title is far too long', 342, 0.4],
-  ['kitchen', 'Slow Kitchen', 'Dumplings for forty people', 1_904, 27],
-  ['go_board', '围棋茶馆', '', 58, 0.01],
-];
-const wall = () => ({
-  streams: [
-    live().live,
-    ...others.map(([handle, name, title, total, hours], i) =>
-      streamOf(broadcast, {
-        broadcast_id: `0199c0de-0000-7000-8000-00000000010${i}`,
-        channel: { id: `0199c0de-0000-7000-8000-00000000020${i}`, handle, name },
-        title,
-        state: handle === 'kitchen' ? 'waiting' : 'live',
-        started_at: new Date(Date.now() - hours * HOUR).toISOString(),
-        viewers: { hls: total, total },
-      }),
-    ),
-  ],
-});
-
-const shown = (state) => (page) => page.waitForSelector(`[data-state="${state}"]`, { state: 'attached', timeout: 30_000 });
-/** On a screen for fingers the chrome comes with a tap, else with a movement. */
-async function wakeChrome(page) {
-  const visible = await page.locator('.controls.visible').count();
-  if (visible === 0 && (await page.evaluate(() => matchMedia('(pointer: coarse)').matches))) await page.touchscreen.tap(195, 120);
-  await page.mouse.move(500, 300);
-  await page.mouse.move(520, 310);
-  await sleep(300);
-}
-
-/** Each: the path, what the server answers, and how to know that the page stands. */
-const SCREENS = {
-  'home-live': { path: '/', streams: wall, ready: (page) => page.waitForSelector('h1') },
-  'home-empty': { path: '/', streams: () => ({ streams: [] }), ready: (page) => page.waitForSelector('code') },
-  'home-error': { path: '/', streams: () => 500, ready: (page) => page.waitForSelector('h1') },
-  'home-loading': { path: '/', streams: () => 'hang', ready: (page) => page.waitForSelector('[aria-busy]') },
-  'home-stale': {
-    path: '/',
-    streams: () => (Date.now() - openedAt < 1_500 ? wall() : 500),
-    ready: (page) => page.waitForSelector('[role=status]', { timeout: 20_000 }),
-    only: ['desktop', 'light'],
-  },
-  'room-live': {
-    path: '/@barrage',
-    channel: () => live(),
-    ready: async (page) => {
-      await shown('playing')(page);
-      await sleep(2_500);
-      await wakeChrome(page);
-    },
-  },
-  'room-muted': { path: '/@barrage', silent: true, channel: () => live(), ready: async (page) => {
-    await shown('playing')(page);
-    await page.waitForSelector('.unmute');
-    await sleep(800);
-  }, only: ['phone', 'dark'] },
-  'room-behind': {
-    path: '/@barrage',
-    channel: () => live(),
-    ready: async (page) => {
-      await shown('playing')(page);
-      await page.keyboard.press('k');
-      await page.waitForSelector('.go-live', { timeout: 15_000 });
-    },
-    only: ['dark'],
-  },
-  'room-chrome-gone': {
-    path: '/@barrage',
-    channel: () => live(),
-    ready: async (page) => {
-      await shown('playing')(page);
-      await page.waitForSelector('.controls:not(.visible)', { state: 'attached', timeout: 10_000 });
-      await sleep(400);
-    },
-    only: ['desktop', 'dark', 'en'],
-  },
-  'room-shortcuts': {
-    path: '/@barrage',
-    channel: () => live(),
-    ready: async (page) => {
-      await shown('playing')(page);
-      await page.keyboard.press('?');
-      await page.waitForSelector('dialog[open]');
-    },
-    only: ['desktop'],
-  },
-  'room-waiting': {
-    path: '/@barrage',
-    broadcast: lost,
-    channel: () => ({ channel: CHANNEL, live: streamOf(lost), last_live_at: null }),
-    ready: async (page) => {
-      lost.losePublisher();
-      await shown('waiting')(page);
-      await sleep(500);
-    },
-    before: () => lost.publishing || lost.returnPublisher(),
-    prepare: async (page) => {
-      await shown('playing')(page);
-      await sleep(1_500);
-    },
-  },
-  'room-waiting-unseen': { path: '/@barrage', broadcast: null, channel: () => live({ state: 'waiting' }), ready: shown('waiting') },
-  'room-offline': { path: '/@barrage', channel: () => offline, ready: shown('offline') },
-  'room-error-api': { path: '/@barrage', channel: () => 500, ready: shown('error') },
-  'room-error-network': {
-    path: '/@barrage',
-    broadcast: null,
-    channel: () => live(),
-    ready: shown('error'),
-    only: ['light'],
-  },
-  'room-loading': { path: '/@barrage', channel: () => 'hang', ready: shown('loading') },
-  'room-not-found': { path: '/@nobody', channel: () => null, ready: shown('not-found') },
-  'not-found': { path: '/studio/keys', ready: (page) => page.waitForSelector('h1') },
-};
-
-const scene = { broadcast, streams: () => ({ streams: [] }), channel: () => null };
-const fixture = await startFixture(scene);
+for (const file of readdirSync(directory)) if (file.endsWith('.png')) rmSync(join(directory, file));
+const server = await startServer();
 const browser = await openBrowser();
-let openedAt = 0;
-let findings = 0;
-
-for (const [name, screen] of Object.entries(SCREENS)) {
-  if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
-  for (const [device, options] of Object.entries(DEVICES)) {
-    for (const colorScheme of SCHEMES) {
-      for (const language of LANGUAGES) {
-        if (!(screen.only ?? []).every((tag) => [device, colorScheme, language].includes(tag))) continue;
-        scene.broadcast = screen.broadcast === undefined ? broadcast : screen.broadcast;
-        scene.streams = screen.streams ?? (() => ({ streams: [] }));
-        scene.channel = screen.channel ?? (() => null);
-        screen.before?.();
-        const context = await browser.newContext({ ...options, colorScheme, locale: language });
-        const page = await context.newPage();
-        if (screen.silent) await forbidSound(page);
-        const file = `${name}-${device}-${colorScheme}-${language}.png`;
-        openedAt = Date.now();
-        try {
-          await page.goto(fixture.url + screen.path);
-          await screen.prepare?.(page);
-          await screen.ready(page);
-          await sleep(300);
-          await page.screenshot({ path: join(directory, file) });
-          findings += await examine(page, file);
-        } catch (error) {
-          findings += 1;
-          console.log(`FAIL  ${file}: ${error.message.split('\n')[0]}`);
-        }
-        await context.close();
-      }
-    }
-  }
-  console.log(`done  ${name}`);
-}
-
-async function examine(page, file) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
-  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-  const cut = await page.evaluate(() =>
-    [...document.querySelectorAll('button, a, code')]
-      .filter((element) => element.checkVisibility() && !element.matches('.skip'))
-      .filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5)
-      .map((element) => element.getAttribute('aria-label') ?? element.textContent.trim()),
-  );
-  let grave = cut.length;
-  for (const name of cut) console.log(`FAIL  ${file}: cut off at the right: ${name}`);
-  for (const violation of violations) {
-    const bad = violation.impact === 'serious' || violation.impact === 'critical';
-    grave += bad ? 1 : 0;
-    console.log(`${bad ? 'FAIL ' : 'note '} ${file}: ${violation.id} (${violation.impact}): ${violation.nodes.map((node) => node.target.join(' ')).join(', ')}`);
-  }
-  if (overflow > 0) {
-    grave += 1;
-    console.log(`FAIL  ${file}: the page is ${overflow} px wider than the screen`);
-  }
-  return grave;
-}
-
+const publisher = broadcast();
+// Some seconds of it: a viewer who comes later has a segment to start with.
+await until('the broadcast has run for a while', async () => (await server.live())?.uptime_ms > 6_000, 30_000);
+await take(WHILE_LIVE);
+await publisher.stop();
+await until('the channel is offline', async () => (await server.live()) === null);
+await take(AFTERWARDS);
 await browser.close();
-await fixture.stop();
-console.log(findings === 0 ? 'nothing serious found' : `${findings} findings`);
-process.exit(findings === 0 ? 0 : 1);
+await server.terminate();
+const sizes = readdirSync(directory).map((file) => statSync(join(directory, file)).size);
+console.log(`${sizes.length} pictures, ${Math.round(sizes.reduce((sum, size) => sum + size, 0) / 1024)} kB`);
+process.exit(0);
+
+/** The scene with a clock in it; encoded beforehand, so that the pictures do not show how busy the machine was. */
+function broadcast() {
+  const scene = join(server.directory, 'scene.rgb');
+  const clip = join(server.directory, 'clip.flv');
+  writeFileSync(scene, evening(WIDTH, HEIGHT));
+  const clock =
+    "drawtext=text='%{pts\\:gmtime\\:70920\\:%H\\\\\\:%M\\\\\\:%S}':x=(w-tw)/2:y=h*0.16:fontsize=84:fontcolor=white@0.92:shadowcolor=black@0.35:shadowx=0:shadowy=3";
+  const frames = ['-stream_loop', '-1', '-f', 'rawvideo', '-pixel_format', 'rgb24', '-video_size', `${WIDTH}x${HEIGHT}`, '-framerate', '30'];
+  runFfmpeg([
+    ...[...frames, '-i', scene, '-f', 'lavfi', '-i', 'anullsrc=channel_layout=stereo:sample_rate=48000', '-t', '60'],
+    ...['-vf', clock, '-c:v', 'libx264', '-preset', 'veryfast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-crf', '16', '-g', '60'],
+    ...['-c:a', 'aac', '-b:a', '96k', clip],
+  ]);
+  return ffmpeg(['-nostdin', '-re', '-stream_loop', '-1', '-i', clip, '-c', 'copy', '-f', 'flv', server.publishUrl]);
+}
+
+function runFfmpeg(args) {
+  execFileSync('ffmpeg', ['-hide_banner', '-loglevel', 'error', '-y', ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
+async function take(pictures) {
+  for (const [name, { room, ready, options }] of Object.entries(pictures)) {
+    const context = await browser.newContext(options);
+    const page = await context.newPage();
+    await page.goto(room ? server.room : server.url);
+    await ready(page);
+    await sleep(400);
+    const file = join(directory, `${name}.png`);
+    await page.screenshot({ path: `${file}.full`, type: 'png' });
+    shrink(`${file}.full`, file);
+    await context.close();
+    console.log(`${file} ${Math.round(statSync(file).size / 1024)} kB`);
+  }
+}
+
+/** 256 colours, chosen for the picture, are enough and a third of the size. */
+function shrink(from, to) {
+  const filter = 'split[a][b];[a]palettegen=reserve_transparent=0[p];[b][p]paletteuse=dither=sierra2_4a';
+  runFfmpeg(['-f', 'png_pipe', '-i', from, '-vf', filter, '-f', 'image2', to]);
+  rmSync(from);
+}
+
+async function state(page, name) {
+  await page.waitForSelector(`[data-state="${name}"]`, { state: 'attached', timeout: 30_000 });
+}

@@ -1,12 +1,12 @@
 //! Channels, live or not.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::IntoResponse;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::AppState;
+use super::{AppState, HandlePath};
 use super::streams::{ChannelView, Stream, find_channel, now_ms, timestamp, uncached, view};
 use crate::error::{ApiError, ErrorBody};
 
@@ -38,7 +38,7 @@ pub struct ChannelPage {
 )]
 pub async fn show(
     State(state): State<AppState>,
-    Path(handle): Path<String>,
+    HandlePath(handle): HandlePath,
 ) -> Result<impl IntoResponse, ApiError> {
     let channel = find_channel(&state, &handle).await?;
     let live = state

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use wire::Handle;
 
-use super::AppState;
+use super::{AppState, HandlePath};
 use crate::delivery::Viewers;
 use crate::error::{ApiError, ErrorBody};
 use crate::store::channels::Channel;
@@ -180,7 +180,7 @@ pub async fn list(State(state): State<AppState>) -> Result<impl IntoResponse, Ap
 )]
 pub async fn show(
     State(state): State<AppState>,
-    Path(handle): Path<String>,
+    HandlePath(handle): HandlePath,
 ) -> Result<impl IntoResponse, ApiError> {
     let channel = find_channel(&state, &handle).await?;
     let broadcast = state

@@ -50,8 +50,10 @@ struct Gathering {
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) cut: Cut,
-    /// Decoding time of its first frame.
-    pub(super) start: Option<MediaTime>,
+    /// Decoding time from which its nominal length counts, once it has a frame: of that frame, or
+    /// of the keyframe that an earlier segment began with. So a segment cut between keyframes
+    /// does not put off the cut at the next.
+    pub(super) counts_from: Option<MediaTime>,
     /// Set when the next frame must begin another segment.
     pub(super) full: bool,
     /// Set when it was begun because the track was missing, not by a frame of it.
@@ -72,6 +74,8 @@ pub(super) struct Lane {
     pub(super) newest: Option<MediaTime>,
     /// The typical duration of a frame.
     pub(super) typical_us: i64,
+    /// Decoding time of the newest keyframe that a segment began with.
+    key_cut_at: Option<MediaTime>,
     /// How much later than decoded the newest keyframe is shown.
     delay_us: i64,
     part: Gathering,
@@ -91,6 +95,7 @@ impl Lane {
             first: None,
             newest: None,
             typical_us: 33_333,
+            key_cut_at: None,
             delay_us: 0,
             part: Gathering::default(),
             init: None,
@@ -168,8 +173,13 @@ impl Lane {
             self.part.start_ticks = ticks;
             self.part.shown_at = self.shown_at(&frame);
         }
-        if let Some(open) = &mut self.open {
-            open.start.get_or_insert(frame.dts);
+        if let Some(open) = &mut self.open
+            && open.counts_from.is_none()
+        {
+            if frame.key {
+                self.key_cut_at = Some(frame.dts);
+            }
+            open.counts_from = self.key_cut_at.or(Some(frame.dts));
         }
         self.part.declared_us += declared_us;
         self.part.bytes += frame.data.len();
@@ -273,7 +283,7 @@ impl Lane {
         }
         self.open = Some(Open {
             cut,
-            start: None,
+            counts_from: None,
             full: false,
             filled: false,
             begun: false,

@@ -135,6 +135,40 @@ fn steady(rate: (i64, i64), gop: i64, reorder: i64, skew_us: i64) -> Watched {
 }
 
 #[test]
+fn segments_begin_at_keyframes_also_after_a_long_group_was_cut() {
+    // Where segments begin, in milliseconds; how many of them need a cut between keyframes.
+    let cases: [(i64, &[i64], u64); 5] = [
+        (1, &[0, 2000, 4000, 6000, 8000, 10_000], 0),
+        (2, &[0, 2000, 4000, 6000, 8000, 10_000], 0),
+        (3, &[0, 3000, 6000, 9000, 12_000, 15_000], 0),
+        (4, &[0, 4000, 8000, 12_000, 16_000, 20_000], 0),
+        // At 4.2 s and 8.4 s the longest segment is reached; the keyframe at 10 s is not passed by.
+        (10, &[0, 4200, 8400, 10_000, 14_200, 18_400], 4),
+    ];
+    for (gop_s, begins_ms, cuts_without_key) in cases {
+        let pictures = Pictures::new((30, 1), gop_s * 30, 24).frames();
+        let frames = interleave(vec![pictures, sound(48_000, 0, 24_000_000, 0)], 40_000);
+        let watched = Watched::new(wide(), Checker::new())
+            .feed(&frames)
+            .end()
+            .assert_clean();
+        let stats = watched.packager.stats();
+        assert_eq!(stats.cuts_without_key, cuts_without_key, "{gop_s} s");
+        let video = watched.rendition(TrackKind::Video);
+        for (msn, begin_ms) in (0..).zip(begins_ms) {
+            let segment = video.segment(msn).unwrap();
+            let off_us = segment.shown_at.since(BEGAN_AT) - begin_ms * 1000;
+            assert!(
+                (-1000..=1000).contains(&off_us),
+                "{gop_s} s, {msn}: {off_us}"
+            );
+            let by_key = begin_ms % (gop_s * 1000) == 0;
+            assert_eq!(segment.parts[0].independent, by_key, "{gop_s} s, {msn}");
+        }
+    }
+}
+
+#[test]
 fn every_playlist_of_every_usual_cadence_keeps_the_rules() {
     let rates = [
         (24, 1),

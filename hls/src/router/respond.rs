@@ -17,8 +17,7 @@ use crate::live::Rendered;
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=86400, immutable");
 /// A live playlist is stale with the next part; one second lets a cache join a crowd.
 const LIVE: HeaderValue = HeaderValue::from_static("public, max-age=1");
-/// What is not there may be in a moment.
-const NOT_FOUND: HeaderValue = HeaderValue::from_static("public, max-age=1");
+/// What is not there may be in a moment, and who asks then must not get an answer from before.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
@@ -46,8 +45,8 @@ pub(super) enum Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, text, caching) = match self {
-            Self::NotFound => (StatusCode::NOT_FOUND, "not found", NOT_FOUND),
-            Self::NotLive => (StatusCode::NOT_FOUND, "not live", NOT_FOUND),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not found", NO_STORE),
+            Self::NotLive => (StatusCode::NOT_FOUND, "not live", NO_STORE),
             Self::BadRequest(why) => (StatusCode::BAD_REQUEST, why, NO_STORE),
             Self::NotYet => (StatusCode::SERVICE_UNAVAILABLE, "not yet", NO_STORE),
             Self::Busy => (

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { API_SILENCE_MS, LEAVING_MS, newRoom, step, view, type Effect, type Input, type Live, type Room } from './core';
+import { API_SILENCE_MS, LEAVING_MS, STILL_SILENCE_MS, newRoom, step, view, type Effect, type Input, type Live, type Room } from './core';
 
 const SRC = '/hls/barrage/index.m3u8';
 const live = (changes: Partial<Live> = {}): Live => ({
@@ -160,6 +160,16 @@ describe('a room', () => {
     const stage = new Stage().after(0, { type: 'channel', live: null }, { type: 'api-failed' });
     expect(stage.after(API_SILENCE_MS - 1, { type: 'api-failed' }).state).toBe('offline');
     expect(stage.after(1, { type: 'api-failed' }).state).toBe('error:api');
+  });
+
+  it('does not call it buffering, or live, when the server is gone', () => {
+    const stage = playing().after(0, { type: 'media', media: 'stalled' }, { type: 'api-failed' });
+    expect(stage.after(STILL_SILENCE_MS - 1, { type: 'timeout' }).state).toBe('buffering');
+    expect(stage.after(1, { type: 'timeout' }).state).toBe('error:api');
+    expect(stage.after(0, { type: 'failed', failure: 'network' }).state).toBe('error:api');
+    expect(stage.after(0, { type: 'media', media: 'playing' }).state).toBe('playing');
+    stage.after(0, { type: 'media', media: 'paused' });
+    expect(stage.state).toBe('playing');
   });
 
   it('shows a failure until there is a picture', () => {

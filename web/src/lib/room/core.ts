@@ -54,6 +54,8 @@ export type View =
 export const LEAVING_MS = 10_000;
 /** A room known to be offline says so for this long while the API fails; then it says that it cannot tell. */
 export const API_SILENCE_MS = 10_000;
+/** A picture that stands still while the API fails for this long is not buffering: there is no server. */
+export const STILL_SILENCE_MS = 4_000;
 
 export function newRoom(): Room {
   return {
@@ -94,16 +96,15 @@ export function step(room: Room, now: number, input: Input): [Room, Effect[]] {
 
 export function view(room: Room, now: number): View {
   if (room.api === 'missing') return { state: 'not-found' };
+  const silence = room.api === 'failing' ? now - (room.apiFailingSince ?? now) : 0;
   if (!room.loaded) {
     if (room.api === 'unknown') return { state: 'loading' };
-    if (room.api === 'failing') {
-      const silence = now - (room.apiFailingSince ?? now);
-      if (!room.everAnswered || silence >= API_SILENCE_MS) return { state: 'error', error: 'api' };
-    }
+    if (room.api === 'failing' && (!room.everAnswered || silence >= API_SILENCE_MS)) return { state: 'error', error: 'api' };
     return { state: 'offline' };
   }
   if (room.media === 'playing') return { state: 'playing' };
   if (room.failure === 'unsupported') return { state: 'error', error: 'unsupported' };
+  if (room.media !== 'paused' && silence >= STILL_SILENCE_MS) return { state: 'error', error: 'api' };
   if (room.live?.waiting) return { state: 'waiting' };
   if (room.failure) return { state: 'error', error: room.failure };
   if (room.media === 'paused') return { state: 'playing' };

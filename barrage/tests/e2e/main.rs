@@ -1,0 +1,18 @@
+//! The real binary, with real publishers and real viewers.
+//!
+//! Each test starts a server of its own on free ports and a fresh directory. Nothing waits for a
+//! time to pass that could wait for something to happen.
+
+mod bad_input;
+mod configuration;
+mod ending;
+mod first_start;
+mod operation;
+mod pages;
+mod playlists;
+mod publishing;
+mod reconnecting;
+mod refusing;
+mod requests;
+mod support;
+mod timestamps;

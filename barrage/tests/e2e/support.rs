@@ -1,0 +1,24 @@
+//! What the tests are made of.
+//!
+//! - [`server`]: the real binary on a data directory of its own.
+//! - [`ffmpeg`]: a publisher that everybody has, and an eye for what viewers get.
+//! - [`clip`]: media made once by ffmpeg, to be sent by hand.
+//! - [`publisher`]: a publisher that does what no encoder does.
+//! - [`viewer`]: somebody who watches, and writes down every playlist.
+//! - [`raw`]: bytes on a socket.
+//! - [`waiting`]: for a condition, with a deadline.
+
+pub(crate) mod clip;
+pub(crate) mod ffmpeg;
+pub(crate) mod publisher;
+pub(crate) mod raw;
+pub(crate) mod server;
+pub(crate) mod viewer;
+pub(crate) mod waiting;
+
+pub(crate) use clip::Clip;
+pub(crate) use ffmpeg::Source;
+pub(crate) use publisher::Publisher;
+pub(crate) use server::Server;
+pub(crate) use viewer::Viewer;
+pub(crate) use waiting::{until, within};

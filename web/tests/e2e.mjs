@@ -1,0 +1,323 @@
+// The whole way: the real server, ffmpeg as the publisher, the pages in Chromium as a viewer sees them.
+// `npm run e2e [-- NAME…]`; BARRAGE_BIN names another binary.
+
+import assert from 'node:assert/strict';
+import { openBrowser } from './browser.mjs';
+import { publish, sleep, startServer, until } from './server.mjs';
+
+const wanted = process.argv.slice(2);
+/** This much delay is shown at most, in the middle of a second's worth of readings. */
+const DELAY_MAX_MS = 2_000;
+const DEVICES = {
+  desktop: { viewport: { width: 1440, height: 900 } },
+  phone: { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true },
+};
+const LANGUAGES = { en: 'Live now', 'zh-CN': '正在直播' };
+
+const cases = {
+  async 'an offline room goes live by itself, with picture and sound'({ view, publisher }) {
+    const page = await view();
+    await page.state('offline');
+    const began = performance.now();
+    await publisher();
+    await page.state('playing', 30_000);
+    const took = Math.round(performance.now() - began);
+    await page.plays({ width: 640, height: 360 });
+    assert.equal(await page.attribute('data-protocol'), 'll-hls');
+    const delay = await page.delayWithin(DELAY_MAX_MS);
+    await page.mouse.move(300, 300);
+    await page.mouse.move(320, 310);
+    const badge = await page.locator('.controls .badge').innerText();
+    assert.match(badge, /^Live · \d/);
+    const live = await server.live();
+    assert.equal(live.state, 'live');
+    assert.ok(live.viewers.total >= 1, `viewers ${JSON.stringify(live.viewers)}`);
+    const { dropped, corrupted } = await page.media();
+    assert.equal(corrupted, 0);
+    page.clean();
+    return `picture ${took} ms after ffmpeg's start, ${delay} ms behind, badge “${badge}”, ${dropped} frames dropped`;
+  },
+
+  async 'a viewer who comes with the first part gets the picture'({ view, publisher }) {
+    await publisher();
+    await server.isLive();
+    const began = performance.now();
+    const page = await view();
+    await page.state('playing', 15_000);
+    const took = Math.round(performance.now() - began);
+    await page.plays({ width: 640, height: 360 });
+    const delay = await page.delayWithin(DELAY_MAX_MS);
+    page.clean();
+    return `picture after ${took} ms, ${delay} ms behind`;
+  },
+
+  async 'a publisher killed and back within its grace plays on without a click'({ view, publisher }) {
+    const killed = await publisher();
+    const page = await view();
+    await page.state('playing', 30_000);
+    await page.plays();
+    const { broadcast_id: before } = await server.live();
+    await killed.kill();
+    const began = performance.now();
+    await page.state('waiting', 15_000);
+    const noticed = Math.round(performance.now() - began);
+    await page.getByText('The broadcast is interrupted').first().waitFor();
+    // Longer than what is buffered and than one blocking request of the player.
+    await sleep(12_000);
+    assert.equal((await server.live()).state, 'waiting');
+    const back = performance.now();
+    await publisher();
+    await page.state('playing', 30_000);
+    const took = Math.round(performance.now() - back);
+    await page.plays();
+    const delay = await page.delayWithin(DELAY_MAX_MS);
+    assert.equal((await server.live()).broadcast_id, before, 'it is the same broadcast');
+    page.clean();
+    return `told after ${noticed} ms, picture ${took} ms after the new ffmpeg's start, ${delay} ms behind`;
+  },
+
+  async 'a broadcast that ends leaves the slate, and the next one plays without a reload'({ view, publisher }) {
+    const first = await publisher();
+    const page = await view();
+    await page.state('playing', 30_000);
+    const { broadcast_id: before } = await server.live();
+    await first.stop();
+    const began = performance.now();
+    await page.state('offline', 20_000);
+    const left = Math.round(performance.now() - began);
+    await page.getByText('Stage is offline').first().waitFor();
+    await page.getByText('Last live').first().waitFor();
+    await publisher({ size: '854x480' });
+    await page.state('playing', 30_000);
+    await page.plays({ width: 854, height: 480 });
+    assert.notEqual((await server.live()).broadcast_id, before, 'it is another broadcast');
+    page.clean();
+    return `slate ${left} ms after the end`;
+  },
+
+  async 'the home page lists the channel and leads to its room, in both languages, on phone and desktop'({ view, publisher }) {
+    await publisher();
+    await server.isLive();
+    for (const [device, options] of Object.entries(DEVICES)) {
+      for (const [language, title] of Object.entries(LANGUAGES)) {
+        const what = `${device}, ${language}`;
+        const page = await view({ path: '/', locale: language, ...options });
+        await page.getByRole('heading', { name: title, exact: true }).waitFor();
+        assert.equal(await page.evaluate(() => document.documentElement.lang), language, what);
+        const tile = page.locator('a.tile');
+        assert.equal(await tile.count(), 1, what);
+        assert.match(await tile.innerText(), /Stage/, what);
+        await (options.hasTouch ? tile.tap() : tile.click());
+        await page.waitForURL(`**/@${server.handle}`);
+        await page.state('playing', 30_000);
+        await page.plays();
+        const wider = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(wider <= 0, `${what}: the page is ${wider} px wider than the screen`);
+        page.clean();
+        await page.context().close();
+      }
+    }
+  },
+
+  async 'a stream without sound plays, and goes on with sound when it comes back with it'({ view, publisher }) {
+    const silent = await publisher({ audio: false });
+    const page = await view();
+    await page.state('playing', 30_000);
+    await page.plays({ sound: false });
+    assert.equal((await page.media()).audio, 0);
+    const delay = await page.delayWithin(DELAY_MAX_MS);
+    const { broadcast_id: before } = await server.live();
+    await silent.kill();
+    await page.state('waiting', 15_000);
+    await publisher();
+    await page.state('playing', 30_000);
+    await page.plays();
+    assert.equal((await server.live()).broadcast_id, before, 'it is the same broadcast');
+    page.clean();
+    return `${delay} ms behind`;
+  },
+
+  async 'a server that ends and comes back is honest meanwhile and plays again by itself'({ view, publisher }) {
+    await publisher();
+    const page = await view();
+    await page.state('playing', 30_000);
+    await page.plays();
+    const began = Date.now();
+    const code = await server.terminate();
+    const took = Date.now() - began;
+    assert.equal(code, 0, 'exit code');
+    // The last second may still play. Then the page must not promise a picture, nor say that the channel is live.
+    await page.state(['offline', 'error'], 10_000);
+    const slate = await page.locator('.slate .title').innerText();
+    await page.state('error', 20_000);
+    await page.getByText('cannot tell whether the channel is live').waitFor();
+    server = await liveServer({ before: server });
+    await page.state('offline', 30_000);
+    await publisher();
+    await page.state('playing', 30_000);
+    await page.plays();
+    page.clean({ unreachable: true });
+    return `exit code ${code} after ${took} ms; shown: ${await page.since(began)}; first slate “${slate}”`;
+  },
+};
+
+let server = await liveServer();
+
+async function liveServer(options) {
+  const started = await startServer(options);
+  return {
+    ...started,
+    isLive: () => until('the channel is live', async () => (await started.live())?.state === 'live', 20_000),
+    isOffline: () => until('the channel is offline', async () => (await started.live()) === null, 40_000),
+  };
+}
+
+/** A page with what is asked of it here, and everything it complained about. */
+async function open(context) {
+  const page = await context.newPage();
+  const complaints = [];
+  const failures = [];
+  page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
+  page.on('console', (message) => {
+    if (message.type() !== 'error' && message.type() !== 'warning') return;
+    const { url } = message.location();
+    complaints.push(`${message.type()}: ${message.text()}${url ? ` (${url})` : ''}`);
+  });
+  page.on('response', (response) => {
+    if (response.status() >= 400) failures.push(`${response.status()} ${response.url()}`);
+  });
+  await page.exposeFunction('noteViolation', (text) => complaints.push(text));
+  await page.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', (event) =>
+      globalThis.noteViolation(`CSP: ${event.violatedDirective} ${event.blockedURI}`),
+    );
+    /** Every state that was shown, with the time. */
+    globalThis.states = [];
+    new MutationObserver(() => {
+      const state = document.querySelector('[data-state]')?.getAttribute('data-state');
+      if (state && state !== globalThis.states.at(-1)?.state) globalThis.states.push({ state, at: Date.now() });
+    }).observe(document, { subtree: true, childList: true, attributeFilter: ['data-state'] });
+  });
+
+  const attribute = (name) => page.locator('[data-state]').getAttribute(name);
+  const media = () =>
+    page.evaluate(() => {
+      const video = document.querySelector('video');
+      const { totalVideoFrames, droppedVideoFrames, corruptedVideoFrames } = video.getVideoPlaybackQuality();
+      return {
+        frames: totalVideoFrames,
+        dropped: droppedVideoFrames,
+        corrupted: corruptedVideoFrames,
+        audio: video.webkitAudioDecodedByteCount,
+        time: video.currentTime,
+        width: video.videoWidth,
+        height: video.videoHeight,
+      };
+    });
+
+  return Object.assign(page, {
+    attribute,
+    media,
+    complaints,
+    failures,
+
+    async state(names, timeout = 10_000) {
+      const any = [names].flat();
+      const selector = any.map((name) => `[data-state="${name}"]`).join(', ');
+      await page.waitForSelector(selector, { timeout, state: 'attached' }).catch(async () => {
+        throw new Error(`after ${timeout / 1000} s not ${any.join(' or ')} but ${await attribute('data-state')}`);
+      });
+    },
+
+    /** What was shown since then, as in “playing 0.3 s, offline 1.2 s”. */
+    async since(began) {
+      const states = await page.evaluate(() => globalThis.states);
+      return states
+        .filter(({ at }, i) => (states[i + 1]?.at ?? Infinity) > began)
+        .map(({ state, at }) => `${state} ${(Math.max(0, at - began) / 1000).toFixed(1)} s`)
+        .join(', ');
+    },
+
+    /** Two seconds of it: pictures are decoded, sound is, and time goes on. */
+    async plays({ width, height, sound = true } = {}) {
+      const from = await media();
+      await until('frames and sound are decoded and time advances', async () => {
+        const now = await media();
+        // A source that was loaded anew counts from nothing.
+        if (now.frames < from.frames || now.time < from.time) Object.assign(from, now);
+        return now.frames >= from.frames + 50 && now.time >= from.time + 2 && (!sound || now.audio > from.audio);
+      }, 20_000);
+      assert.equal(await attribute('data-state'), 'playing');
+      const now = await media();
+      if (width) assert.deepEqual([now.width, now.height], [width, height]);
+      else assert.ok(now.width > 0);
+    },
+
+    /** The page shows a delay of at most this, after the time that it needs to settle. */
+    async delayWithin(most_ms) {
+      const readings = [];
+      return until(`a delay shown of at most ${most_ms} ms`, async () => {
+        const text = await attribute('data-delay-ms');
+        if (text === null) return false;
+        readings.push(Number(text));
+        const last = readings.slice(-20).sort((a, b) => a - b);
+        return last.length === 20 && last[10] <= most_ms && last[10];
+      }, 20_000);
+    },
+
+    /** No word in the console, but what a browser says of a server that is not there. */
+    clean({ unreachable = false } = {}) {
+      const expected = unreachable ? /ERR_CONNECTION_(REFUSED|RESET|CLOSED)|ERR_EMPTY_RESPONSE|status of 404 .*\/hls\// : /^$/;
+      assert.deepEqual(
+        complaints.filter((text) => !expected.test(text)),
+        [],
+      );
+    },
+  });
+}
+
+let passed = 0;
+let failed = 0;
+const browser = await openBrowser();
+const beganAll = performance.now();
+for (const [name, run] of Object.entries(cases)) {
+  if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
+  const began = performance.now();
+  const publishers = [];
+  const pages = [];
+  try {
+    await server.isOffline();
+    const note = await run({
+      async view({ path = `/@${server.handle}`, ...options } = {}) {
+        const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en', ...options });
+        const page = await open(context);
+        pages.push(page);
+        await page.goto(server.url + path);
+        return page;
+      },
+      async publisher(options) {
+        const one = publish(server, options);
+        publishers.push(one);
+        return one;
+      },
+    });
+    passed += 1;
+    console.log(`ok    ${name}${note ? ` (${note})` : ''} [${Math.round((performance.now() - began) / 1000)} s]`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAIL  ${name}: ${error.message}`);
+    for (const page of pages) {
+      const state = page.isClosed() ? 'closed' : await page.attribute('data-state').catch(() => 'no room');
+      console.log(`      page: ${state}; ${[...page.complaints, ...page.failures.slice(-5)].join(' | ') || 'no complaints'}`);
+    }
+    for (const one of publishers) if (one.log().trim()) console.log(`      ffmpeg: ${one.log().trim().split('\n').slice(-3).join(' | ')}`);
+    console.log(server.log().split('\n').slice(-8).join('\n').replace(/^/gm, '      server: '));
+  } finally {
+    for (const page of pages) await page.context().close().catch(() => undefined);
+    for (const one of publishers) await one.stop();
+  }
+}
+await browser.close();
+await server.terminate();
+console.log(`${passed} passed, ${failed} failed (${Math.round((performance.now() - beganAll) / 1000)} s)`);
+process.exit(failed === 0 ? 0 : 1);

@@ -1,0 +1,221 @@
+// Every page and state, desktop and phone, light and dark, in both languages, from canned answers; axe looks at each, and
+// nothing may be cut off. `npm run states -- DIRECTORY [NAME…]` leaves pictures in the directory; `npm run axe` takes each
+// state once on desktop and once on a phone, without pictures.
+
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { Broadcast } from './broadcast.mjs';
+import { forbidSound, openBrowser } from './browser.mjs';
+import { CHANNEL, startFixture, streamOf } from './fixture.mjs';
+import { makeMedia } from './media.mjs';
+
+const [directory, ...wanted] = process.argv.slice(2);
+if (!directory) throw new Error('usage: npm run states -- DIRECTORY [NAME…]');
+const few = directory === '--few';
+if (!few) mkdirSync(directory, { recursive: true });
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const HOUR = 3_600_000;
+const DEVICES = {
+  desktop: { viewport: { width: 1440, height: 900 } },
+  phone: { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true },
+};
+const LANGUAGES = ['en', 'zh-CN'];
+const SCHEMES = ['light', 'dark'];
+const FEW = { desktop: 'light en', phone: 'dark zh-CN' };
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const media = makeMedia();
+const broadcast = new Broadcast(media);
+const lost = new Broadcast(media);
+await sleep(3_000);
+
+const live = (changes) => ({ channel: CHANNEL, live: streamOf(broadcast, { started_at: new Date(Date.now() - 1.3 * HOUR).toISOString(), ...changes }), last_live_at: null });
+const offline = { channel: CHANNEL, live: null, last_live_at: new Date(Date.now() - 3 * HOUR).toISOString() };
+const others = [
+  ['wanfeng', '晚风电台', '深夜点歌，聊聊最近在听的唱片', 12_480, 2.2],
+  ['rustlings', 'Rustlings', 'Writing a parser from nothing, part 4: the part where everything is a state machine and the title is far too long', 342, 0.4],
+  ['kitchen', 'Slow Kitchen', 'Dumplings for forty people', 1_904, 27],
+  ['go_board', '围棋茶馆', '', 58, 0.01],
+];
+const wall = () => ({
+  streams: [
+    live().live,
+    ...others.map(([handle, name, title, total, hours], i) =>
+      streamOf(broadcast, {
+        broadcast_id: `0199c0de-0000-7000-8000-00000000010${i}`,
+        channel: { id: `0199c0de-0000-7000-8000-00000000020${i}`, handle, name },
+        title,
+        state: handle === 'kitchen' ? 'waiting' : 'live',
+        started_at: new Date(Date.now() - hours * HOUR).toISOString(),
+        viewers: { hls: total, total },
+      }),
+    ),
+  ],
+});
+
+const shown = (state) => (page) => page.waitForSelector(`[data-state="${state}"]`, { state: 'attached', timeout: 30_000 });
+/** On a screen for fingers the chrome comes with a tap, else with a movement. */
+async function wakeChrome(page) {
+  const visible = await page.locator('.controls.visible').count();
+  if (visible === 0 && (await page.evaluate(() => matchMedia('(pointer: coarse)').matches))) await page.touchscreen.tap(195, 120);
+  await page.mouse.move(500, 300);
+  await page.mouse.move(520, 310);
+  await sleep(300);
+}
+
+/** Each: the path, what the server answers, and how to know that the page stands. */
+const SCREENS = {
+  'home-live': { path: '/', streams: wall, ready: (page) => page.waitForSelector('h1') },
+  'home-empty': { path: '/', streams: () => ({ streams: [] }), ready: (page) => page.waitForSelector('code') },
+  'home-error': { path: '/', streams: () => 500, ready: (page) => page.waitForSelector('h1') },
+  'home-loading': { path: '/', streams: () => 'hang', ready: (page) => page.waitForSelector('[aria-busy]') },
+  'home-stale': {
+    path: '/',
+    streams: () => (Date.now() - openedAt < 1_500 ? wall() : 500),
+    ready: (page) => page.waitForSelector('[role=status]', { timeout: 20_000 }),
+    only: ['desktop', 'light'],
+  },
+  'room-live': {
+    path: '/@barrage',
+    channel: () => live(),
+    ready: async (page) => {
+      await shown('playing')(page);
+      await sleep(2_500);
+      await wakeChrome(page);
+    },
+  },
+  'room-muted': { path: '/@barrage', silent: true, channel: () => live(), ready: async (page) => {
+    await shown('playing')(page);
+    await page.waitForSelector('.unmute');
+    await sleep(800);
+  }, only: ['phone', 'dark'] },
+  'room-behind': {
+    path: '/@barrage',
+    channel: () => live(),
+    ready: async (page) => {
+      await shown('playing')(page);
+      await page.keyboard.press('k');
+      await page.waitForSelector('.go-live', { timeout: 15_000 });
+    },
+    only: ['dark'],
+  },
+  'room-chrome-gone': {
+    path: '/@barrage',
+    channel: () => live(),
+    ready: async (page) => {
+      await shown('playing')(page);
+      await page.waitForSelector('.controls:not(.visible)', { state: 'attached', timeout: 10_000 });
+      await sleep(400);
+    },
+    only: ['desktop', 'dark', 'en'],
+  },
+  'room-shortcuts': {
+    path: '/@barrage',
+    channel: () => live(),
+    ready: async (page) => {
+      await shown('playing')(page);
+      await page.keyboard.press('?');
+      await page.waitForSelector('dialog[open]');
+    },
+    only: ['desktop'],
+  },
+  'room-waiting': {
+    path: '/@barrage',
+    broadcast: lost,
+    channel: () => ({ channel: CHANNEL, live: streamOf(lost), last_live_at: null }),
+    ready: async (page) => {
+      lost.losePublisher();
+      await shown('waiting')(page);
+      await sleep(500);
+    },
+    before: () => lost.publishing || lost.returnPublisher(),
+    prepare: async (page) => {
+      await shown('playing')(page);
+      await sleep(1_500);
+    },
+  },
+  'room-waiting-unseen': { path: '/@barrage', broadcast: null, channel: () => live({ state: 'waiting' }), ready: shown('waiting') },
+  'room-offline': { path: '/@barrage', channel: () => offline, ready: shown('offline') },
+  'room-error-api': { path: '/@barrage', channel: () => 500, ready: shown('error') },
+  'room-error-network': {
+    path: '/@barrage',
+    broadcast: null,
+    channel: () => live(),
+    ready: shown('error'),
+    only: ['light'],
+  },
+  'room-loading': { path: '/@barrage', channel: () => 'hang', ready: shown('loading') },
+  'room-not-found': { path: '/@nobody', channel: () => null, ready: shown('not-found') },
+  'not-found': { path: '/studio/keys', ready: (page) => page.waitForSelector('h1') },
+};
+
+const scene = { broadcast, streams: () => ({ streams: [] }), channel: () => null };
+const fixture = await startFixture(scene);
+const browser = await openBrowser();
+let openedAt = 0;
+let findings = 0;
+
+for (const [name, screen] of Object.entries(SCREENS)) {
+  if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
+  for (const [device, options] of Object.entries(DEVICES)) {
+    for (const colorScheme of SCHEMES) {
+      for (const language of LANGUAGES) {
+        if (!(screen.only ?? []).every((tag) => [device, colorScheme, language].includes(tag))) continue;
+        if (few && (screen.only || FEW[device] !== `${colorScheme} ${language}`)) continue;
+        scene.broadcast = screen.broadcast === undefined ? broadcast : screen.broadcast;
+        scene.streams = screen.streams ?? (() => ({ streams: [] }));
+        scene.channel = screen.channel ?? (() => null);
+        screen.before?.();
+        const context = await browser.newContext({ ...options, colorScheme, locale: language });
+        const page = await context.newPage();
+        if (screen.silent) await forbidSound(page);
+        const file = `${name}-${device}-${colorScheme}-${language}.png`;
+        openedAt = Date.now();
+        try {
+          await page.goto(fixture.url + screen.path);
+          await screen.prepare?.(page);
+          await screen.ready(page);
+          await sleep(300);
+          if (!few) await page.screenshot({ path: join(directory, file) });
+          findings += await examine(page, file);
+        } catch (error) {
+          findings += 1;
+          console.log(`FAIL  ${file}: ${error.message.split('\n')[0]}`);
+        }
+        await context.close();
+      }
+    }
+  }
+  console.log(`done  ${name}`);
+}
+
+async function examine(page, file) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  const cut = await page.evaluate(() =>
+    [...document.querySelectorAll('button, a, code')]
+      .filter((element) => element.checkVisibility() && !element.matches('.skip'))
+      .filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5)
+      .map((element) => element.getAttribute('aria-label') ?? element.textContent.trim()),
+  );
+  let grave = cut.length;
+  for (const name of cut) console.log(`FAIL  ${file}: cut off at the right: ${name}`);
+  for (const violation of violations) {
+    const bad = violation.impact === 'serious' || violation.impact === 'critical';
+    grave += bad ? 1 : 0;
+    console.log(`${bad ? 'FAIL ' : 'note '} ${file}: ${violation.id} (${violation.impact}): ${violation.nodes.map((node) => node.target.join(' ')).join(', ')}`);
+  }
+  if (overflow > 0) {
+    grave += 1;
+    console.log(`FAIL  ${file}: the page is ${overflow} px wider than the screen`);
+  }
+  return grave;
+}
+
+await browser.close();
+await fixture.stop();
+console.log(findings === 0 ? 'nothing serious found' : `${findings} findings`);
+process.exit(findings === 0 ? 0 : 1);
