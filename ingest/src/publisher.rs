@@ -332,12 +332,24 @@ impl Publisher {
             return Ok(());
         };
         let jump_ms = micros / 1000;
-        tracing::info!(track = kind.as_str(), jump_ms, "the publisher's clock jumped");
+        tracing::info!(
+            track = kind.as_str(),
+            jump_ms,
+            "the publisher's clock jumped"
+        );
         self.jumps.push_back(elapsed);
-        while self.jumps.front().is_some_and(|at| elapsed.since(*at) > JUMPS_WITHIN_MICROS) {
+        while self
+            .jumps
+            .front()
+            .is_some_and(|at| elapsed.since(*at) > JUMPS_WITHIN_MICROS)
+        {
             self.jumps.pop_front();
         }
-        if self.jumps.len() < JUMPS_MAX { Ok(()) } else { Err(Error::Clock) }
+        if self.jumps.len() < JUMPS_MAX {
+            Ok(())
+        } else {
+            Err(Error::Clock)
+        }
     }
 
     /// Waits for a keyframe, but not for ever.
@@ -348,7 +360,11 @@ impl Publisher {
         }
         let (first, began) = *self.keyless_since.get_or_insert((dts, elapsed));
         let waited = dts.since(first).max(elapsed.since(began));
-        if waited < KEYFRAME_WITHIN_MICROS { Ok(()) } else { Err(Error::NoKeyframe) }
+        if waited < KEYFRAME_WITHIN_MICROS {
+            Ok(())
+        } else {
+            Err(Error::NoKeyframe)
+        }
     }
 
     fn drop_frame(&self) {

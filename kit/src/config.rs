@@ -414,7 +414,10 @@ mod tests {
             "the environment: `BARRAGE__HTTP__STRICT` takes true or false, not \"yes\""
         );
         let large = error(vec![env(&[("BARRAGE__HTTP__PORT", "70000")])]);
-        assert!(large.contains("`http.port`") && large.contains("70000"), "{large}");
+        assert!(
+            large.contains("`http.port`") && large.contains("70000"),
+            "{large}"
+        );
         assert!(error(vec![env(&[("BARRAGE__HTTP", "x")])]).contains("takes a section"));
     }
 

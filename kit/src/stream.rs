@@ -241,7 +241,12 @@ mod tests {
 
     fn broadcast(channel: ChannelId) -> Arc<Broadcast> {
         let handle = "stage".parse().unwrap();
-        Arc::new(Broadcast::new(BroadcastId::new(), channel, handle, WallTime::default()))
+        Arc::new(Broadcast::new(
+            BroadcastId::new(),
+            channel,
+            handle,
+            WallTime::default(),
+        ))
     }
 
     #[test]
@@ -253,7 +258,10 @@ mod tests {
         streams.begin(Arc::clone(&second));
         streams.end(&first);
         assert_eq!(first.phase(), Phase::Ended);
-        assert_eq!(streams.of_channel(channel).map(|live| live.id), Some(second.id));
+        assert_eq!(
+            streams.of_channel(channel).map(|live| live.id),
+            Some(second.id)
+        );
         streams.end(&second);
         assert!(streams.of_channel(channel).is_none());
     }

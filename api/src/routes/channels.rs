@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{AppState, HandlePath};
 use super::streams::{ChannelView, Stream, find_channel, now_ms, timestamp, uncached, view};
+use super::{AppState, HandlePath};
 use crate::error::{ApiError, ErrorBody};
 
 /// A channel and what it broadcasts.
