@@ -6,7 +6,7 @@
 //! - [`packager`]: frames in, parts and segments out.
 //! - [`presentation`]: what there is to fetch of one broadcast.
 //! - [`playlist`]: how it is told.
-//! - [`rules`] (tests and feature `rules`): an independent reader that checks playlists against
+//! - `rules` (tests and feature `rules`): an independent reader that checks playlists against
 //!   RFC 8216bis.
 //!
 //! Shell:

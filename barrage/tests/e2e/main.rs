@@ -3,6 +3,12 @@
 //! Each test starts a server of its own on free ports and a fresh directory. Nothing waits for a
 //! time to pass that could wait for something to happen.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails there, and shows what the server wrote"
+)]
+
 mod bad_input;
 mod configuration;
 mod ending;

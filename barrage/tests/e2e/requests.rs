@@ -67,7 +67,8 @@ impl Scene {
 
     /// Takes in every playlist that is there already.
     async fn catch_up(&mut self) {
-        while timeout(A_MOMENT, self.viewer.step()).await.is_ok() {}
+        let there = async { while timeout(A_MOMENT, self.viewer.step()).await.is_ok() {} };
+        within("the next playlist is not there", there).await;
     }
 
     /// Sends up to a time.
