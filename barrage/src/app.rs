@@ -17,7 +17,7 @@ use kit::drain::{self, Drain, DrainSignal};
 use kit::open_files;
 use kit::stream::Streams;
 use kit::telemetry::Metrics;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use wire::Handle;
 
@@ -141,20 +141,15 @@ impl App {
     ///
     /// # Errors
     /// When the end took longer than its grace time.
-    pub async fn run_until_signal(self) -> anyhow::Result<()> {
+    pub async fn run_until_signal(self, mut signals: Signals) -> anyhow::Result<()> {
         let (signal, drain) = drain::channel();
         tokio::spawn(async move {
-            match wait_for_signal().await {
-                Ok(name) => {
-                    tracing::info!(signal = name, "ending: no new publishers or viewers");
-                    signal.drain();
-                    if wait_for_signal().await.is_ok() {
-                        tracing::warn!("ending at once: told a second time");
-                        std::process::exit(1);
-                    }
-                }
-                Err(error) => tracing::error!(%error, "signals cannot be heard"),
-            }
+            let name = signals.next().await;
+            tracing::info!(signal = name, "ending: no new publishers or viewers");
+            signal.drain();
+            signals.next().await;
+            tracing::warn!("ending at once: told a second time");
+            std::process::exit(1);
         });
         self.run(drain).await
     }
@@ -259,14 +254,32 @@ async fn upkeep(metrics: Metrics, keyring: Arc<Keyring>) {
     }
 }
 
-async fn wait_for_signal() -> std::io::Result<&'static str> {
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
+/// Hears SIGTERM and SIGINT from when it is made: before the server tells anybody that it runs, or
+/// a signal that comes right then would kill it.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When the system does not let us.
+    pub fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("failed to listen to signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }
 

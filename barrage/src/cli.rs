@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use kit::config::Layer;
 use wire::Handle;
 
+use crate::app::Signals;
 use crate::config::Config;
 use crate::{App, demo};
 
@@ -170,9 +171,10 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     config.log.init()?;
+    let signals = Signals::listen()?;
     let app = App::load(config).await?;
     say(&app.banner())?;
-    app.run_until_signal().await
+    app.run_until_signal(signals).await
 }
 
 fn check(config: &Config) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::app::Signals;
 use crate::{App, Config};
 
 /// Pause before a publisher that ended is started again.
@@ -19,12 +20,13 @@ const RESTART_AFTER: Duration = Duration::from_secs(2);
 pub async fn run(config: Config) -> anyhow::Result<()> {
     config.log.init()?;
     require_ffmpeg().await?;
+    let signals = Signals::listen()?;
     let app = App::load(config).await?;
     let (handle, key) = app.first_channel_key().await?;
     let server = format!("rtmp://127.0.0.1:{}/live", app.runtime().rtmp.port);
     write_banner(&app, handle.as_str())?;
     let publisher = tokio::spawn(publish_forever(server, key));
-    let ended = app.run_until_signal().await;
+    let ended = app.run_until_signal(signals).await;
     publisher.abort();
     ended
 }

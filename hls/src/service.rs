@@ -40,6 +40,7 @@ struct Index {
 impl Service {
     /// For the broadcasts of `streams`.
     pub fn new(config: Config, streams: Arc<Streams>) -> Arc<Self> {
+        tell_metrics();
         Arc::new(Self {
             config,
             streams,
@@ -181,6 +182,15 @@ impl Service {
             service: Arc::clone(self),
         })
     }
+}
+
+/// Tells every metric from the start: one that appears only with its first event cannot be watched.
+fn tell_metrics() {
+    metrics::counter!("barrage_hls_parts_total").increment(0);
+    metrics::counter!("barrage_hls_playlist_renders_total").increment(0);
+    metrics::counter!("barrage_hls_gap_frames_total").increment(0);
+    metrics::counter!("barrage_hls_packager_failures_total").increment(0);
+    metrics::gauge!("barrage_hls_waiting_requests").set(0.0);
 }
 
 /// A request that waits.

@@ -10,9 +10,9 @@ use media::{Frame, MediaTime, TrackConfig, TrackKind, WallTime};
 use tokio::sync::watch;
 use wire::{BroadcastId, ChannelId, Handle};
 
-/// What a track log keeps: enough for a packager that stumbled and for a viewer who joins at the
-/// latest keyframe. The packager is the only reader that must not lose anything, and it reads
-/// within milliseconds.
+/// What a track log keeps: enough for a viewer who joins at the latest keyframe, and for the
+/// packager, which must not lose anything, when an encoder sends at once what it held back while
+/// its network was away.
 const TRACK_WINDOW: Limits = Limits {
     items: 8_192,
     bytes: 32 * 1024 * 1024,

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::support::clip::shifted;
 use crate::support::raw;
 use crate::support::{Clip, Publisher, Server, Viewer, until, within};
 
@@ -38,9 +37,14 @@ struct Scene {
 }
 
 impl Scene {
-    /// With the first four seconds sent.
     async fn new() -> Self {
-        let server = Server::with(&[("ingest.silence_ms", "60000")]).await;
+        Self::with(&[]).await
+    }
+
+    /// With the first four seconds sent.
+    async fn with(settings: &[(&str, &str)]) -> Self {
+        let settings = [settings, &[("ingest.silence_ms", "60000")]].concat();
+        let server = Server::with(&settings).await;
         let clip = Clip::plain().await;
         let mut publisher = Publisher::start(&server).await;
         publisher.introduce(&clip).await;
@@ -50,10 +54,7 @@ impl Scene {
             .position(|frame| frame.timestamp >= 4000)
             .unwrap();
         publisher.send_all(&clip.frames[..sent]).await;
-        let mut viewer = Viewer::tune_in(&server).await;
-        viewer
-            .watch_until("all there is", |v| v.video().next() >= (1, 0))
-            .await;
+        let viewer = Viewer::tune_in(&server).await;
         let mut scene = Self {
             server,
             publisher,
@@ -67,8 +68,11 @@ impl Scene {
 
     /// Takes in every playlist that is there already.
     async fn catch_up(&mut self) {
-        let there = async { while timeout(A_MOMENT, self.viewer.step()).await.is_ok() {} };
-        within("the next playlist is not there", there).await;
+        for index in 0..self.viewer.tracks.len() {
+            let mut step = async || timeout(A_MOMENT, self.viewer.step_of(index)).await;
+            let there = async { while step().await.is_ok() {} };
+            within("the next playlist is not there", there).await;
+        }
     }
 
     /// Sends up to a time.
@@ -353,23 +357,16 @@ async fn headers_let_caches_keep_what_never_changes_and_nothing_else() {
 
 #[tokio::test]
 async fn more_requests_than_may_wait_are_told_to_come_back() {
-    let settings = [
-        ("ingest.silence_ms", "60000"),
-        ("hls.waiting_requests_max", "20"),
-    ];
-    let server = Server::with(&settings).await;
-    let clip = Clip::plain().await;
-    let mut publisher = Publisher::start(&server).await;
-    publisher.introduce(&clip).await;
-    publisher.send_all(&clip.frames).await;
-    let viewer = Viewer::tune_in(&server).await;
-    let url = format!(
-        "{}?_HLS_msn={}",
-        viewer.video().url,
-        viewer.video().next().0 + 1
-    );
+    let mut scene = Scene::with(&[("hls.waiting_requests_max", "20")]).await;
+    until("nobody waits", async || {
+        let waiting = scene.server.metric("barrage_hls_waiting_requests").await;
+        (waiting < 0.5).then_some(())
+    })
+    .await;
+    let track = scene.viewer.video();
+    let url = format!("{}?_HLS_msn={}", track.url, track.next().0);
     let mut asked: Vec<_> = (0..25)
-        .map(|_| tokio::spawn(server.client.get(&url).send()))
+        .map(|_| tokio::spawn(scene.server.client.get(&url).send()))
         .collect();
     let refused = until("the room is full", async || {
         let refused: Vec<_> = asked
@@ -383,7 +380,7 @@ async fn more_requests_than_may_wait_are_told_to_come_back() {
         assert_eq!(answer.status(), 503);
         assert_eq!(answer.headers()["retry-after"], "1");
     }
-    publisher.send_all(&shifted(&clip.frames, 10_000)).await;
+    scene.send_up_to(9500).await;
     let mut played = 0;
     for answer in asked {
         let answer = within("they are answered", answer).await.unwrap().unwrap();

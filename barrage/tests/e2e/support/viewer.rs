@@ -146,17 +146,21 @@ impl Viewer {
     /// The next playlist of every track that has not ended, each as soon as it shows something new.
     pub(crate) async fn step(&mut self) {
         for index in 0..self.tracks.len() {
-            let track = &self.tracks[index];
-            if track.playlist.ended {
-                continue;
+            if !self.tracks[index].playlist.ended {
+                self.step_of(index).await;
             }
-            let (msn, part) = track.next();
-            let mut url = format!("{}?_HLS_msn={msn}&_HLS_part={part}", track.url);
-            if self.skips {
-                url.push_str("&_HLS_skip=YES");
-            }
-            self.load(index, &url).await;
         }
+    }
+
+    /// The next playlist of one track, as soon as it shows something new.
+    pub(crate) async fn step_of(&mut self, index: usize) {
+        let track = &self.tracks[index];
+        let (msn, part) = track.next();
+        let mut url = format!("{}?_HLS_msn={msn}&_HLS_part={part}", track.url);
+        if self.skips {
+            url.push_str("&_HLS_skip=YES");
+        }
+        self.load(index, &url).await;
     }
 
     /// Watches until it is as wanted.
@@ -207,6 +211,14 @@ impl Viewer {
             .flat_map(|all| all.values().cloned())
             .collect();
         segments.sort_by_key(|segment| segment.msn);
+        // One that was complete and without its parts when it was seen last keeps those it had.
+        let complete = |msn| track.complete().find(|segment| segment.msn == msn);
+        for segment in &mut segments {
+            if let Some(last) = complete(segment.msn) {
+                segment.duration_us = last.duration_us;
+                segment.address.clone_from(&last.address);
+            }
+        }
         segments
     }
 
