@@ -256,14 +256,16 @@ impl Package {
             };
             // 2. Take what else is there.
             let mut steps = Vec::new();
-            match first {
-                (kind, Some(step)) => steps.push((kind, step)),
-                (TrackKind::Video, None) => video.ended = true,
-                (TrackKind::Audio, None) => audio.ended = true,
+            let (kind, step) = first;
+            let track = match kind {
+                TrackKind::Video => &mut video,
+                TrackKind::Audio => &mut audio,
+            };
+            match step {
+                Some(step) => steps.push(track.note(step)),
+                None => track.ended = true,
             }
-            video.take(&mut steps);
-            audio.take(&mut steps);
-            in_order(&mut steps);
+            take_both(&mut video, &mut audio, &mut steps);
             // 3. Hand it to the core, and wake who waits, once.
             if !steps.is_empty() {
                 let announced = self.broadcast.announced();
@@ -296,6 +298,8 @@ impl Package {
 struct Track {
     kind: TrackKind,
     reader: fanout::Reader<Frame>,
+    /// Decoding time of the frame read last.
+    read_to: MediaTime,
     ended: bool,
 }
 
@@ -304,32 +308,38 @@ impl Track {
         Self {
             kind,
             reader: log.reader(Start::Oldest, Lag::Record),
+            read_to: MediaTime::ZERO,
             ended: false,
         }
     }
 
-    fn take(&mut self, steps: &mut Vec<(TrackKind, Read<Frame>)>) {
-        for _ in 0..BATCH_MAX {
-            let Some(step) = self.reader.try_read() else {
-                return;
-            };
-            steps.push((self.kind, step));
+    fn try_read(&mut self) -> Option<(TrackKind, Read<Frame>)> {
+        let step = self.reader.try_read()?;
+        Some(self.note(step))
+    }
+
+    fn note(&mut self, step: Read<Frame>) -> (TrackKind, Read<Frame>) {
+        if let Read::Item(_, frame) = &step {
+            self.read_to = frame.dts;
         }
+        (self.kind, step)
     }
 }
 
-/// Brings what was read of both tracks into the order of decoding, so that after a burst neither
-/// seems to be missing while the other goes on.
-fn in_order(steps: &mut [(TrackKind, Read<Frame>)]) {
-    // What is no frame stays right behind the frame before it.
-    let mut newest = [MediaTime::ZERO; 2];
-    steps.sort_by_cached_key(|(kind, step)| {
-        let newest = &mut newest[*kind as usize];
-        if let Read::Item(_, frame) = step {
-            *newest = frame.dts.max(*newest);
-        }
-        *newest
-    });
+/// Takes what is there of both tracks, always of the one that is behind, so that after a burst
+/// neither seems to be missing while the other goes on.
+fn take_both(video: &mut Track, audio: &mut Track, steps: &mut Vec<(TrackKind, Read<Frame>)>) {
+    while steps.len() < BATCH_MAX {
+        let (behind, ahead) = if audio.read_to < video.read_to {
+            (&mut *audio, &mut *video)
+        } else {
+            (&mut *video, &mut *audio)
+        };
+        let Some(step) = behind.try_read().or_else(|| ahead.try_read()) else {
+            return;
+        };
+        steps.push(step);
+    }
 }
 
 fn feed(packager: &mut Packager, kind: TrackKind, step: Read<Frame>) {
