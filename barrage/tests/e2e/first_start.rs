@@ -23,7 +23,7 @@ async fn the_first_start_tells_what_it_made_and_the_second_tells_the_same() {
     assert_eq!(runtime["pid"], server.id());
     assert_eq!(runtime["http"]["port"], server.http.port());
     assert_eq!(runtime["rtmp"]["port"], server.rtmp.port());
-    let printed = server.printed().text();
+    let printed = server.banner().await;
     for word in [
         format!("http://localhost:{}/@stage", server.http.port()),
         format!("rtmp://localhost:{}/live", server.rtmp.port()),
@@ -74,7 +74,7 @@ async fn changing_the_password_removes_what_the_first_start_told() {
         !first_run.exists(),
         "nobody is told a password that does not hold"
     );
-    assert!(!again.printed().text().contains(&key));
+    assert!(!again.banner().await.contains(&key));
     assert!(
         Publisher::with_key(&again, &key).await.is_ok(),
         "the key still holds"

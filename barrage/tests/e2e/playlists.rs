@@ -174,7 +174,8 @@ async fn a_group_of_pictures_of_ten_seconds_is_cut_within_the_target_duration() 
 #[tokio::test]
 async fn over_two_minutes_the_window_slides_and_delta_updates_skip() {
     let server = Server::start().await;
-    let clip = Clip::of(&Source::new().gop_frames(60), 120).await;
+    let source = Source::new().size("160x90").fps("15").gop_frames(30);
+    let clip = Clip::of(&source, 120).await;
     let mut publisher = Publisher::start(&server).await;
     publisher.introduce(&clip).await;
     let playing = async {

@@ -1,11 +1,15 @@
 //! A publisher that everybody has, and an eye for what viewers get.
 
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::server::{Process, Server, Written};
-use super::waiting::within;
+
+/// Longer than encoding a clip takes on a machine that also does something else.
+const TOOL_DEADLINE: Duration = Duration::from_secs(90);
 
 /// Moving pictures and sound, as they are to be made.
 #[derive(Clone, Debug)]
@@ -181,7 +185,9 @@ pub(crate) async fn output_of(tool: &str, args: &[&str]) -> Vec<u8> {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = within(tool, run).await.expect("the tool runs");
+    let output = timeout(TOOL_DEADLINE, run).await;
+    let output = output.unwrap_or_else(|_| panic!("{tool} {args:?} takes for ever"));
+    let output = output.expect("the tool runs");
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),

@@ -210,9 +210,16 @@ impl Server {
         &self.process.err
     }
 
-    /// What the server prints.
-    pub(crate) const fn printed(&self) -> &Written {
-        &self.process.out
+    /// What the server prints once it runs.
+    pub(crate) async fn banner(&self) -> String {
+        let printed = &self.process.out;
+        until("the banner is whole", async || {
+            // An empty line stands behind all that it tells.
+            let whole =
+                !printed.lines_with(&["rtmp://"]).is_empty() && printed.text().ends_with("\n\n");
+            whole.then(|| printed.text())
+        })
+        .await
     }
 
     /// Waits for a line of the log that contains every one of `words`, and gives it.
