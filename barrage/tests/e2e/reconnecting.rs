@@ -91,7 +91,7 @@ async fn a_publisher_that_does_not_come_back_in_time_ends_the_broadcast() {
 
 #[tokio::test]
 async fn a_publisher_that_is_silent_for_three_seconds_counts_as_gone() {
-    let server = Server::start().await;
+    let server = Server::with(&[("ingest.silence_ms", "3000")]).await;
     let clip = Clip::plain().await;
     let mut publisher = Publisher::start(&server).await;
     publisher.introduce(&clip).await;

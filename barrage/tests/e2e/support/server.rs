@@ -347,7 +347,10 @@ fn command(dir: &Path, settings: &[(&str, &str)]) -> Command {
         ("http.listen", "127.0.0.1:0"),
         ("rtmp.listen", "127.0.0.1:0"),
     ];
-    for (name, value) in listeners.iter().chain(settings) {
+    // A busy machine can keep an encoder from sending for seconds; only the test of silence is
+    // about that.
+    let patience = [("ingest.silence_ms", "20000")];
+    for (name, value) in listeners.iter().chain(&patience).chain(settings) {
         command.env(variable(name), value);
     }
     command
