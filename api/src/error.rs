@@ -1,7 +1,9 @@
 //! What a client is told when something is not as it asked.
 
+use std::time::Duration;
+
 use axum::Json;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -12,18 +14,100 @@ pub enum ApiError {
     /// No channel has this handle.
     #[error("No channel is called @{0}.")]
     ChannelNotFound(String),
+    /// Nobody has this handle.
+    #[error("Nobody is called @{0}.")]
+    UserNotFound(String),
     /// The channel exists and is not live.
     #[error("@{0} is not live.")]
     NotLive(String),
+    /// What the address names is not there, or is not the caller's.
+    #[error("There is no such {0}.")]
+    NoSuch(&'static str),
     /// Nothing is at this address.
     #[error("The API has nothing at this address; /api/openapi.json lists what it has.")]
     NotFound,
     /// Something is at this address, and cannot be asked for in this way.
     #[error("This address cannot be used with this method; /api/openapi.json tells what it takes.")]
     MethodNotAllowed,
+    /// The caller has to sign in first.
+    #[error("Sign in first, or send an API token.")]
+    NotSignedIn,
+    /// The handle or the password is wrong; which of them is not told.
+    #[error("The handle or the password is wrong.")]
+    WrongCredentials,
+    /// The account was closed by an operator.
+    #[error("This account was closed by an operator: {0}")]
+    AccountDisabled(String),
+    /// The caller is known, and may not do this.
+    #[error("You may not do this.")]
+    NotAllowed,
+    /// The token does not reach this far.
+    #[error("This API token lacks the scope \"{0}\".")]
+    ScopeMissing(&'static str),
+    /// The request was made by a page of another site.
+    #[error("This request came from a page of another site.")]
+    CrossSite,
+    /// Signing up is not open.
+    #[error("This server does not let people sign up. Ask its operator for an account.")]
+    SignUpClosed,
+    /// Becoming a streamer is not open.
+    #[error("Only an operator of this server can make a channel for you.")]
+    ChannelsClosed,
+    /// Too many attempts; try again later.
+    #[error("Too many attempts. Try again in {} s.", .0.as_secs())]
+    TooManyAttempts(Duration),
+    /// A value is not acceptable.
+    #[error("{message}")]
+    Invalid {
+        /// Which.
+        field: &'static str,
+        /// Why.
+        message: String,
+    },
+    /// Somebody has this handle, or had it lately.
+    #[error("@{0} is taken.")]
+    HandleTaken(String),
+    /// An account has this mail address.
+    #[error("Another account has this e-mail address.")]
+    EmailTaken,
+    /// There are as many as there may be.
+    #[error("There can be at most {max} {what}. Remove one first.")]
+    LimitReached {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        max: i64,
+    },
+    /// This cannot be done while the channel is live.
+    #[error("@{0} is live. End the broadcast first.")]
+    ChannelIsLive(String),
+    /// Somebody must be left who runs the server.
+    #[error("The server would be left without an operator.")]
+    LastOperator,
+    /// The link was used, is too old, or never was one.
+    #[error("This link does not work any more. Ask for another.")]
+    LinkExpired,
+    /// The body is not what this address takes.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The body is too long.
+    #[error("The request is too long.")]
+    TooLarge,
+    /// The body is not JSON by its type.
+    #[error("Send JSON, with content-type: application/json.")]
+    NotJson,
+    /// The body did not arrive in time.
+    #[error("The request took too long to arrive.")]
+    TooSlow,
+    /// The server has too much of this to do at once.
+    #[error("The server is busy. Try again in a moment.")]
+    Busy,
     /// The database failed; the cause is in the log.
     #[error("The server cannot reach its database right now. Try again in a moment.")]
     Database(#[from] sqlx::Error),
+    /// Something of ours failed; the cause is in the log.
+    #[error("The server failed to do this. Its log tells why.")]
+    Internal(#[source] anyhow::Error),
 }
 
 /// The body of every error.
@@ -40,16 +124,51 @@ pub struct ErrorDetail {
     code: &'static str,
     /// For people.
     message: String,
+    /// Which value was not acceptable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'static str>,
 }
 
 impl ApiError {
+    /// A value that is not acceptable.
+    pub fn invalid(field: &'static str, message: impl Into<String>) -> Self {
+        Self::Invalid {
+            field,
+            message: message.into(),
+        }
+    }
+
     const fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::ChannelNotFound(_) => (StatusCode::NOT_FOUND, "channel_not_found"),
+            Self::UserNotFound(_) => (StatusCode::NOT_FOUND, "user_not_found"),
             Self::NotLive(_) => (StatusCode::NOT_FOUND, "not_live"),
+            Self::NoSuch(_) => (StatusCode::NOT_FOUND, "no_such_thing"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::NotSignedIn => (StatusCode::UNAUTHORIZED, "not_signed_in"),
+            Self::WrongCredentials => (StatusCode::UNAUTHORIZED, "wrong_credentials"),
+            Self::AccountDisabled(_) => (StatusCode::FORBIDDEN, "account_disabled"),
+            Self::NotAllowed => (StatusCode::FORBIDDEN, "not_allowed"),
+            Self::ScopeMissing(_) => (StatusCode::FORBIDDEN, "scope_missing"),
+            Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
+            Self::SignUpClosed => (StatusCode::FORBIDDEN, "sign_up_closed"),
+            Self::ChannelsClosed => (StatusCode::FORBIDDEN, "channels_closed"),
+            Self::TooManyAttempts(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
+            Self::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            Self::HandleTaken(_) => (StatusCode::CONFLICT, "handle_taken"),
+            Self::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
+            Self::LimitReached { .. } => (StatusCode::CONFLICT, "limit_reached"),
+            Self::ChannelIsLive(_) => (StatusCode::CONFLICT, "channel_is_live"),
+            Self::LastOperator => (StatusCode::CONFLICT, "last_operator"),
+            Self::LinkExpired => (StatusCode::GONE, "link_expired"),
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
 }
@@ -59,13 +178,69 @@ impl IntoResponse for ApiError {
         if let Self::Database(source) = &self {
             tracing::error!(error = %source, "the database failed a request");
         }
+        if let Self::Internal(source) = &self {
+            tracing::error!(error = ?source, "a request failed");
+        }
         let (status, code) = self.status_and_code();
+        let field = if let Self::Invalid { field, .. } = &self {
+            Some(*field)
+        } else {
+            None
+        };
         let body = ErrorBody {
             error: ErrorDetail {
                 code,
                 message: self.to_string(),
+                field,
             },
         };
-        (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+        let mut response =
+            (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response();
+        if let Self::TooManyAttempts(wait) = &self {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+        }
+        if matches!(self, Self::NotSignedIn) {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
     }
+}
+
+/// What every route can answer that asks who the caller is.
+#[derive(utoipa::IntoResponses)]
+pub enum Guarded {
+    /// Not signed in, or the token does not work.
+    #[response(status = 401)]
+    Unknown(ErrorBody),
+    /// The caller may not do this, the token's scopes do not reach so far, or a page of another
+    /// site asks.
+    #[response(status = 403)]
+    Forbidden(ErrorBody),
+    /// The database does not answer.
+    #[response(status = 503)]
+    Unavailable(ErrorBody),
+}
+
+/// What every route can answer that takes a body.
+#[derive(utoipa::IntoResponses)]
+pub enum WithBody {
+    /// Not the JSON that belongs here.
+    #[response(status = 400)]
+    Malformed(ErrorBody),
+    /// The body took too long to arrive.
+    #[response(status = 408)]
+    Slow(ErrorBody),
+    /// The body is too long.
+    #[response(status = 413)]
+    Large(ErrorBody),
+    /// The body is not JSON by its type.
+    #[response(status = 415)]
+    NotJson(ErrorBody),
+    /// A value is not acceptable; the error names it.
+    #[response(status = 422)]
+    Unacceptable(ErrorBody),
 }

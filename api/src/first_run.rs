@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use media::WallTime;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 use wire::{ChannelId, Handle, UserId};
 
 use crate::password;
-use crate::secrets::{ServerKey, random_text, write_private};
+use crate::routes::stream_keys::make_key;
+use crate::secrets::{SecretKind, ServerKey, random_text, write_private};
 use crate::store::channels::Channel;
+use crate::store::users::{NewUser, Role};
 use crate::store::{Store, channels, stream_keys, users};
 
 /// The file, in the data directory, that tells what the first start made.
@@ -22,10 +23,8 @@ const ADMIN_HANDLE: &str = "admin";
 const CHANNEL_HANDLE: &str = "stage";
 /// The first channel's name.
 const CHANNEL_NAME: &str = "Stage";
-/// What a stream key begins with, so that a leaked one can be told by its look.
-const KEY_PREFIX: &str = "bk_";
-/// Random characters of a stream key: 160 bits.
-const KEY_LENGTH: usize = 32;
+/// What the first stream key is called.
+const FIRST_KEY_NAME: &str = "OBS";
 /// Characters of the first password: 100 bits.
 const PASSWORD_LENGTH: usize = 20;
 
@@ -74,36 +73,47 @@ pub async fn ensure(
     if store.has_users().await? {
         return read(data_dir);
     }
-    let first_run = FirstRun {
+    let mut first_run = FirstRun {
         admin: Admin {
             handle: ADMIN_HANDLE.parse()?,
             password: random_text(PASSWORD_LENGTH),
         },
         channel: FirstChannel {
             handle: CHANNEL_HANDLE.parse()?,
-            stream_key: format!("{KEY_PREFIX}{}", random_text(KEY_LENGTH)),
+            stream_key: String::new(),
         },
     };
+    let (key, secret) = make_key(server_key, FIRST_KEY_NAME, now);
+    first_run.channel.stream_key = secret;
     let hash = password::hash(first_run.admin.password.clone()).await?;
     let json = serde_json::to_vec_pretty(&first_run)?;
     // A start that was interrupted between the file and the commit leaves a file that lies.
     remove(data_dir)?;
     let mut transaction = store.begin().await?;
-    let (admin, channel, key) = (UserId::new(), ChannelId::new(), Uuid::now_v7());
-    users::insert_operator(&mut transaction, admin, &first_run.admin.handle, &hash, now).await?;
+    let (admin, channel) = (UserId::new(), ChannelId::new());
+    let operator = NewUser {
+        id: admin,
+        handle: &first_run.admin.handle,
+        name: "",
+        email: None,
+        role: Role::Operator,
+        password_hash: &hash,
+    };
+    users::insert(&mut transaction, &operator, now).await?;
     let first_channel = Channel {
         id: channel,
+        owner: admin,
         handle: first_run.channel.handle.clone(),
         name: CHANNEL_NAME.to_owned(),
         title: String::new(),
+        category: String::new(),
+        tags: Vec::new(),
+        language: String::new(),
+        second_replaces: false,
     };
-    channels::insert(&mut transaction, &first_channel, admin, now).await?;
-    let stream_key = &first_run.channel.stream_key;
-    let (lookup, sealed) = (
-        server_key.lookup(stream_key),
-        server_key.seal(stream_key, &key.to_string()),
-    );
-    stream_keys::insert(&mut transaction, key, channel, &lookup, &sealed, now).await?;
+    channels::insert(&mut transaction, &first_channel, now).await?;
+    let lookup = server_key.lookup(SecretKind::StreamKey, &first_run.channel.stream_key);
+    stream_keys::insert(&mut transaction, channel, &key, &lookup).await?;
     write_private(&path(data_dir), &json)?;
     transaction.commit().await?;
     Ok(Some(first_run))
@@ -145,14 +155,15 @@ mod tests {
     use super::*;
     use crate::MIGRATIONS;
     use crate::keyring::{KeyError, Keyring};
+    use kit::database::{Database, DatabaseConfig};
     use std::os::unix::fs::PermissionsExt as _;
 
     async fn store(dir: &Path) -> Store {
-        Store::new(
-            kit::database::open(&dir.join("barrage.db"), &MIGRATIONS)
-                .await
-                .unwrap(),
-        )
+        let database = Database::connect(&DatabaseConfig::default(), dir)
+            .await
+            .unwrap();
+        database.migrate(&MIGRATIONS).await.unwrap();
+        Store::new(database)
     }
 
     #[tokio::test]
@@ -185,19 +196,19 @@ mod tests {
             Err(KeyError::Unknown)
         );
 
-        let hash = store
-            .password_hash(&made.admin.handle)
-            .await
-            .unwrap()
-            .unwrap();
+        let known = store.password_hash(&made.admin.handle).await.unwrap();
+        let hash = known.map(|(_, hash)| hash);
         assert!(
             password::verify(made.admin.password.clone(), hash)
                 .await
                 .unwrap()
         );
 
-        let (id, sealed) = store.sealed_key(owner.channel).await.unwrap().unwrap();
-        assert_eq!(server_key.open(&sealed, &id), Some(made.channel.stream_key));
+        let keys = store.stream_keys(owner.channel).await.unwrap();
+        assert_eq!(
+            server_key.open(&keys[0].sealed, &keys[0].id.to_string()),
+            Some(made.channel.stream_key)
+        );
     }
 
     #[tokio::test]

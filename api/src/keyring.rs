@@ -1,12 +1,13 @@
 //! Whose stream key this is.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use kit::client::network_of;
 
-use crate::secrets::ServerKey;
+use crate::secrets::{SecretKind, ServerKey};
 use crate::store::Store;
 use crate::store::stream_keys::KeyOwner;
 
@@ -31,6 +32,9 @@ pub enum KeyError {
     /// The key was revoked.
     #[error("the stream key was revoked")]
     Revoked,
+    /// The channel's owner may not sign in, and so may not publish.
+    #[error("the account of the channel's owner is closed")]
+    OwnerDisabled,
     /// This address was wrong too often.
     #[error("too many wrong stream keys from this address")]
     TooManyAttempts,
@@ -68,6 +72,7 @@ impl Keyring {
         let found = self.find(key).await;
         match found {
             Ok(Some(owner)) if owner.revoked => Err(KeyError::Revoked),
+            Ok(Some(owner)) if owner.owner_disabled => Err(KeyError::OwnerDisabled),
             Ok(Some(owner)) => Ok(owner),
             // A right key is never throttled: guessing cannot lock its owner out.
             Ok(None) => match self.wrong.check_key(&network_of(address)) {
@@ -85,7 +90,7 @@ impl Keyring {
         if key.len() > MAX_KEY_BYTES {
             return Ok(None);
         }
-        let lookup = self.server_key.lookup(key);
+        let lookup = self.server_key.lookup(SecretKind::StreamKey, key);
         Ok(tokio::time::timeout(DEADLINE, self.store.key_owner(&lookup)).await??)
     }
 
@@ -93,13 +98,5 @@ impl Keyring {
     pub fn forget_idle(&self) {
         self.wrong.retain_recent();
         self.wrong.shrink_to_fit();
-    }
-}
-
-/// What counts as one address: an IPv4 address, or the /64 that one IPv6 host commands.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
     }
 }

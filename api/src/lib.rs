@@ -1,23 +1,40 @@
 //! HTTP and OpenAPI, and what it is about: people, channels, stream keys, broadcasts.
 //!
+//! - [`config`]: what can be set of accounts and mail.
 //! - [`secrets`]: the server's own key and what is sealed under it.
 //! - [`password`]: argon2id, off the async threads and few at a time.
+//! - [`scope`]: what an API token may do.
+//! - [`text`]: texts that people write, cleaned and bounded.
 //! - [`store`]: the database.
+//! - [`door`]: who comes in.
+//! - [`mail`]: a few texts by SMTP.
 //! - [`first_run`]: what a server is born with.
+//! - [`seed`]: accounts and tokens in bulk, for load testers.
+//! - [`backup`]: the whole database in one file, and back.
 //! - [`keyring`]: whose stream key this is.
 //! - [`history`]: notes when broadcasts begin and end.
-//! - [`delivery`]: what the API asks of those who serve viewers.
+//! - [`thumbnails`]: still pictures of what is live.
+//! - [`delivery`], [`publishers`]: what the API asks of those who serve viewers and take publishers.
 //! - [`routes`]: the routes and their OpenAPI description.
 
+pub mod backup;
+pub mod config;
 pub mod delivery;
+pub mod door;
 pub mod error;
 pub mod first_run;
 pub mod history;
 pub mod keyring;
+pub mod mail;
 pub mod password;
+pub mod publishers;
 pub mod routes;
+pub mod scope;
 pub mod secrets;
+pub mod seed;
 pub mod store;
+pub mod text;
+pub mod thumbnails;
 
 pub use error::ApiError;
 pub use routes::{AppState, router};

@@ -1,45 +1,91 @@
 //! The routes and their OpenAPI description.
 
+pub mod account;
+pub mod admin;
 pub mod channels;
 pub mod health;
+pub mod moderators;
 pub mod openapi;
+pub mod problems;
+pub mod request;
+pub mod stream_keys;
 pub mod streams;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Path};
-use axum::http::request::Parts;
-use axum::routing::get;
+use axum::routing::{get, patch, post, put};
 use kit::drain::Drain;
 use kit::stream::Streams;
 use kit::telemetry::Metrics;
+use kit::tls::Certificate;
+use media::WallTime;
+use wire::Handle;
 
 use crate::delivery::Delivery;
+use crate::door::Door;
 use crate::error::ApiError;
+use crate::first_run;
+use crate::mail::Mailer;
+use crate::publishers::Publishers;
+use crate::secrets::ServerKey;
 use crate::store::Store;
+use crate::thumbnails::Thumbnails;
 
 /// What the routes work on.
 #[derive(Clone)]
 pub struct AppState {
     /// The database.
     pub store: Store,
+    /// The server's own key.
+    pub server_key: ServerKey,
+    /// Who comes in.
+    pub door: Arc<Door>,
+    /// Sends mail, if it is configured.
+    pub mailer: Option<Mailer>,
     /// What is live.
     pub streams: Arc<Streams>,
+    /// Still pictures of it.
+    pub thumbnails: Arc<Thumbnails>,
+    /// Who takes publishers.
+    pub publishers: Arc<dyn Publishers>,
     /// Who serves viewers.
     pub delivery: Arc<dyn Delivery>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Who may read it, besides operators: see `http.metrics`.
+    pub metrics_open: bool,
     /// Whether the server ends.
     pub drain: Drain,
+    /// The address that people open, without a slash at the end, if it is configured.
+    pub public_url: Option<String>,
+    /// The configuration in force, without secrets.
+    pub config: Arc<serde_json::Value>,
+    /// Where the server keeps its files.
+    pub data_dir: Arc<PathBuf>,
+    /// The certificate of the https listener, if that is on.
+    pub certificate: Option<Arc<Certificate>>,
+    /// When the server was started.
+    pub started_at: WallTime,
+}
+
+impl AppState {
+    /// Removes what the first start told of this person's password, which is another now.
+    fn forget_first_password(&self, handle: &Handle) {
+        if let Err(error) = first_run::forget_password_of(&self.data_dir, handle) {
+            tracing::warn!(%error, "failed to remove the first password's file");
+        }
+    }
 }
 
 /// Every route of the API, and the routes that operators' tools ask.
 pub fn router(state: AppState) -> Router {
     Router::new()
-        .route("/api/v1/streams", get(streams::list))
-        .route("/api/v1/streams/{handle}", get(streams::show))
-        .route("/api/v1/channels/{handle}", get(channels::show))
+        .merge(public())
+        .merge(accounts())
+        .merge(owners())
+        .merge(operators())
         .route("/api/openapi.json", get(openapi::show))
         .route("/api", get(nothing_here))
         .route("/api/", get(nothing_here))
@@ -51,19 +97,109 @@ pub fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
-/// The handle in an address, as text. What is no text is the handle of no channel.
-#[derive(Debug)]
-pub struct HandlePath(pub String);
+fn public() -> Router<AppState> {
+    Router::new()
+        .route("/api/v1/streams", get(streams::list))
+        .route("/api/v1/streams/{handle}", get(streams::show))
+        .route(
+            "/api/v1/streams/{handle}/thumbnail.jpg",
+            get(streams::show_thumbnail),
+        )
+        .route("/api/v1/entrance", get(account::entrance))
+        .route("/api/v1/recoveries", post(account::lost_password))
+        .route("/api/v1/recoveries/use", post(account::recover))
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for HandlePath {
-    type Rejection = ApiError;
+fn accounts() -> Router<AppState> {
+    Router::new()
+        .route(
+            "/api/v1/session",
+            post(account::sign_in).delete(account::sign_out),
+        )
+        .route(
+            "/api/v1/account",
+            get(account::show)
+                .post(account::sign_up)
+                .patch(account::change),
+        )
+        .route("/api/v1/account/password", post(account::change_password))
+        .route("/api/v1/account/sessions", get(account::sessions))
+        .route(
+            "/api/v1/account/sessions/{id}",
+            axum::routing::delete(account::end_session),
+        )
+        .route(
+            "/api/v1/account/tokens",
+            get(account::tokens).post(account::make_token),
+        )
+        .route(
+            "/api/v1/account/tokens/{id}",
+            axum::routing::delete(account::end_token),
+        )
+        .route(
+            "/api/v1/account/moderates/{handle}",
+            put(account::accept_post).delete(account::leave_post),
+        )
+}
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        match Path::from_request_parts(parts, state).await {
-            Ok(Path(handle)) => Ok(Self(handle)),
-            Err(_) => Err(ApiError::ChannelNotFound("\u{FFFD}".into())),
-        }
-    }
+fn owners() -> Router<AppState> {
+    Router::new()
+        .route("/api/v1/channels", post(channels::make))
+        .route(
+            "/api/v1/channels/{handle}",
+            get(channels::show).patch(channels::change),
+        )
+        .route(
+            "/api/v1/channels/{handle}/broadcasts",
+            get(channels::broadcasts),
+        )
+        .route(
+            "/api/v1/channels/{handle}/keys",
+            get(stream_keys::list).post(stream_keys::make),
+        )
+        .route(
+            "/api/v1/channels/{handle}/keys/{id}",
+            get(stream_keys::show).delete(stream_keys::revoke),
+        )
+        .route(
+            "/api/v1/channels/{handle}/keys/{id}/rotate",
+            post(stream_keys::rotate),
+        )
+        .route(
+            "/api/v1/channels/{handle}/moderators",
+            get(moderators::list),
+        )
+        .route(
+            "/api/v1/channels/{handle}/moderators/{member}",
+            put(moderators::invite).delete(moderators::remove),
+        )
+        .route("/api/v1/streams/{handle}/end", post(admin::end_stream))
+}
+
+fn operators() -> Router<AppState> {
+    Router::new()
+        .route("/api/v1/admin/users", get(admin::users))
+        .route("/api/v1/admin/users/{handle}", patch(admin::change_user))
+        .route(
+            "/api/v1/admin/users/{handle}/recovery",
+            post(admin::issue_recovery),
+        )
+        .route("/api/v1/admin/channels", get(admin::channels))
+        .route("/api/v1/admin/config", get(admin::config))
+        .route("/api/v1/admin/health", get(admin::health))
+}
+
+/// A handle that somebody wants to have.
+fn valid_handle(field: &'static str, text: &str) -> Result<Handle, ApiError> {
+    text.trim()
+        .parse()
+        .map_err(|error: wire::handle::HandleError| {
+            let message = match error {
+                wire::handle::HandleError::Length => "A handle has 3 to 24 characters.",
+                wire::handle::HandleError::Character => "A handle has only a-z, 0-9 and _.",
+            };
+            ApiError::invalid(field, message)
+        })
 }
 
 async fn nothing_here() -> ApiError {

@@ -16,8 +16,49 @@ use sha2::Sha256;
 /// Letters and digits that no reader mixes up; 32 of them, so that one is five bits.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
+/// Random characters of a secret: 160 bits.
+const SECRET_LENGTH: usize = 32;
 /// Bytes of a XChaCha20 nonce, kept before the ciphertext.
 const NONCE_BYTES: usize = 24;
+
+/// What a secret that the server is shown is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretKind {
+    /// Publishing to a channel.
+    StreamKey,
+    /// Being signed in.
+    Session,
+    /// A program that acts for a person.
+    ApiToken,
+    /// Setting a lost password anew.
+    Recovery,
+}
+
+impl SecretKind {
+    const fn purpose(self) -> &'static str {
+        match self {
+            Self::StreamKey => "stream key lookup",
+            Self::Session => "session lookup",
+            Self::ApiToken => "api token lookup",
+            Self::Recovery => "recovery lookup",
+        }
+    }
+
+    /// What such a secret begins with, so that a leaked one can be told by its look.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::StreamKey => "bk_",
+            Self::Session => "bs_",
+            Self::ApiToken => "bt_",
+            Self::Recovery => "br_",
+        }
+    }
+
+    /// A new secret: 160 random bits.
+    pub fn generate(self) -> String {
+        format!("{}{}", self.prefix(), random_text(SECRET_LENGTH))
+    }
+}
 
 /// The server's own key.
 #[derive(Clone)]
@@ -53,14 +94,42 @@ impl ServerKey {
         }
     }
 
+    /// The key as text, to be kept as safely as the file.
+    pub fn to_text(&self) -> String {
+        hex(&self.0)
+    }
+
+    /// Reads what [`to_text`](Self::to_text) wrote.
+    ///
+    /// # Errors
+    /// When it is not a key.
+    pub fn from_text(text: &str) -> anyhow::Result<Self> {
+        let bytes = unhex(text).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        bytes.map(Self).context("this is not a server key")
+    }
+
+    /// Writes the key to `path`, unless it is there already.
+    ///
+    /// # Errors
+    /// When another key is there, or the file cannot be read or written.
+    pub fn save(&self, path: &Path) -> anyhow::Result<()> {
+        if !path.exists() {
+            return write_private(path, &self.0);
+        }
+        if Self::load_or_create(path)?.0 != self.0 {
+            bail!("{} is the key of another server", path.display());
+        }
+        Ok(())
+    }
+
     fn mac(&self, purpose: &str, message: &[u8]) -> [u8; 32] {
         let subkey = hmac_sha256(&self.0, purpose.as_bytes());
         hmac_sha256(&subkey, message)
     }
 
-    /// What a stream key is found by.
-    pub fn lookup(&self, stream_key: &str) -> [u8; 32] {
-        self.mac("stream key lookup", stream_key.as_bytes())
+    /// What a secret is found by. What it is for has a subkey of its own.
+    pub fn lookup(&self, kind: SecretKind, secret: &str) -> [u8; 32] {
+        self.mac(kind.purpose(), secret.as_bytes())
     }
 
     /// Seals `secret`; it opens only with the same `context`, so that one row's secret cannot be
@@ -94,6 +163,29 @@ impl ServerKey {
         let key = self.mac("sealing", b"");
         XChaCha20Poly1305::new(&key.into())
     }
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// Hexadecimal digits as bytes.
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
+        return None;
+    }
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok())
+        .collect()
 }
 
 fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
@@ -149,7 +241,15 @@ mod tests {
         let path = dir.path().join("server.key");
         let made = ServerKey::load_or_create(&path).unwrap();
         let read = ServerKey::load_or_create(&path).unwrap();
-        assert_eq!(made.lookup("x"), read.lookup("x"));
+        let found_by = |key: &ServerKey, kind| key.lookup(kind, "x");
+        assert_eq!(
+            found_by(&made, SecretKind::Session),
+            found_by(&read, SecretKind::Session)
+        );
+        assert_ne!(
+            found_by(&made, SecretKind::Session),
+            found_by(&made, SecretKind::ApiToken)
+        );
         assert_eq!(
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600

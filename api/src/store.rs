@@ -1,33 +1,55 @@
-//! The database: people, channels, stream keys, broadcasts.
+//! The database: people, sessions, channels, stream keys, broadcasts.
 
 pub mod broadcasts;
 pub mod channels;
+pub mod handles;
+pub mod moderators;
+pub mod recoveries;
+pub mod sessions;
 pub mod stream_keys;
+pub mod tokens;
 pub mod users;
 
 use std::str::FromStr;
 
-use sqlx::SqlitePool;
+use kit::database::{Connection, Database};
+use sqlx::{AnyPool, Row as _};
+
+/// A transaction that will write.
+pub type Transaction = sqlx::Transaction<'static, sqlx::Any>;
 
 /// The database of the API.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: SqlitePool,
+    database: Database,
 }
 
 impl Store {
     /// On an open database whose schema is up to date.
-    pub const fn new(pool: SqlitePool) -> Self {
-        Self { pool }
+    pub const fn new(database: Database) -> Self {
+        Self { database }
     }
 
-    pub(crate) async fn begin(&self) -> sqlx::Result<sqlx::SqliteTransaction<'static>> {
-        self.pool.begin().await
+    const fn pool(&self) -> &AnyPool {
+        &self.database.pool
     }
 
-    /// Closes the database; what is in its write-ahead log is folded in.
+    /// The database itself.
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Begins a transaction that will write.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begin(&self) -> sqlx::Result<Transaction> {
+        self.database.begin().await
+    }
+
+    /// Closes the database; what is in SQLite's write-ahead log is folded in.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.pool().close().await;
     }
 
     /// Whether the database answers.
@@ -36,7 +58,7 @@ impl Store {
     /// When it does not.
     pub async fn ping(&self) -> sqlx::Result<()> {
         sqlx::query("SELECT 1")
-            .execute(&self.pool)
+            .execute(self.pool())
             .await
             .map(|_| ())
     }
@@ -49,4 +71,27 @@ where
 {
     text.parse()
         .map_err(|error: T::Err| sqlx::Error::Decode(Box::new(error)))
+}
+
+/// The number that `sql`, a COUNT, gives.
+async fn count(connection: &mut Connection, sql: &'static str, of: &str) -> sqlx::Result<i64> {
+    sqlx::query(sql)
+        .bind(of)
+        .fetch_one(connection)
+        .await?
+        .try_get(0)
+}
+
+/// A text as the pattern of a LIKE that finds it anywhere; the pattern's own signs are escaped.
+fn like(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
 }

@@ -6,25 +6,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use api::door::Door;
 use api::first_run::{self, FirstRun};
 use api::keyring::Keyring;
+use api::mail::Mailer;
 use api::secrets::ServerKey;
-use api::{AppState, Store, password};
+use api::thumbnails::Thumbnails;
+use api::{AppState, Store};
 use axum::Router;
 use kit::bus::Bus;
 use kit::clock;
+use kit::database::Database;
 use kit::drain::{self, Drain, DrainSignal};
 use kit::open_files;
 use kit::stream::Streams;
 use kit::telemetry::Metrics;
+use kit::tls::{self, Certificate};
+use media::WallTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
 use wire::Handle;
 
 use crate::config::Config;
 use crate::runtime::Runtime;
-use crate::wiring::{HlsDelivery, KeyGate};
-use crate::{assets, http};
+use crate::wiring::{HlsDelivery, KeyGate, Stage};
+use crate::{assets, headers, http, renames};
 
 /// How often what has gathered is folded and what is idle is forgotten.
 const UPKEEP_EVERY: Duration = Duration::from_secs(10);
@@ -35,8 +42,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Files the server needs besides connections: listeners, database, log.
 const OWN_FILES: u64 = 100;
 
-/// Shortest password, in characters.
-const MIN_PASSWORD: usize = 10;
+/// How often sessions and links that have ended by themselves are forgotten.
+const FORGET_EVERY: Duration = Duration::from_mins(10);
 
 /// A server with its listeners open, ready to run.
 pub struct App {
@@ -50,8 +57,14 @@ pub struct App {
     bus: Bus,
     hls: Arc<hls::Service>,
     ingest: ingest::Server,
+    door: Arc<Door>,
+    mailer: Option<Mailer>,
+    thumbnails: Arc<Thumbnails>,
     http: http::Server,
+    https: Option<http::Server>,
+    certificate: Option<Arc<Certificate>>,
     runtime: Runtime,
+    started_at: WallTime,
     /// Held while the server runs: a second one on the same data would overwrite the first's.
     _lock: File,
 }
@@ -68,7 +81,7 @@ impl App {
         let lock = lock(&data_dir)?;
         check_open_files(&config);
         let metrics = Metrics::install()?;
-        let (store, server_key) = open_store(&data_dir).await?;
+        let (store, server_key) = open_store(&config).await?;
         let now = clock::now();
         let first_run = first_run::ensure(&store, &server_key, &data_dir, now).await?;
         let closed = store.close_open_broadcasts(now).await?;
@@ -87,10 +100,30 @@ impl App {
             Arc::new(KeyGate(Arc::clone(&keyring))),
             Arc::clone(&streams),
             bus.clone(),
+            Some(proxies(&config, "rtmp")?)
+                .filter(|proxies| proxies.proxy_protocol)
+                .map(|proxies| proxies.trusted),
         )
         .await?;
-        let http = http::Server::bind(config.http.clone()).await?;
-        let runtime = Runtime::new(http.local_addr()?, ingest.local_addr()?);
+        let mailer = Mailer::new(&config.mail)?;
+        let door = Arc::new(Door::new(
+            store.clone(),
+            server_key.clone(),
+            config.accounts.clone(),
+        ));
+        let thumbnails = Thumbnails::new(config.thumbnails.clone(), Arc::clone(&streams));
+        let http = http::Server::bind(
+            "http.listen",
+            &config.http.listen,
+            config.http.clone(),
+            proxies(&config, "http")?,
+            None,
+        )
+        .await?;
+        let certificate = certificate(&config)?;
+        let https = bind_https(&config, certificate.as_ref()).await?;
+        let https_addr = https.as_ref().map(http::Server::local_addr).transpose()?;
+        let runtime = Runtime::new(http.local_addr()?, https_addr, ingest.local_addr()?);
         runtime.write(&data_dir)?;
         Ok(Self {
             config,
@@ -103,8 +136,14 @@ impl App {
             bus,
             hls,
             ingest,
+            door,
+            mailer,
+            thumbnails: Arc::new(thumbnails),
             http,
+            https,
+            certificate,
             runtime,
+            started_at: now,
             _lock: lock,
         })
     }
@@ -129,8 +168,10 @@ impl App {
             .first_channel()
             .await?
             .context("the server has no channel")?;
-        let sealed = self.store.sealed_key(channel.id).await?;
-        let key = sealed.and_then(|(id, sealed)| self.server_key.open(&sealed, &id));
+        let keys = self.store.stream_keys(channel.id).await?;
+        let key = keys
+            .first()
+            .and_then(|key| self.server_key.open(&key.sealed, &key.id.to_string()));
         Ok((
             channel.handle,
             key.context("the channel has no stream key that opens it")?,
@@ -162,6 +203,7 @@ impl App {
     pub async fn run(self, mut drain: Drain) -> anyhow::Result<()> {
         tracing::info!(
             http.addr = %self.runtime.http.listen,
+            https.addr = self.runtime.https.map(|https| tracing::field::display(https.listen)),
             rtmp.addr = %self.runtime.rtmp.listen,
             "ready"
         );
@@ -173,10 +215,14 @@ impl App {
             &self.bus,
             history_drain,
         ));
-        let upkeep = tokio::spawn(upkeep(self.metrics.clone(), Arc::clone(&self.keyring)));
+        let mut upkeep = self.upkeep();
         let packagers = tokio::spawn(Arc::clone(&self.hls).run(drain.clone()));
         let ingest = tokio::spawn(self.ingest.run(drain.clone()));
-        let http = tokio::spawn(self.http.run(router, http_drain));
+        let slots = Arc::new(Semaphore::new(self.config.http.max_connections));
+        let https = self.https.map(|https| {
+            tokio::spawn(https.run(router.clone(), Arc::clone(&slots), http_drain.clone()))
+        });
+        let http = tokio::spawn(self.http.run(router, slots, http_drain));
 
         drain.signaled().await;
         let farewell = if self.streams.all().is_empty() {
@@ -190,12 +236,12 @@ impl App {
             packagers,
             farewell,
             http_end,
-            http,
+            [Some(http), https],
             history_end,
             history,
         );
         let ended = tokio::time::timeout(grace, end).await;
-        upkeep.abort();
+        upkeep.shutdown().await;
         self.store.close().await;
         Runtime::remove(self.config.data_dir());
         match ended {
@@ -215,15 +261,108 @@ impl App {
     }
 
     fn router(&self, drain: Drain) -> Router {
+        let config = serde_json::to_value(self.config.redacted()).expect("settings are plain data");
         let api = api::router(AppState {
             store: self.store.clone(),
+            server_key: self.server_key.clone(),
+            door: Arc::clone(&self.door),
+            mailer: self.mailer.clone(),
             streams: Arc::clone(&self.streams),
+            thumbnails: Arc::clone(&self.thumbnails),
+            publishers: Arc::new(Stage(self.ingest.theatre())),
             delivery: Arc::new(HlsDelivery(Arc::clone(&self.hls))),
             metrics: self.metrics.clone(),
+            metrics_open: self.config.http.metrics_open,
             drain,
+            public_url: self.config.public_origin(),
+            config: Arc::new(config),
+            data_dir: Arc::new(self.config.data_dir().to_owned()),
+            certificate: self.certificate.clone(),
+            started_at: self.started_at,
         });
-        assets::router().merge(api).merge(self.hls.router())
+        let pages = assets::router().merge(self.hls.router());
+        let pages = renames::follow(pages, self.store.clone());
+        headers::add(pages.merge(api), &self.config)
     }
+
+    /// What goes on beside the requests.
+    fn upkeep(&self) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let (metrics, keyring) = (self.metrics.clone(), Arc::clone(&self.keyring));
+        let door = Arc::clone(&self.door);
+        tasks.spawn(async move {
+            let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+            loop {
+                ticks.tick().await;
+                metrics.upkeep();
+                keyring.forget_idle();
+                door.forget_idle();
+            }
+        });
+        let store = self.store.clone();
+        tasks.spawn(async move {
+            let mut ticks = tokio::time::interval(FORGET_EVERY);
+            loop {
+                ticks.tick().await;
+                if let Err(error) = store.forget_expired(clock::now()).await {
+                    tracing::warn!(%error, "failed to forget sessions that have ended");
+                }
+            }
+        });
+        if let Some(certificate) = self.certificate.clone() {
+            tasks.spawn(certificate.keep_fresh());
+        }
+        let thumbnails = Arc::clone(&self.thumbnails);
+        tasks.spawn(async move { thumbnails.look_for_decoder().await });
+        tasks
+    }
+}
+
+fn proxies(config: &Config, listener: &str) -> anyhow::Result<http::Proxies> {
+    Ok(http::Proxies {
+        trusted: Arc::new(config.trusted_proxies().map_err(anyhow::Error::msg)?),
+        proxy_protocol: config.proxy_protocol.iter().any(|name| name == listener),
+    })
+}
+
+/// The certificate of the https listener, if that is on.
+fn certificate(config: &Config) -> anyhow::Result<Option<Arc<Certificate>>> {
+    if config.https.listen.is_empty() {
+        return Ok(None);
+    }
+    let files = if config.https.certificate.is_empty() {
+        let files = tls::Files::self_signed(config.data_dir());
+        let public = config.public_origin();
+        let host = public.as_deref().and_then(|origin| {
+            let host = origin.split("://").nth(1)?;
+            Some(host.rsplit_once(':').map_or(host, |(host, _)| host))
+        });
+        files.ensure_self_signed(&tls::self_signed_names(host))?;
+        files
+    } else {
+        tls::Files {
+            certificate: (&config.https.certificate).into(),
+            key: (&config.https.key).into(),
+        }
+    };
+    Certificate::load(files).map(Some)
+}
+
+async fn bind_https(
+    config: &Config,
+    certificate: Option<&Arc<Certificate>>,
+) -> anyhow::Result<Option<http::Server>> {
+    let Some(certificate) = certificate else {
+        return Ok(None);
+    };
+    let server = http::Server::bind(
+        "https.listen",
+        &config.https.listen,
+        config.http.clone(),
+        proxies(config, "https")?,
+        Some(certificate),
+    );
+    server.await.map(Some)
 }
 
 async fn end_in_order(
@@ -231,7 +370,7 @@ async fn end_in_order(
     packagers: JoinHandle<()>,
     farewell: Duration,
     http_end: DrainSignal,
-    http: JoinHandle<()>,
+    http: [Option<JoinHandle<()>>; 2],
     history_end: DrainSignal,
     history: JoinHandle<()>,
 ) {
@@ -240,18 +379,11 @@ async fn end_in_order(
     let _ = packagers.await;
     tokio::time::sleep(farewell).await;
     http_end.drain();
-    let _ = http.await;
+    for listener in http.into_iter().flatten() {
+        let _ = listener.await;
+    }
     history_end.drain();
     let _ = history.await;
-}
-
-async fn upkeep(metrics: Metrics, keyring: Arc<Keyring>) {
-    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
-    loop {
-        ticks.tick().await;
-        metrics.upkeep();
-        keyring.forget_idle();
-    }
 }
 
 /// Hears SIGTERM and SIGINT from when it is made: before the server tells anybody that it runs, or
@@ -297,7 +429,7 @@ fn check_open_files(config: &Config) {
     }
 }
 
-fn make_private_dir(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn make_private_dir(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -306,7 +438,7 @@ fn make_private_dir(path: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("failed to make the data directory {}", path.display()))
 }
 
-fn lock(data_dir: &Path) -> anyhow::Result<File> {
+pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let path = data_dir.join("lock");
     let file = File::create(&path).with_context(|| format!("failed to open {}", path.display()))?;
     if file.try_lock().is_err() {
@@ -318,42 +450,14 @@ fn lock(data_dir: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-async fn open_store(data_dir: &Path) -> anyhow::Result<(Store, ServerKey)> {
+/// Opens the database, brings it up to date, and reads the server's key.
+///
+/// # Errors
+/// When either cannot be had.
+pub(crate) async fn open_store(config: &Config) -> anyhow::Result<(Store, ServerKey)> {
+    let data_dir = config.data_dir();
     let server_key = ServerKey::load_or_create(&data_dir.join("server.key"))?;
-    let pool = kit::database::open(&data_dir.join("barrage.db"), &api::MIGRATIONS).await?;
-    Ok((Store::new(pool), server_key))
-}
-
-/// Gives an account another password; what the first start told is removed.
-///
-/// # Errors
-/// When the password is too short, there is no such account, or the database fails.
-pub async fn set_password(config: &Config, handle: &Handle, text: &str) -> anyhow::Result<()> {
-    if text.chars().count() < MIN_PASSWORD {
-        bail!("a password has at least {MIN_PASSWORD} characters");
-    }
-    let (store, _) = open_store(config.data_dir()).await?;
-    let hash = password::hash(text.to_owned()).await?;
-    if !store.set_password(handle, &hash).await? {
-        bail!("nobody is called {handle}");
-    }
-    store.close().await;
-    first_run::forget_password_of(config.data_dir(), handle)
-}
-
-/// Says what happens to a second publisher on a channel.
-///
-/// # Errors
-/// When there is no such channel, or the database fails.
-pub async fn set_second_publisher(
-    config: &Config,
-    handle: &Handle,
-    replaces: bool,
-) -> anyhow::Result<()> {
-    let (store, _) = open_store(config.data_dir()).await?;
-    let channel = store.channel(handle).await?;
-    let channel = channel.with_context(|| format!("no channel is called @{handle}"))?;
-    store.set_second_publisher(channel.id, replaces).await?;
-    store.close().await;
-    Ok(())
+    let database = Database::connect(&config.database, data_dir).await?;
+    database.migrate(&api::MIGRATIONS).await?;
+    Ok((Store::new(database), server_key))
 }

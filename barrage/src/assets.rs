@@ -36,6 +36,11 @@ pub fn router() -> Router {
         .route("/{*path}", get(file))
 }
 
+/// The first parts of the addresses that the app has pages for, besides `/` and `/@handle`.
+const PAGES: [&str; 6] = [
+    "account", "admin", "recover", "sign-in", "sign-up", "studio",
+];
+
 async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response<Body> {
     if let Some(handle) = path.strip_prefix('@') {
         let status = match handle.parse::<wire::Handle>() {
@@ -59,6 +64,10 @@ async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response<Body> {
     if path.starts_with("assets/") {
         return StatusCode::NOT_FOUND.into_response();
     }
+    let first = path.split('/').next().unwrap_or_default();
+    if PAGES.contains(&first) {
+        return page(&headers, StatusCode::OK);
+    }
     page(&headers, StatusCode::NOT_FOUND)
 }
 
@@ -68,10 +77,6 @@ fn page(headers: &HeaderMap, status: StatusCode) -> Response<Body> {
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(CONTENT_SECURITY_POLICY),
-    );
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("same-origin"),
     );
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     response

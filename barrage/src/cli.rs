@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use api::store::users::Role;
 use clap::{Args, Parser, Subcommand};
 use kit::config::Layer;
 use wire::Handle;
 
 use crate::app::Signals;
 use crate::config::Config;
-use crate::{App, demo};
+use crate::{App, admin, demo};
 
 /// Exit code for a configuration that was not accepted (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
@@ -37,6 +38,22 @@ enum Command {
     Demo(ConfigArgs),
     /// Read the configuration as `serve` would, and tell what is in force or what is wrong.
     CheckConfig(ConfigArgs),
+    /// Write the whole database and the server's key to one file; the server may run meanwhile.
+    ///
+    /// The file opens everything: keep it as safe as the data directory.
+    Backup {
+        /// The file to write; it must not be there yet.
+        file: PathBuf,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Read what `backup` wrote into a new data directory or an empty database.
+    Restore {
+        /// The file to read.
+        file: PathBuf,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Look after a server's accounts, on its machine.
     #[command(subcommand)]
     Admin(Admin),
@@ -48,6 +65,32 @@ enum Admin {
     SetPassword {
         /// Whose, such as `admin`.
         handle: Handle,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Say what an account may do.
+    SetRole {
+        /// Whose, such as `mei`.
+        handle: Handle,
+        /// `viewer`, `streamer` or `operator`.
+        role: Role,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Make accounts, channels, stream keys and API tokens in bulk, for load tests.
+    Seed {
+        /// How many accounts.
+        #[arg(long, default_value_t = 100)]
+        users: u32,
+        /// How many of them get a channel and a stream key.
+        #[arg(long, default_value_t = 1)]
+        channels: u32,
+        /// Their handles are PREFIX_1, PREFIX_2 and so on.
+        #[arg(long, default_value = "load")]
+        prefix: String,
+        /// Write handle, password, token and stream key of each to this new file, a line of JSON each.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
         #[command(flatten)]
         config: ConfigArgs,
     },
@@ -75,6 +118,9 @@ struct ConfigArgs {
     /// Listen here for pages, API and HLS; port 0 takes a free one [default: 0.0.0.0:8080]
     #[arg(long, value_name = "ADDRESS")]
     http_listen: Option<String>,
+    /// Listen here for the same over TLS; port 0 takes a free one, "" none [default: 0.0.0.0:8443]
+    #[arg(long, value_name = "ADDRESS")]
+    https_listen: Option<String>,
     /// Listen here for RTMP publishers; port 0 takes a free one [default: 0.0.0.0:1935]
     #[arg(long, value_name = "ADDRESS")]
     rtmp_listen: Option<String>,
@@ -102,6 +148,7 @@ impl ConfigArgs {
         let named = [
             ("data_dir", self.data_dir),
             ("http.listen", self.http_listen),
+            ("https.listen", self.https_listen),
             ("rtmp.listen", self.rtmp_listen),
         ];
         let named = named
@@ -120,6 +167,26 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => with_config(args, |config| block_on(serve(config))),
         Command::Demo(args) => with_config(args, |config| block_on(demo::run(config))),
         Command::CheckConfig(args) => with_config(args, |config| check(&config)),
+        Command::Backup { file, config } => {
+            with_config(config, |config| block_on(back_up(config, file)))
+        }
+        Command::Restore { file, config } => {
+            with_config(config, |config| block_on(restore(config, file)))
+        }
+        Command::Admin(Admin::SetRole {
+            handle,
+            role,
+            config,
+        }) => with_config(config, |config| block_on(set_role(config, handle, role))),
+        Command::Admin(Admin::Seed {
+            users,
+            channels,
+            prefix,
+            out,
+            config,
+        }) => with_config(config, |config| {
+            block_on(seed(config, prefix, users, channels, out))
+        }),
         Command::Admin(Admin::SetPassword { handle, config }) => {
             with_config(config, |config| block_on(set_password(config, handle)))
         }
@@ -178,7 +245,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 fn check(config: &Config) -> anyhow::Result<()> {
-    say(toml::to_string(config)
+    say(toml::to_string(&config.redacted())
         .context("failed to write the configuration")?
         .trim_end())?;
     say("\n# The configuration is good.")
@@ -190,11 +257,43 @@ async fn set_password(config: Config, handle: Handle) -> anyhow::Result<()> {
         .read_line(&mut password)
         .context("failed to read the password")?;
     let password = password.trim_end_matches(['\r', '\n']);
-    crate::app::set_password(&config, &handle, password).await?;
+    admin::set_password(&config, &handle, password).await?;
     say(&format!("The password of {handle} is changed."))
 }
 
 async fn second_publisher(config: Config, handle: Handle, rule: String) -> anyhow::Result<()> {
-    crate::app::set_second_publisher(&config, &handle, rule == "replace").await?;
+    admin::set_second_publisher(&config, &handle, rule == "replace").await?;
     say(&format!("A second publisher on @{handle}: {rule}."))
+}
+
+async fn set_role(config: Config, handle: Handle, role: Role) -> anyhow::Result<()> {
+    admin::set_role(&config, &handle, role).await?;
+    say(&format!("{handle} is {role} now."))
+}
+
+async fn seed(
+    config: Config,
+    prefix: String,
+    users: u32,
+    channels: u32,
+    out: PathBuf,
+) -> anyhow::Result<()> {
+    admin::seed(&config, &prefix, users, channels, &out).await?;
+    say(&format!(
+        "Made {users} accounts, {channels} of them with a channel; {} tells how to use them.",
+        out.display()
+    ))
+}
+
+async fn back_up(config: Config, file: PathBuf) -> anyhow::Result<()> {
+    let rows = admin::back_up(&config, &file).await?;
+    say(&format!("Wrote {rows} rows to {}.", file.display()))
+}
+
+async fn restore(config: Config, file: PathBuf) -> anyhow::Result<()> {
+    let rows = admin::restore(&config, &file).await?;
+    say(&format!(
+        "Restored {rows} rows into {}. Start the server on it.",
+        config.data_dir().display()
+    ))
 }

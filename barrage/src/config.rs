@@ -3,7 +3,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use api::config::{AccountsConfig, MailConfig};
+use api::thumbnails::ThumbnailsConfig;
 use kit::config::ConfigError;
+use kit::database::DatabaseConfig;
+use kit::proxies::TrustedProxies;
 use kit::telemetry::LogConfig;
 use serde::{Deserialize, Serialize};
 
@@ -13,14 +17,32 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Where the database, keys and `runtime.json` are kept.
     pub data_dir: String,
+    /// The address that people open, such as `https://live.example`; empty if it is only known
+    /// from what they ask.
+    pub public_url: String,
+    /// Addresses and networks of proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed.
+    pub trusted_proxies: Vec<String>,
+    /// Listeners (`http`, `https`, `rtmp`) to which connections from trusted proxies begin with a
+    /// PROXY header.
+    pub proxy_protocol: Vec<String>,
     /// Pages, API and HLS.
     pub http: HttpConfig,
+    /// The same over TLS.
+    pub https: HttpsConfig,
     /// The RTMP listener.
     pub rtmp: ingest::RtmpConfig,
     /// What publishers may do, on every protocol.
     pub ingest: ingest::Config,
     /// The packager.
     pub hls: hls::Config,
+    /// Where the data is kept.
+    pub database: DatabaseConfig,
+    /// Who may have an account.
+    pub accounts: AccountsConfig,
+    /// How mail is sent.
+    pub mail: MailConfig,
+    /// Still pictures of what is live.
+    pub thumbnails: ThumbnailsConfig,
     /// The log.
     pub log: LogConfig,
     /// The graceful end.
@@ -31,10 +53,18 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: "barrage-data".into(),
+            public_url: String::new(),
+            trusted_proxies: Vec::new(),
+            proxy_protocol: Vec::new(),
             http: HttpConfig::default(),
+            https: HttpsConfig::default(),
             rtmp: ingest::RtmpConfig::default(),
             ingest: ingest::Config::default(),
             hls: hls::Config::default(),
+            database: DatabaseConfig::default(),
+            accounts: AccountsConfig::default(),
+            mail: MailConfig::default(),
+            thumbnails: ThumbnailsConfig::default(),
             log: LogConfig::default(),
             drain: DrainConfig::default(),
         }
@@ -52,6 +82,8 @@ pub struct HttpConfig {
     /// How long a request's head may take to arrive, in milliseconds; also how long a connection
     /// may idle between requests.
     pub head_timeout_ms: u64,
+    /// Whether everybody may read `/metrics`, not only operators and programs on this machine.
+    pub metrics_open: bool,
 }
 
 impl Default for HttpConfig {
@@ -60,6 +92,29 @@ impl Default for HttpConfig {
             listen: "0.0.0.0:8080".into(),
             max_connections: 16_000,
             head_timeout_ms: 15_000,
+            metrics_open: false,
+        }
+    }
+}
+
+/// The listener for pages, API and HLS over TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpsConfig {
+    /// Address and port; port 0 takes a free one; empty for no such listener.
+    pub listen: String,
+    /// The file of the certificate and those above it, PEM; empty for one of our own.
+    pub certificate: String,
+    /// The file of its private key, PEM.
+    pub key: String,
+}
+
+impl Default for HttpsConfig {
+    fn default() -> Self {
+        Self {
+            listen: "0.0.0.0:8443".into(),
+            certificate: String::new(),
+            key: String::new(),
         }
     }
 }
@@ -86,8 +141,12 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         for (key, listen) in [
             ("http.listen", &self.http.listen),
+            ("https.listen", &self.https.listen),
             ("rtmp.listen", &self.rtmp.listen),
         ] {
+            if key == "https.listen" && listen.is_empty() {
+                continue;
+            }
             listen.parse::<SocketAddr>().map_err(|_| {
                 ConfigError::Invalid(format!(
                     "`{key}` takes an address and a port, such as 0.0.0.0:8080 or [::]:8080, not {listen:?}"
@@ -103,7 +162,72 @@ impl Config {
         self.hls
             .check()
             .map_err(|error| ConfigError::Invalid(error.to_string()))?;
-        self.ingest.validate().map_err(ConfigError::Invalid)
+        self.ingest.validate().map_err(ConfigError::Invalid)?;
+        self.database.validate().map_err(ConfigError::Invalid)?;
+        self.validate_public().map_err(ConfigError::Invalid)
+    }
+
+    /// What people open, and what stands before us.
+    fn validate_public(&self) -> Result<(), String> {
+        if self.https.certificate.is_empty() != self.https.key.is_empty() {
+            return Err(
+                "`https.certificate` and `https.key` belong together: set both or none".into(),
+            );
+        }
+        if !self.public_url.is_empty() && self.public_origin().is_none() {
+            return Err(format!(
+                "`public_url` takes the address that people open, such as https://live.example, not {:?}",
+                self.public_url
+            ));
+        }
+        let proxies = self.trusted_proxies()?;
+        for listener in &self.proxy_protocol {
+            if !["http", "https", "rtmp"].contains(&listener.as_str()) {
+                return Err(format!(
+                    "`proxy_protocol` takes http, https and rtmp, not {listener:?}"
+                ));
+            }
+        }
+        if proxies.is_empty() && !self.proxy_protocol.is_empty() {
+            return Err(
+                "`proxy_protocol` needs `trusted_proxies`: from others it is refused".into(),
+            );
+        }
+        if self.mail.is_on() && self.public_url.is_empty() {
+            return Err("`mail.url` needs `public_url`: the links in mails lead there".into());
+        }
+        Ok(())
+    }
+
+    /// The address that people open, without a slash at the end.
+    pub fn public_origin(&self) -> Option<String> {
+        let uri: http::Uri = self.public_url.parse().ok()?;
+        let scheme = uri.scheme_str().filter(|s| ["http", "https"].contains(s))?;
+        let host = uri.authority()?.as_str().to_ascii_lowercase();
+        let bare = ["", "/"].contains(&uri.path()) && uri.query().is_none();
+        (bare && !host.contains('@')).then(|| format!("{scheme}://{host}"))
+    }
+
+    /// The proxies that are believed.
+    ///
+    /// # Errors
+    /// When one of them is no address or network, in words.
+    pub fn trusted_proxies(&self) -> Result<TrustedProxies, String> {
+        TrustedProxies::parse(&self.trusted_proxies).map_err(|text| {
+            format!(
+                "`trusted_proxies` takes addresses and networks such as 10.0.0.0/8, not {text:?}"
+            )
+        })
+    }
+
+    /// What is in force, without what opens anything.
+    pub fn redacted(&self) -> Self {
+        let mut shown = self.clone();
+        shown.database = self.database.redacted();
+        if self.mail.is_on() {
+            shown.mail.url = "…".into();
+        }
+        shown
     }
 
     /// The data directory.
@@ -145,5 +269,12 @@ mod tests {
         assert!(error(|c| c.ingest.silence_ms = 0).contains("ingest.silence_ms"));
         assert!(error(|c| c.hls.part_ms = 0).contains("hls.part_ms"));
         assert!(error(|c| c.data_dir.clear()).contains("data_dir"));
+        assert!(error(|c| c.https.key = "k.pem".into()).contains("https.certificate"));
+        assert!(error(|c| c.public_url = "live.example".into()).contains("public_url"));
+        assert!(error(|c| c.public_url = "https://a.example/b".into()).contains("public_url"));
+        assert!(error(|c| c.trusted_proxies = vec!["ten".into()]).contains("trusted_proxies"));
+        assert!(error(|c| c.proxy_protocol = vec!["http".into()]).contains("trusted_proxies"));
+        assert!(error(|c| c.mail.url = "smtp://localhost".into()).contains("public_url"));
+        assert!(error(|c| c.database.url = "mysql://x/y".into()).contains("database.url"));
     }
 }

@@ -1,4 +1,7 @@
-//! The listener for pages, API and HLS: accepts, bounds and drains connections.
+//! The listeners for pages, API and HLS, plain and over TLS: accept, bound and drain connections,
+//! and find out who asks.
+
+mod client;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,19 +10,37 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::ConnectInfo;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use kit::client::Client;
 use kit::drain::Drain;
+use kit::proxies::TrustedProxies;
+use kit::proxy_protocol;
+use kit::tls::Certificate;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use crate::config::HttpConfig;
+use client::Told;
 
-/// Longest request head.
+/// Longest request head, and longest decoded header list of HTTP/2.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
+
+/// Requests under way at once on one HTTP/2 connection. A viewer has a handful.
+const MAX_STREAMS: u32 = 128;
+
+/// How often a silent HTTP/2 connection is asked whether its peer is there, and how long it may
+/// take to answer.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_WITHIN: Duration = Duration::from_secs(15);
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long to wait before accepting again when the system is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -28,24 +49,63 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+/// What every connection of a listener needs.
+struct Shared {
     config: HttpConfig,
+    proxies: Proxies,
+    tls: Option<TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("tls", &self.tls.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who may say for whom they ask.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies {
+    /// Our own proxies.
+    pub trusted: Arc<TrustedProxies>,
+    /// Whether their connections to this listener begin with a PROXY header.
+    pub proxy_protocol: bool,
 }
 
 impl Server {
-    /// Opens the listener.
+    /// Opens a listener; `name` is what its setting is called.
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub async fn bind(config: HttpConfig) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(&config.listen).await.with_context(|| {
-            format!(
-                "failed to listen on http.listen = {} (is another server running?)",
-                config.listen
-            )
+    pub async fn bind(
+        name: &str,
+        listen: &str,
+        config: HttpConfig,
+        proxies: Proxies,
+        certificate: Option<&Arc<Certificate>>,
+    ) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(listen).await.with_context(|| {
+            format!("failed to listen on {name} = {listen} (is another server running?)")
         })?;
+        let tls = certificate
+            .map(|certificate| certificate.server_config(&["h2", "http/1.1"]))
+            .transpose()?
+            .map(TlsAcceptor::from);
         // Told from the start, so that a graph begins at zero.
         metrics::counter!("barrage_http_connections_refused_total").increment(0);
-        Ok(Self { listener, config })
+        let shared = Shared {
+            config,
+            proxies,
+            tls,
+        };
+        Ok(Self {
+            listener,
+            shared: Arc::new(shared),
+        })
     }
 
     /// Where it listens.
@@ -59,8 +119,8 @@ impl Server {
     }
 
     /// Serves `router` until the end is signalled, then lets requests that are under way finish.
-    pub async fn run(self, router: Router, mut drain: Drain) {
-        let slots = Arc::new(Semaphore::new(self.config.max_connections));
+    /// Every listener takes its connections from the same `slots`.
+    pub async fn run(self, router: Router, slots: Arc<Semaphore>, mut drain: Drain) {
         let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
@@ -69,7 +129,16 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) => match Arc::clone(&slots).try_acquire_owned() {
-                    Ok(slot) => self.serve(stream, peer, slot, &router, &graceful),
+                    Ok(slot) => {
+                        let connection = Connection {
+                            peer,
+                            router: router.clone(),
+                            shared: Arc::clone(&self.shared),
+                            _slot: slot,
+                        };
+                        let graceful = graceful.watcher();
+                        tokio::spawn(connection.serve(stream, graceful, drain.clone()));
+                    }
                     // Dropping the stream closes it; a client that is told nothing tries again.
                     Err(_) => {
                         metrics::counter!("barrage_http_connections_refused_total").increment(1)
@@ -84,36 +153,96 @@ impl Server {
         drop(self.listener);
         graceful.shutdown().await;
     }
+}
 
-    fn serve(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        slot: OwnedSemaphorePermit,
-        router: &Router,
-        graceful: &GracefulShutdown,
-    ) {
+/// One connection.
+struct Connection {
+    peer: SocketAddr,
+    router: Router,
+    shared: Arc<Shared>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn serve(self, mut stream: TcpStream, graceful: Watcher, mut drain: Drain) {
         // Parts and playlists are small and awaited: Nagle's delay would add to every one.
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let service = router
-            .clone()
+        // What is not yet a connection need not be waited for when the server ends.
+        let told = tokio::select! {
+            told = self.greet(&mut stream) => told,
+            () = drain.signaled() => return,
+        };
+        let Some(told) = told else { return };
+        let Some(tls) = self.shared.tls.clone() else {
+            return self.converse(TokioIo::new(stream), told, graceful).await;
+        };
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)) => shaken,
+            () = drain.signaled() => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.converse(TokioIo::new(stream), told, graceful).await,
+            Ok(Err(error)) => {
+                tracing::debug!(client.addr = %self.peer, %error, "a TLS handshake failed");
+            }
+            Err(_) => tracing::debug!(client.addr = %self.peer, "a TLS handshake took too long"),
+        }
+    }
+
+    /// Finds out who connects, before the first byte of the protocol.
+    async fn greet(&self, stream: &mut TcpStream) -> Option<Told> {
+        let proxies = &self.shared.proxies;
+        let secure = self.shared.tls.is_some();
+        if !(proxies.proxy_protocol && proxies.trusted.contain(self.peer.ip())) {
+            return Some(Told::new(self.peer, secure));
+        }
+        match proxy_protocol::read(stream).await {
+            Ok(client) => Some(Told::new(client.unwrap_or(self.peer), secure)),
+            Err(error) => {
+                tracing::info!(client.addr = %self.peer, %error, "refused a connection of a proxy");
+                None
+            }
+        }
+    }
+
+    async fn converse<S>(self, io: TokioIo<S>, told: Told, graceful: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let trusted = Arc::clone(&self.shared.proxies.trusted);
+        let service = self
+            .router
             .map_request(move |mut request: http::Request<_>| {
-                request.extensions_mut().insert(ConnectInfo(peer));
+                let client: Client = told.client(&request, &trusted);
+                request.extensions_mut().insert(ConnectInfo(client.addr));
+                request.extensions_mut().insert(client);
                 request.map(axum::body::Body::new)
             });
-        let connection = http1::Builder::new()
+        let mut builder = Builder::new(TokioExecutor::new());
+        let head_within = Duration::from_millis(self.shared.config.head_timeout_ms);
+        builder
+            .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_millis(self.config.head_timeout_ms))
-            .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(client.addr = %peer, %error, "an HTTP connection broke");
-            }
-            drop(slot);
-        });
+            .header_read_timeout(head_within)
+            .max_buf_size(MAX_HEAD_BYTES);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEAD_BYTES as u32)
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_WITHIN);
+        let builder = if self.shared.tls.is_some() {
+            builder
+        } else {
+            builder.http1_only()
+        };
+        let connection = builder.serve_connection(io, TowerToHyperService::new(service));
+        let connection = graceful.watch(connection.into_owned());
+        if let Err(error) = connection.await {
+            tracing::debug!(client.addr = %self.peer, %error, "an HTTP connection broke");
+        }
     }
 }

@@ -3,18 +3,24 @@
 //! - [`cli`]: what the command line takes.
 //! - [`config`]: every setting of every role.
 //! - [`app`]: puts the roles together, runs them, ends them.
-//! - [`http`]: the listener for pages, API and HLS.
+//! - [`admin`]: what an operator does on the server's machine.
+//! - [`http`]: the listeners for pages, API and HLS.
+//! - [`headers`]: what every answer tells browsers to be careful about.
+//! - [`renames`]: sends those who ask by a former handle to the present one.
 //! - [`assets`]: the web app, embedded.
 //! - [`wiring`]: the small traits through which roles know each other.
 //! - [`runtime`]: what a running server tells of itself.
 //! - [`demo`]: a publisher to look at.
 
+pub mod admin;
 pub mod app;
 pub mod assets;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod headers;
 pub mod http;
+pub mod renames;
 pub mod runtime;
 pub mod wiring;
 

@@ -19,6 +19,9 @@ pub struct Runtime {
     pub version: String,
     /// The listener for pages, API and HLS.
     pub http: Listener,
+    /// The same over TLS, if it is on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub https: Option<Listener>,
     /// The listener for RTMP publishers.
     pub rtmp: Listener,
 }
@@ -43,11 +46,12 @@ impl From<SocketAddr> for Listener {
 
 impl Runtime {
     /// Of this process.
-    pub fn new(http: SocketAddr, rtmp: SocketAddr) -> Self {
+    pub fn new(http: SocketAddr, https: Option<SocketAddr>, rtmp: SocketAddr) -> Self {
         Self {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             http: http.into(),
+            https: https.map(Listener::from),
             rtmp: rtmp.into(),
         }
     }
@@ -95,6 +99,7 @@ impl Runtime {
                     "  Administrator    {}, password {}",
                     first.admin.handle, first.admin.password
                 ));
+                lines.push(format!("  Studio           {page}/studio"));
                 lines.push(String::new());
                 lines.push(
                     "  In OBS: Settings > Stream > Service: Custom, then the two lines above,"
@@ -105,6 +110,7 @@ impl Runtime {
             None => {
                 lines.push(format!("  Page             {page}/"));
                 lines.push(format!("  OBS server       {obs}"));
+                lines.push(format!("  Studio           {page}/studio"));
             }
         }
         lines.push(String::new());

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use api::delivery::{Delivery, Viewers};
 use api::keyring::{KeyError, Keyring};
+use api::publishers::Publishers;
 use ingest::gate::{Answer, Permit, PublishGate, Refusal, SecondPublisher};
 use ingest::rtmp::Secret;
-use wire::BroadcastId;
+use ingest::theatre::Theatre;
+use uuid::Uuid;
+use wire::{BroadcastId, ChannelId, StreamKeyId};
 
 /// Publishers are let in by the API's keyring.
 #[derive(Clone, Debug)]
@@ -22,11 +25,12 @@ impl PublishGate for KeyGate {
                     .await
                     .map_err(|error| match error {
                         KeyError::Unknown => Refusal::UnknownKey,
-                        KeyError::Revoked => Refusal::NotAllowed,
+                        KeyError::Revoked | KeyError::OwnerDisabled => Refusal::NotAllowed,
                         KeyError::TooManyAttempts => Refusal::TooManyAttempts,
                         KeyError::Unavailable => Refusal::Unavailable,
                     })?;
             Ok(Permit {
+                key: StreamKeyId::from_uuid(owner.key),
                 channel: owner.channel,
                 handle: owner.handle,
                 second_publisher: if owner.second_replaces {
@@ -36,6 +40,20 @@ impl PublishGate for KeyGate {
                 },
             })
         })
+    }
+}
+
+/// Publishers come on stage in the theatre, and leave it there.
+#[derive(Clone, Debug)]
+pub struct Stage(pub Arc<Theatre>);
+
+impl Publishers for Stage {
+    fn show_out(&self, stream_key: Uuid, reason: &str) -> bool {
+        self.0.show_out(StreamKeyId::from_uuid(stream_key), reason)
+    }
+
+    fn end(&self, channel: ChannelId, reason: &str) -> bool {
+        self.0.end_channel(channel, reason)
     }
 }
 

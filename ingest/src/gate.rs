@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
-use wire::{ChannelId, Handle};
+use wire::{ChannelId, Handle, StreamKeyId};
 
 use rtmp_core::Secret;
 
@@ -20,6 +20,8 @@ pub enum SecondPublisher {
 /// Leave to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permit {
+    /// By which stream key.
+    pub key: StreamKeyId,
     /// To which channel.
     pub channel: ChannelId,
     /// Its handle.

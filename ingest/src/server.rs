@@ -10,10 +10,11 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use kit::bus::Bus;
 use kit::drain::Drain;
+use kit::proxies::TrustedProxies;
+use kit::proxy_protocol;
 use kit::stream::Streams;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::Instrument as _;
@@ -23,7 +24,7 @@ use crate::config::{Config, RtmpConfig};
 use crate::gate::{self, PublishGate};
 use crate::publisher::{self, Publisher};
 use crate::stage::Leaving;
-use crate::theatre::Theatre;
+use crate::theatre::{Exit, Theatre, Why};
 use rtmp_core::StreamKey;
 use rtmp_core::session::{self, Closed, Event, Output, Reason, Refusal, Session};
 
@@ -54,8 +55,10 @@ struct Shared {
     rtmp: RtmpConfig,
     session: session::Config,
     gate: Arc<dyn PublishGate>,
-    theatre: Theatre,
+    theatre: Arc<Theatre>,
     connections: Mutex<HashMap<IpAddr, usize>>,
+    /// Our own proxies, if their connections begin with a PROXY header.
+    proxies: Option<Arc<TrustedProxies>>,
 }
 
 impl Server {
@@ -69,6 +72,7 @@ impl Server {
         gate: Arc<dyn PublishGate>,
         streams: Arc<Streams>,
         bus: Bus,
+        proxies: Option<Arc<TrustedProxies>>,
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(&rtmp.listen).await.with_context(|| {
             format!(
@@ -89,8 +93,9 @@ impl Server {
                 apps: vec![APP.to_owned()],
             },
             gate,
-            theatre: Theatre::new(config, streams, bus),
+            theatre: Arc::new(Theatre::new(config, streams, bus)),
             connections: Mutex::default(),
+            proxies,
         };
         Ok(Self {
             listener,
@@ -108,6 +113,11 @@ impl Server {
             .context("failed to read the listener's address")
     }
 
+    /// Where its publishers come on stage.
+    pub fn theatre(&self) -> Arc<Theatre> {
+        Arc::clone(&self.shared.theatre)
+    }
+
     /// Serves publishers until the end is signalled; then tells each, and ends every broadcast.
     pub async fn run(self, mut drain: Drain) {
         let mut tasks = JoinSet::new();
@@ -122,14 +132,13 @@ impl Server {
                 () = drain.signaled() => break,
             };
             match accepted {
+                Ok((stream, peer)) if self.shared.is_proxied(peer) => {
+                    let (shared, drain) = (Arc::clone(&self.shared), drain.clone());
+                    tasks.spawn(shared.serve_proxied(stream, peer, drain));
+                }
                 Ok((stream, peer)) => {
                     if let Some(slot) = Slot::take(&self.shared, peer) {
-                        let drain = drain.clone();
-                        let span = tracing::info_span!("rtmp", client.addr = %peer);
-                        tasks.spawn(
-                            async move { Connection::serve(stream, slot, drain).await }
-                                .instrument(span),
-                        );
+                        tasks.spawn(Connection::serve(stream, slot, drain.clone()));
                     }
                 }
                 Err(error) => {
@@ -141,6 +150,37 @@ impl Server {
         drop(self.listener);
         while tasks.join_next().await.is_some() {}
         self.shared.theatre.close();
+    }
+}
+
+impl Shared {
+    fn is_proxied(&self, peer: SocketAddr) -> bool {
+        self.proxies
+            .as_ref()
+            .is_some_and(|proxies| proxies.contain(peer.ip()))
+    }
+
+    /// Serves a connection that one of our own proxies makes for somebody.
+    async fn serve_proxied(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        proxy: SocketAddr,
+        mut drain: Drain,
+    ) {
+        let client = tokio::select! {
+            client = proxy_protocol::read(&mut stream) => client,
+            () = drain.signaled() => return,
+        };
+        match client {
+            Ok(client) => {
+                if let Some(slot) = Slot::take(&self, client.unwrap_or(proxy)) {
+                    Connection::serve(stream, slot, drain).await;
+                }
+            }
+            Err(error) => {
+                tracing::info!(client.addr = %proxy, %error, "refused an RTMP connection of a proxy");
+            }
+        }
     }
 }
 
@@ -197,8 +237,8 @@ struct Connection {
     session: Session,
     began: Instant,
     stream_id: StreamId,
-    /// Notified when another publisher takes over.
-    exit: Arc<Notify>,
+    /// Told when the publisher has to go.
+    exit: Arc<Exit>,
     on_stage: Option<Publisher>,
 }
 
@@ -206,12 +246,17 @@ struct Connection {
 enum Wake {
     Read(std::io::Result<usize>),
     Timeout,
-    TakenOver,
+    ToldToGo(Why),
     Drain,
 }
 
 impl Connection {
-    async fn serve(stream: TcpStream, slot: Slot, drain: Drain) {
+    fn serve(stream: TcpStream, slot: Slot, drain: Drain) -> impl Future<Output = ()> + Send {
+        let span = tracing::info_span!("rtmp", client.addr = %slot.peer);
+        Self::converse(stream, slot, drain).instrument(span)
+    }
+
+    async fn converse(stream: TcpStream, slot: Slot, drain: Drain) {
         // Answers go out in one write each; Nagle would hold every second one back for 40 ms.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "the connection broke at once");
@@ -224,7 +269,7 @@ impl Connection {
             session,
             began: Instant::now(),
             stream_id: StreamId::new(),
-            exit: Arc::new(Notify::new()),
+            exit: Arc::default(),
             on_stage: None,
         };
         connection.run(drain).await;
@@ -247,7 +292,7 @@ impl Connection {
             let wake = tokio::select! {
                 read = self.stream.read(&mut buffer) => Wake::Read(read),
                 () = sleep_until(deadline) => Wake::Timeout,
-                () = self.exit.notified() => Wake::TakenOver,
+                why = self.exit.told() => Wake::ToldToGo(why),
                 () = drain.signaled() => Wake::Drain,
             };
             // 3. Tell the core.
@@ -275,9 +320,17 @@ impl Connection {
                 return ControlFlow::Break(());
             }
             Wake::Timeout => self.session.handle_timeout(now),
-            Wake::TakenOver => {
+            Wake::ToldToGo(Why::TakenOver) => {
                 self.leave(Leaving::Finished);
                 self.session.close(Reason::TakenOver);
+            }
+            Wake::ToldToGo(Why::ShownOut(reason)) => {
+                self.leave(Leaving::Vanished);
+                self.session.close_saying(Reason::Ended, &reason);
+            }
+            Wake::ToldToGo(Why::Ended(reason)) => {
+                self.leave(Leaving::Finished);
+                self.session.close_saying(Reason::Ended, &reason);
             }
             Wake::Drain => {
                 self.leave(Leaving::Finished);

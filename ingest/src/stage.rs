@@ -147,6 +147,16 @@ impl Stage {
             .collect()
     }
 
+    /// Takes out the broadcast of a channel, and tells who publishes it.
+    pub fn end(&mut self, channel: ChannelId) -> Option<(Arc<Broadcast>, Option<StreamId>)> {
+        let slot = self.slots.remove(&channel)?;
+        let stream = match slot.state {
+            State::Held { stream } => Some(stream),
+            State::Waiting { .. } => None,
+        };
+        Some((slot.broadcast, stream))
+    }
+
     /// Takes out every broadcast: the server ends.
     pub fn clear(&mut self) -> Vec<Arc<Broadcast>> {
         self.slots.drain().map(|(_, slot)| slot.broadcast).collect()

@@ -10,7 +10,7 @@ use kit::clock;
 use kit::drain::Drain;
 use kit::stream::{Broadcast, Phase, Streams};
 use tokio::sync::Notify;
-use wire::{BroadcastId, Event, StreamId};
+use wire::{BroadcastId, ChannelId, Event, StreamId, StreamKeyId};
 
 use crate::config::Config;
 use crate::gate::Permit;
@@ -21,6 +21,49 @@ use crate::stage::{Entry, Leaving, Stage};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("somebody else publishes to the channel")]
 pub struct Taken;
+
+/// How a publisher on stage is told to go.
+#[derive(Debug, Default)]
+pub struct Exit {
+    told: Notify,
+    why: Mutex<Option<Why>>,
+}
+
+/// Why a publisher has to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Another took over.
+    TakenOver,
+    /// Somebody with the right to do so showed it out; the broadcast waits for another.
+    ShownOut(String),
+    /// Somebody with the right to do so ended the broadcast.
+    Ended(String),
+}
+
+impl Exit {
+    fn tell(&self, why: Why) {
+        let mut told = self.why.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first reason is the true one: what comes after finds nobody on stage.
+        told.get_or_insert(why);
+        self.told.notify_one();
+    }
+
+    /// Waits until the publisher is told to go, and gives the reason.
+    ///
+    /// Cancel safe.
+    pub async fn told(&self) -> Why {
+        self.told.notified().await;
+        let why = self.why.lock().unwrap_or_else(PoisonError::into_inner);
+        why.clone().unwrap_or(Why::TakenOver)
+    }
+}
+
+/// A publisher on stage.
+#[derive(Debug)]
+struct Player {
+    key: StreamKeyId,
+    exit: Arc<Exit>,
+}
 
 /// Where publishers of every protocol come on stage.
 #[derive(Debug)]
@@ -36,8 +79,7 @@ pub struct Theatre {
 #[derive(Debug)]
 struct Cast {
     stage: Stage,
-    /// How each publisher on stage is told that it was replaced.
-    exits: HashMap<StreamId, Arc<Notify>>,
+    players: HashMap<StreamId, Player>,
 }
 
 impl Theatre {
@@ -45,7 +87,7 @@ impl Theatre {
     pub fn new(config: Config, streams: Arc<Streams>, bus: Bus) -> Self {
         let cast = Cast {
             stage: Stage::new(config.grace()),
-            exits: HashMap::new(),
+            players: HashMap::new(),
         };
         Self {
             config,
@@ -61,7 +103,7 @@ impl Theatre {
         self.cast.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts `stream` on stage. `exit` is notified when it is replaced.
+    /// Puts `stream` on stage. `exit` is told when it has to go.
     ///
     /// # Errors
     /// When somebody is there and stays.
@@ -69,7 +111,7 @@ impl Theatre {
         &self,
         permit: &Permit,
         stream: StreamId,
-        exit: &Arc<Notify>,
+        exit: &Arc<Exit>,
     ) -> Result<Publisher, Taken> {
         let mut cast = self.cast();
         let broadcast = match cast
@@ -99,15 +141,19 @@ impl Theatre {
                 broadcast
             }
             Entry::TakeOver { broadcast, evicted } => {
-                if let Some(exit) = cast.exits.remove(&evicted) {
-                    exit.notify_one();
+                if let Some(player) = cast.players.remove(&evicted) {
+                    player.exit.tell(Why::TakenOver);
                 }
                 self.returned(&broadcast);
                 broadcast
             }
             Entry::Taken => return Err(Taken),
         };
-        cast.exits.insert(stream, Arc::clone(exit));
+        let player = Player {
+            key: permit.key,
+            exit: Arc::clone(exit),
+        };
+        cast.players.insert(stream, player);
         // Still under the lock: of two who take over, the later one fences the earlier one off.
         Ok(Publisher::new(broadcast, self.config.caps))
     }
@@ -126,7 +172,7 @@ impl Theatre {
     /// Takes `stream` off stage; nothing happens if it was replaced before.
     pub fn leave(&self, broadcast: &Broadcast, stream: StreamId, how: Leaving) {
         let mut cast = self.cast();
-        cast.exits.remove(&stream);
+        cast.players.remove(&stream);
         match cast
             .stage
             .leave(Instant::now(), broadcast.channel, stream, how)
@@ -143,6 +189,30 @@ impl Theatre {
             }
             Err(_) => {}
         }
+    }
+
+    /// Shows out whoever publishes by `key`. Tells whether somebody did.
+    pub fn show_out(&self, key: StreamKeyId, reason: &str) -> bool {
+        let cast = self.cast();
+        let mut found = false;
+        for player in cast.players.values().filter(|player| player.key == key) {
+            player.exit.tell(Why::ShownOut(reason.to_owned()));
+            found = true;
+        }
+        found
+    }
+
+    /// Ends the broadcast of a channel at once. Tells whether there was one.
+    pub fn end_channel(&self, channel: ChannelId, reason: &str) -> bool {
+        let mut cast = self.cast();
+        let Some((broadcast, stream)) = cast.stage.end(channel) else {
+            return false;
+        };
+        if let Some(player) = stream.and_then(|stream| cast.players.remove(&stream)) {
+            player.exit.tell(Why::Ended(reason.to_owned()));
+        }
+        self.end(&broadcast);
+        true
     }
 
     fn end(&self, broadcast: &Broadcast) {
@@ -163,7 +233,7 @@ impl Theatre {
     fn tell(
         &self,
         broadcast: &Broadcast,
-        event: impl FnOnce(wire::ChannelId, BroadcastId, i64) -> Event,
+        event: impl FnOnce(ChannelId, BroadcastId, i64) -> Event,
     ) {
         self.bus.publish(event(
             broadcast.channel,

@@ -1,19 +1,26 @@
 //! What every role needs.
 //!
 //! - [`bus`]: events between services, in process.
+//! - [`client`]: who makes a request.
 //! - [`clock`]: the wall clock, the only place that reads it.
 //! - [`config`]: one documented TOML file, environment over file, flags over environment.
-//! - [`database`]: the embedded database and its migrations.
+//! - [`database`]: SQLite or PostgreSQL, and the schema.
 //! - [`drain`]: the graceful end.
 //! - [`open_files`]: how many sockets the process may have.
+//! - [`proxies`], [`proxy_protocol`]: who may say for whom they ask.
 //! - [`stream`]: the live broadcasts of this node and their track logs.
 //! - [`telemetry`]: logs and metrics.
+//! - [`mod@tls`]: certificates.
 
 pub mod bus;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod database;
 pub mod drain;
 pub mod open_files;
+pub mod proxies;
+pub mod proxy_protocol;
 pub mod stream;
 pub mod telemetry;
+pub mod tls;

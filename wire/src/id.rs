@@ -26,6 +26,11 @@ macro_rules! id {
                 Self(Uuid::now_v7())
             }
 
+            /// The identity that is kept as this UUID.
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
             /// The UUID itself.
             pub const fn as_uuid(&self) -> Uuid {
                 self.0
@@ -72,6 +77,10 @@ id!(
 id!(
     /// One publisher's connection within a broadcast: the set of its track logs.
     StreamId
+);
+id!(
+    /// A stream key: the row, which opens nothing, not the secret.
+    StreamKeyId
 );
 id!(
     /// One track of a stream.

@@ -7,4 +7,6 @@ pub mod id;
 
 pub use event::Event;
 pub use handle::Handle;
-pub use id::{BroadcastId, ChannelId, NodeId, RoomId, SessionId, StreamId, TrackId, UserId};
+pub use id::{
+    BroadcastId, ChannelId, NodeId, RoomId, SessionId, StreamId, StreamKeyId, TrackId, UserId,
+};

@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
+use kit::client::Client;
 
 use super::AppState;
+use super::request::From;
+use crate::door::Caller;
+use crate::error::{ApiError, Guarded};
+use crate::scope::Scope;
 
 /// How long the database may take to answer before the server counts as not ready.
 const DATABASE_DEADLINE: Duration = Duration::from_secs(1);
@@ -47,14 +52,29 @@ pub async fn ready(State(state): State<AppState>) -> impl IntoResponse {
     (status, [(header::CACHE_CONTROL, "no-store")], text)
 }
 
-/// Everything that is counted, for Prometheus.
+/// Everything that is counted, for Prometheus. For operators and for programs on the server's own
+/// machine, unless `http.metrics_open` lets everybody read it.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "operation",
-    responses((status = 200, description = "Prometheus' text format.", body = String, content_type = "text/plain"))
+    security((), ("token" = ["operator"]), ("session" = [])),
+    responses(
+        (status = 200, description = "Prometheus' text format.", body = String, content_type = "text/plain"),
+        Guarded,
+    )
 )]
-pub async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
+pub async fn metrics(
+    State(state): State<AppState>,
+    From(client): From,
+    headers: HeaderMap,
+    caller: Option<Caller>,
+) -> Result<impl IntoResponse, ApiError> {
+    if !state.metrics_open && !is_local(&client, &headers) {
+        caller
+            .ok_or(ApiError::NotSignedIn)?
+            .require(Scope::Operator)?;
+    }
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -62,5 +82,13 @@ pub async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
         ),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    (headers, state.metrics.render())
+    Ok((headers, state.metrics.render()))
+}
+
+/// Whether a program on this machine asks for itself. A proxy on this machine that nobody told us
+/// of asks for others, and says so.
+fn is_local(client: &Client, headers: &HeaderMap) -> bool {
+    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    client.addr.ip().to_canonical().is_loopback()
+        && !forwarded.iter().any(|name| headers.contains_key(*name))
 }

@@ -4,33 +4,96 @@ use std::sync::LazyLock;
 
 use axum::http::header;
 use axum::response::IntoResponse;
-use utoipa::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
-use super::{channels, health, streams};
+use super::request::PLAIN_COOKIE;
+use super::{account, admin, channels, health, moderators, stream_keys, streams};
 
 /// The whole API.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Barrage",
-        description = "Live streams, channels, and what operators ask of a server.",
+        description = "Live streams, channels, the accounts behind them, and what operators ask of a server.",
     ),
     paths(
         streams::list,
         streams::show,
+        streams::show_thumbnail,
+        admin::end_stream,
         channels::show,
+        channels::make,
+        channels::change,
+        channels::broadcasts,
+        stream_keys::list,
+        stream_keys::make,
+        stream_keys::show,
+        stream_keys::rotate,
+        stream_keys::revoke,
+        moderators::list,
+        moderators::invite,
+        moderators::remove,
+        account::entrance,
+        account::sign_up,
+        account::sign_in,
+        account::sign_out,
+        account::show,
+        account::change,
+        account::change_password,
+        account::sessions,
+        account::end_session,
+        account::tokens,
+        account::make_token,
+        account::end_token,
+        account::lost_password,
+        account::recover,
+        account::accept_post,
+        account::leave_post,
+        admin::users,
+        admin::change_user,
+        admin::issue_recovery,
+        admin::channels,
+        admin::config,
+        admin::health,
         show,
         health::live,
         health::ready,
         health::metrics,
     ),
+    modifiers(&Security),
     tags(
         (name = "streams", description = "What is live."),
         (name = "channels", description = "Channels, live or not."),
+        (name = "stream keys", description = "What opens a channel to publishers."),
+        (name = "moderators", description = "Who moderates a channel."),
+        (name = "account", description = "One's own account: signing up and in, password, sessions, API tokens."),
+        (name = "operator", description = "What operators see and do."),
         (name = "operation", description = "What operators' tools ask."),
     )
 )]
 struct Document;
+
+/// How a caller is known.
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let cookie = ApiKeyValue::with_description(
+            PLAIN_COOKIE,
+            "Signing in sets it; over https it is called __Host-barrage. Requests that change something are refused from pages of other sites.",
+        );
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "An API token of one's account, or of `barrage admin seed`.",
+            ))
+            .build();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
 
 /// Rendered once; it cannot change while the server runs.
 static JSON: LazyLock<String> = LazyLock::new(|| {

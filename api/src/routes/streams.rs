@@ -1,6 +1,7 @@
 //! What is live.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -11,9 +12,12 @@ use kit::stream::{Broadcast, Phase, TrackStats};
 use media::{TrackConfig, WallTime};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wire::Handle;
+use wire::{ChannelId, Handle};
 
-use super::{AppState, HandlePath};
+use super::AppState;
+use super::channels::SecondPublisher;
+use super::problems::{self, Problem};
+use super::request::HandlePath;
 use crate::delivery::Viewers;
 use crate::error::{ApiError, ErrorBody};
 use crate::store::channels::Channel;
@@ -59,6 +63,12 @@ pub struct Stream {
     viewers: Viewers,
     /// Where to watch.
     playback: Playback,
+    /// A still picture that is not older than some seconds, if the server makes any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/api/v1/streams/stage/thumbnail.jpg?v=1")]
+    thumbnail: Option<String>,
+    /// What is the matter with it, worst first.
+    problems: Vec<Problem>,
 }
 
 /// Whether somebody publishes.
@@ -80,6 +90,16 @@ pub struct ChannelView {
     handle: String,
     /// Its name for people.
     name: String,
+    /// What is on.
+    title: String,
+    /// What kind of thing is on, in the streamer's words; may be empty.
+    category: String,
+    /// What it can be found by.
+    tags: Vec<String>,
+    /// The language spoken, as BCP 47 writes it; may be empty.
+    language: String,
+    /// What happens when somebody publishes while somebody does.
+    second_publisher: SecondPublisher,
 }
 
 impl From<&Channel> for ChannelView {
@@ -88,6 +108,15 @@ impl From<&Channel> for ChannelView {
             id: channel.id.to_string(),
             handle: channel.handle.to_string(),
             name: channel.name.clone(),
+            title: channel.title.clone(),
+            category: channel.category.clone(),
+            tags: channel.tags.clone(),
+            language: channel.language.clone(),
+            second_publisher: if channel.second_replaces {
+                SecondPublisher::Replace
+            } else {
+                SecondPublisher::Refuse
+            },
         }
     }
 }
@@ -166,6 +195,33 @@ pub async fn list(State(state): State<AppState>) -> Result<impl IntoResponse, Ap
     }))
 }
 
+/// A still picture of a live broadcast, not older than some seconds.
+#[utoipa::path(
+    get,
+    path = "/api/v1/streams/{handle}/thumbnail.jpg",
+    tag = "streams",
+    params(("handle" = String, Path, description = "The channel's handle.", example = "stage")),
+    responses(
+        (status = 200, description = "The picture.", body = Vec<u8>, content_type = "image/jpeg"),
+        (status = 404, description = "No such channel, it is not live, or there is no picture of it.", body = ErrorBody),
+        (status = 503, description = "The database does not answer.", body = ErrorBody),
+    )
+)]
+pub async fn show_thumbnail(
+    State(state): State<AppState>,
+    HandlePath(handle): HandlePath,
+) -> Result<impl IntoResponse, ApiError> {
+    let channel = find_channel(&state, &handle).await?;
+    let broadcast = channel_of(&state, channel.id).ok_or(ApiError::NotLive(handle))?;
+    let picture = state.thumbnails.picture(&broadcast).await;
+    let picture = picture.ok_or(ApiError::NoSuch("picture"))?;
+    let headers = [
+        (header::CONTENT_TYPE, "image/jpeg"),
+        (header::CACHE_CONTROL, "public, max-age=5"),
+    ];
+    Ok((headers, picture))
+}
+
 /// One live broadcast.
 #[utoipa::path(
     get,
@@ -183,11 +239,13 @@ pub async fn show(
     HandlePath(handle): HandlePath,
 ) -> Result<impl IntoResponse, ApiError> {
     let channel = find_channel(&state, &handle).await?;
-    let broadcast = state
-        .streams
-        .of_channel(channel.id)
-        .ok_or(ApiError::NotLive(handle))?;
+    let broadcast = channel_of(&state, channel.id).ok_or(ApiError::NotLive(handle))?;
     Ok(uncached(view(&state, &broadcast, &channel)))
+}
+
+/// What a channel broadcasts now.
+pub(super) fn channel_of(state: &AppState, channel: ChannelId) -> Option<Arc<Broadcast>> {
+    state.streams.of_channel(channel)
 }
 
 pub(super) async fn find_channel(state: &AppState, handle: &str) -> Result<Channel, ApiError> {
@@ -210,7 +268,7 @@ pub(super) fn view(state: &AppState, broadcast: &Broadcast, channel: &Channel) -
         started_at: timestamp(broadcast.began_at),
         uptime_ms: kit::clock::now().since(broadcast.began_at) / 1000,
         protocol: "rtmp",
-        encoder: stats.encoder,
+        encoder: stats.encoder.clone(),
         video: stats.video.as_ref().and_then(video),
         audio: stats.audio.as_ref().and_then(audio),
         dropped_frames: stats.dropped_frames + state.delivery.dropped_frames(broadcast.id),
@@ -218,7 +276,21 @@ pub(super) fn view(state: &AppState, broadcast: &Broadcast, channel: &Channel) -
         playback: Playback {
             hls: format!("/hls/{}/index.m3u8", channel.handle),
         },
+        thumbnail: thumbnail(state, broadcast, channel),
+        problems: problems::of(broadcast, &stats),
     }
+}
+
+/// The address changes with the picture, so that a page that shows it again gets another.
+fn thumbnail(state: &AppState, broadcast: &Broadcast, channel: &Channel) -> Option<String> {
+    state.thumbnails.decoder().ok()?;
+    broadcast.stats().video?;
+    let age = u64::try_from(kit::clock::now().since(broadcast.began_at) / 1000).unwrap_or(0);
+    let version = age / state.thumbnails.every_ms().max(1);
+    Some(format!(
+        "/api/v1/streams/{}/thumbnail.jpg?v={}-{version}",
+        channel.handle, broadcast.id
+    ))
 }
 
 fn video(stats: &TrackStats) -> Option<Video> {

@@ -1,12 +1,30 @@
 //! Broadcasts, past and present.
 
 use media::WallTime;
+use sqlx::Row as _;
 use wire::{BroadcastId, ChannelId};
 
-use super::Store;
+use super::{Store, parse};
+
+/// A broadcast, as the history tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastBroadcast {
+    /// Its identity.
+    pub id: BroadcastId,
+    /// What was on.
+    pub title: String,
+    /// What kind of thing was on.
+    pub category: String,
+    /// When it began.
+    pub began_at: WallTime,
+    /// When it ended, if it did.
+    pub ended_at: Option<WallTime>,
+    /// Why an operator ended it, if one did.
+    pub end_reason: Option<String>,
+}
 
 impl Store {
-    /// Notes that a broadcast began.
+    /// Notes that a broadcast began, under what its channel is called now.
     ///
     /// # Errors
     /// When the database fails.
@@ -17,13 +35,14 @@ impl Store {
         at: WallTime,
     ) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT INTO broadcasts (id, channel, began_at) VALUES ($1, $2, $3)
+            "INSERT INTO broadcasts (id, channel, began_at, title, category)
+             SELECT $1, id, $2, title, category FROM channels WHERE id = $3
              ON CONFLICT (id) DO NOTHING",
         )
         .bind(id.to_string())
-        .bind(channel.to_string())
         .bind(at.as_micros())
-        .execute(&self.pool)
+        .bind(channel.to_string())
+        .execute(self.pool())
         .await
         .map(|_| ())
     }
@@ -36,9 +55,44 @@ impl Store {
         sqlx::query("UPDATE broadcasts SET ended_at = $1 WHERE id = $2 AND ended_at IS NULL")
             .bind(at.as_micros())
             .bind(id.to_string())
-            .execute(&self.pool)
+            .execute(self.pool())
             .await
             .map(|_| ())
+    }
+
+    /// Notes why somebody ended a broadcast from outside.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_end_reason(&self, id: BroadcastId, reason: &str) -> sqlx::Result<()> {
+        sqlx::query("UPDATE broadcasts SET end_reason = $1 WHERE id = $2")
+            .bind(reason)
+            .bind(id.to_string())
+            .execute(self.pool())
+            .await
+            .map(|_| ())
+    }
+
+    /// Says what is on in a channel's open broadcast.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn retitle_open_broadcast(
+        &self,
+        channel: ChannelId,
+        title: &str,
+        category: &str,
+    ) -> sqlx::Result<()> {
+        sqlx::query(
+            "UPDATE broadcasts SET title = $1, category = $2
+             WHERE channel = $3 AND ended_at IS NULL",
+        )
+        .bind(title)
+        .bind(category)
+        .bind(channel.to_string())
+        .execute(self.pool())
+        .await
+        .map(|_| ())
     }
 
     /// Closes what a server that was killed left open; gives how many.
@@ -48,7 +102,7 @@ impl Store {
     pub async fn close_open_broadcasts(&self, at: WallTime) -> sqlx::Result<u64> {
         sqlx::query("UPDATE broadcasts SET ended_at = $1 WHERE ended_at IS NULL")
             .bind(at.as_micros())
-            .execute(&self.pool)
+            .execute(self.pool())
             .await
             .map(|done| done.rows_affected())
     }
@@ -61,8 +115,45 @@ impl Store {
         let at: Option<i64> =
             sqlx::query_scalar("SELECT MAX(ended_at) FROM broadcasts WHERE channel = $1")
                 .bind(channel.to_string())
-                .fetch_one(&self.pool)
+                .fetch_one(self.pool())
                 .await?;
         Ok(at.map(WallTime::from_micros))
+    }
+
+    /// The broadcasts of a channel, newest first, from before `before`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn broadcasts(
+        &self,
+        channel: ChannelId,
+        before: Option<BroadcastId>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<PastBroadcast>> {
+        // Identities are in the order of their time; "z" stands after every one of them.
+        let before = before.map_or_else(|| "z".to_owned(), |id| id.to_string());
+        let rows = sqlx::query(
+            "SELECT id, title, category, began_at, ended_at, end_reason FROM broadcasts
+             WHERE channel = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
+        )
+        .bind(channel.to_string())
+        .bind(before)
+        .bind(limit)
+        .fetch_all(self.pool())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(PastBroadcast {
+                    id: parse(row.try_get("id")?)?,
+                    title: row.try_get("title")?,
+                    category: row.try_get("category")?,
+                    began_at: WallTime::from_micros(row.try_get("began_at")?),
+                    ended_at: row
+                        .try_get::<Option<i64>, _>("ended_at")?
+                        .map(WallTime::from_micros),
+                    end_reason: row.try_get("end_reason")?,
+                })
+            })
+            .collect()
     }
 }

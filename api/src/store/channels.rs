@@ -2,21 +2,65 @@
 
 use media::WallTime;
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 use wire::{ChannelId, Handle, UserId};
 
-use super::{Store, parse};
+use super::{Store, Transaction, count, like, parse};
 
 /// A channel as the world sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
     /// Its identity.
     pub id: ChannelId,
+    /// Whose it is.
+    pub owner: UserId,
     /// Its name in addresses.
     pub handle: Handle,
     /// Its name for people, in any script.
     pub name: String,
     /// What is on.
     pub title: String,
+    /// What kind of thing is on, in the streamer's words.
+    pub category: String,
+    /// What it can be found by.
+    pub tags: Vec<String>,
+    /// The language spoken, as BCP 47 writes it; empty if nobody said.
+    pub language: String,
+    /// Whether a second publisher takes over.
+    pub second_replaces: bool,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, owner, handle, name, title, category, tags, language, second_publisher
+             FROM channels ",
+            $rest
+        )
+    };
+}
+
+fn read(row: &AnyRow) -> sqlx::Result<Channel> {
+    let tags: &str = row.try_get("tags")?;
+    Ok(Channel {
+        id: parse(row.try_get("id")?)?,
+        owner: parse(row.try_get("owner")?)?,
+        handle: parse(row.try_get("handle")?)?,
+        name: row.try_get("name")?,
+        title: row.try_get("title")?,
+        category: row.try_get("category")?,
+        tags: serde_json::from_str(tags).map_err(|error| sqlx::Error::Decode(error.into()))?,
+        language: row.try_get("language")?,
+        second_replaces: row.try_get::<&str, _>("second_publisher")? == "replace",
+    })
+}
+
+const fn rule(replaces: bool) -> &'static str {
+    if replaces { "replace" } else { "refuse" }
+}
+
+fn tags_json(tags: &[String]) -> String {
+    serde_json::to_string(tags).expect("texts are always JSON")
 }
 
 impl Store {
@@ -25,9 +69,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn channel(&self, handle: &Handle) -> sqlx::Result<Option<Channel>> {
-        let row = sqlx::query("SELECT id, handle, name, title FROM channels WHERE handle = $1")
+        let row = sqlx::query(select!("WHERE handle = $1"))
             .bind(handle.as_str())
-            .fetch_optional(&self.pool)
+            .fetch_optional(self.pool())
             .await?;
         row.as_ref().map(read).transpose()
     }
@@ -37,8 +81,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn first_channel(&self) -> sqlx::Result<Option<Channel>> {
-        let row = sqlx::query("SELECT id, handle, name, title FROM channels ORDER BY id LIMIT 1")
-            .fetch_optional(&self.pool)
+        let row = sqlx::query(select!("ORDER BY id LIMIT 1"))
+            .fetch_optional(self.pool())
             .await?;
         row.as_ref().map(read).transpose()
     }
@@ -51,51 +95,108 @@ impl Store {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(
-            "SELECT id, handle, name, title FROM channels WHERE id IN (",
-        );
-        let mut list = query.separated(", ");
-        for id in ids {
-            list.push_bind(id.to_string());
+        let mut query = sqlx::QueryBuilder::<sqlx::Any>::new(select!("WHERE id IN ("));
+        for (n, id) in ids.iter().enumerate() {
+            if n > 0 {
+                query.push(", ");
+            }
+            query.push_bind(id.to_string());
         }
         query.push(")");
-        query
-            .build()
-            .fetch_all(&self.pool)
-            .await?
-            .iter()
-            .map(read)
-            .collect()
+        let rows = query.build().fetch_all(self.pool()).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The channels of a person, in the order they were made.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn channels_of(&self, owner: UserId) -> sqlx::Result<Vec<Channel>> {
+        let rows = sqlx::query(select!("WHERE owner = $1 ORDER BY id"))
+            .bind(owner.to_string())
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Channels whose handle, name or title contains `part`, in the order they were made, after
+    /// `after`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn channels(
+        &self,
+        part: &str,
+        after: Option<ChannelId>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<Channel>> {
+        let rows = sqlx::query(select!(
+            "WHERE id > $1 AND (handle LIKE $2 ESCAPE '\\' OR lower(name) LIKE $2 ESCAPE '\\'
+                                OR lower(title) LIKE $2 ESCAPE '\\')
+             ORDER BY id LIMIT $3"
+        ))
+        .bind(after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(like(&part.to_lowercase()))
+        .bind(limit)
+        .fetch_all(self.pool())
+        .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Changes what people see of a channel, and its rule for a second publisher.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn update_channel(&self, channel: &Channel) -> sqlx::Result<()> {
+        sqlx::query(
+            "UPDATE channels SET name = $1, title = $2, category = $3, tags = $4, language = $5,
+                                 second_publisher = $6 WHERE id = $7",
+        )
+        .bind(&channel.name)
+        .bind(&channel.title)
+        .bind(&channel.category)
+        .bind(tags_json(&channel.tags))
+        .bind(&channel.language)
+        .bind(rule(channel.second_replaces))
+        .bind(channel.id.to_string())
+        .execute(self.pool())
+        .await
+        .map(|_| ())
     }
 }
 
-fn read(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<Channel> {
-    Ok(Channel {
-        id: parse(row.try_get("id")?)?,
-        handle: parse(row.try_get("handle")?)?,
-        name: row.try_get("name")?,
-        title: row.try_get("title")?,
-    })
-}
-
-/// Adds a channel, within a transaction.
+/// Adds a channel.
 pub(crate) async fn insert(
-    transaction: &mut sqlx::SqliteConnection,
+    transaction: &mut Transaction,
     channel: &Channel,
-    owner: UserId,
     now: WallTime,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO channels (id, owner, handle, name, title, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO channels (id, owner, handle, name, title, category, tags, language,
+                               second_publisher, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(channel.id.to_string())
-    .bind(owner.to_string())
+    .bind(channel.owner.to_string())
     .bind(channel.handle.as_str())
     .bind(&channel.name)
     .bind(&channel.title)
+    .bind(&channel.category)
+    .bind(tags_json(&channel.tags))
+    .bind(&channel.language)
+    .bind(rule(channel.second_replaces))
     .bind(now.as_micros())
-    .execute(transaction)
+    .execute(&mut **transaction)
     .await
     .map(|_| ())
+}
+
+/// How many channels a person has.
+pub(crate) async fn count_of(transaction: &mut Transaction, owner: UserId) -> sqlx::Result<i64> {
+    count(
+        transaction,
+        "SELECT COUNT(*) FROM channels WHERE owner = $1",
+        &owner.to_string(),
+    )
+    .await
 }

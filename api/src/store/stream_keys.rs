@@ -5,11 +5,13 @@ use sqlx::Row as _;
 use uuid::Uuid;
 use wire::{ChannelId, Handle};
 
-use super::{Store, parse};
+use super::{Store, Transaction, count, parse};
 
 /// What a stream key opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyOwner {
+    /// Which key it is.
+    pub key: Uuid,
     /// Whose it is.
     pub channel: ChannelId,
     /// The channel's handle.
@@ -18,6 +20,45 @@ pub struct KeyOwner {
     pub second_replaces: bool,
     /// Whether the key was revoked.
     pub revoked: bool,
+    /// Whether the channel's owner may not sign in, and so may not publish.
+    pub owner_disabled: bool,
+}
+
+/// A stream key that opens its channel, without the key itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamKey {
+    /// Its identity, which opens nothing; also the context under which the key is sealed.
+    pub id: Uuid,
+    /// What its owner calls it.
+    pub name: String,
+    /// The key, sealed.
+    pub sealed: Vec<u8>,
+    /// When it was made.
+    pub created_at: WallTime,
+    /// When somebody last began to publish with it.
+    pub last_used_at: Option<WallTime>,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, sealed, created_at, last_used_at FROM stream_keys
+             WHERE channel = $1 AND revoked_at IS NULL ",
+            $rest
+        )
+    };
+}
+
+fn read(row: &sqlx::any::AnyRow) -> sqlx::Result<StreamKey> {
+    Ok(StreamKey {
+        id: parse(row.try_get("id")?)?,
+        name: row.try_get("name")?,
+        sealed: row.try_get("sealed")?,
+        created_at: WallTime::from_micros(row.try_get("created_at")?),
+        last_used_at: row
+            .try_get::<Option<i64>, _>("last_used_at")?
+            .map(WallTime::from_micros),
+    })
 }
 
 impl Store {
@@ -27,74 +68,121 @@ impl Store {
     /// When the database fails.
     pub async fn key_owner(&self, lookup: &[u8; 32]) -> sqlx::Result<Option<KeyOwner>> {
         let row = sqlx::query(
-            "SELECT channels.id, handle, second_publisher, revoked_at
+            "SELECT stream_keys.id AS key_id, channels.id AS channel_id, channels.handle AS handle,
+                    second_publisher, revoked_at, disabled_at
              FROM stream_keys JOIN channels ON channels.id = stream_keys.channel
+                              JOIN users ON users.id = channels.owner
              WHERE lookup = $1",
         )
         .bind(lookup.as_slice())
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some(KeyOwner {
-            channel: parse(row.try_get("id")?)?,
+            key: parse(row.try_get("key_id")?)?,
+            channel: parse(row.try_get("channel_id")?)?,
             handle: parse(row.try_get("handle")?)?,
             second_replaces: row.try_get::<&str, _>("second_publisher")? == "replace",
             revoked: row.try_get::<Option<i64>, _>("revoked_at")?.is_some(),
+            owner_disabled: row.try_get::<Option<i64>, _>("disabled_at")?.is_some(),
         }))
     }
 
-    /// The newest key of a channel that still opens it: its id, which is the sealing context, and
-    /// its ciphertext.
+    /// The keys that open a channel, newest first.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn sealed_key(&self, channel: ChannelId) -> sqlx::Result<Option<(String, Vec<u8>)>> {
-        sqlx::query_as(
-            "SELECT id, sealed FROM stream_keys
-             WHERE channel = $1 AND revoked_at IS NULL ORDER BY id DESC LIMIT 1",
-        )
-        .bind(channel.to_string())
-        .fetch_optional(&self.pool)
-        .await
+    pub async fn stream_keys(&self, channel: ChannelId) -> sqlx::Result<Vec<StreamKey>> {
+        let rows = sqlx::query(select!("ORDER BY id DESC"))
+            .bind(channel.to_string())
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(read).collect()
     }
 
-    /// Says what happens to a second publisher on a channel.
+    /// A key of a channel that opens it.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn set_second_publisher(
+    pub async fn stream_key(
         &self,
         channel: ChannelId,
-        replaces: bool,
-    ) -> sqlx::Result<()> {
-        sqlx::query("UPDATE channels SET second_publisher = $1 WHERE id = $2")
-            .bind(if replaces { "replace" } else { "refuse" })
+        id: Uuid,
+    ) -> sqlx::Result<Option<StreamKey>> {
+        let row = sqlx::query(select!("AND id = $2"))
             .bind(channel.to_string())
-            .execute(&self.pool)
+            .bind(id.to_string())
+            .fetch_optional(self.pool())
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Notes that somebody began to publish with a key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn stream_key_used(&self, id: Uuid, now: WallTime) -> sqlx::Result<()> {
+        sqlx::query("UPDATE stream_keys SET last_used_at = $1 WHERE id = $2")
+            .bind(now.as_micros())
+            .bind(id.to_string())
+            .execute(self.pool())
             .await
             .map(|_| ())
     }
 }
 
-/// Adds a key, within a transaction.
+/// Adds a key.
 pub(crate) async fn insert(
-    transaction: &mut sqlx::SqliteConnection,
-    id: Uuid,
+    transaction: &mut Transaction,
     channel: ChannelId,
+    key: &StreamKey,
     lookup: &[u8; 32],
-    sealed: &[u8],
-    now: WallTime,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO stream_keys (id, channel, lookup, sealed, created_at)
-         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO stream_keys (id, channel, name, lookup, sealed, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
-    .bind(id.to_string())
+    .bind(key.id.to_string())
     .bind(channel.to_string())
+    .bind(&key.name)
     .bind(lookup.as_slice())
-    .bind(sealed)
-    .bind(now.as_micros())
-    .execute(transaction)
+    .bind(key.sealed.as_slice())
+    .bind(key.created_at.as_micros())
+    .execute(&mut **transaction)
     .await
     .map(|_| ())
+}
+
+/// Revokes a key. Tells whether it opened the channel until now.
+pub(crate) async fn revoke(
+    transaction: &mut Transaction,
+    channel: ChannelId,
+    id: Uuid,
+    now: WallTime,
+) -> sqlx::Result<bool> {
+    // Of a key that opens nothing, nothing is kept that could show it.
+    sqlx::query(
+        "UPDATE stream_keys SET revoked_at = $1, sealed = $2
+         WHERE channel = $3 AND id = $4 AND revoked_at IS NULL",
+    )
+    .bind(now.as_micros())
+    .bind([0_u8; 0].as_slice())
+    .bind(channel.to_string())
+    .bind(id.to_string())
+    .execute(&mut **transaction)
+    .await
+    .map(|done| done.rows_affected() > 0)
+}
+
+/// How many keys open a channel.
+pub(crate) async fn count_of(
+    transaction: &mut Transaction,
+    channel: ChannelId,
+) -> sqlx::Result<i64> {
+    count(
+        transaction,
+        "SELECT COUNT(*) FROM stream_keys WHERE channel = $1 AND revoked_at IS NULL",
+        &channel.to_string(),
+    )
+    .await
 }

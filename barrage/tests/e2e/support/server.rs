@@ -345,6 +345,7 @@ fn command(dir: &Path, settings: &[(&str, &str)]) -> Command {
     command.arg("serve").arg("--data-dir").arg(dir);
     let listeners = [
         ("http.listen", "127.0.0.1:0"),
+        ("https.listen", "127.0.0.1:0"),
         ("rtmp.listen", "127.0.0.1:0"),
     ];
     // A busy machine can keep an encoder from sending for seconds; only the test of silence is

@@ -1,0 +1,453 @@
+//! What operators see and do: people, channels, what is live, what is in force, what we lean on.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use jiff::Timestamp;
+use kit::clock;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+use wire::Handle;
+
+use super::AppState;
+use super::account::{by, recovery_link};
+use super::request::{Body, From, HandlePath, Params};
+use super::streams::{ChannelView, channel_of, find_channel, timestamp, uncached};
+use crate::door::Caller;
+use crate::error::{ApiError, ErrorBody, Guarded, WithBody};
+use crate::scope::Scope;
+use crate::store::users::{self, Role, User};
+use crate::store::{recoveries, sessions, tokens};
+use crate::text;
+
+/// Rows in one answer.
+const PAGE: i64 = 50;
+
+/// How long the database may take before it counts as not answering.
+const DATABASE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Which rows.
+#[derive(Debug, Deserialize, IntoParams)]
+pub struct Asked {
+    /// Those in whose handle, name or title this stands.
+    #[serde(default)]
+    search: String,
+    /// Those after the one of this identity; the first, if left out.
+    after: Option<Uuid>,
+}
+
+impl Asked {
+    fn search(&self) -> Result<String, ApiError> {
+        text::line("search", &self.search, text::TITLE_MAX)
+    }
+
+    fn after<T: std::str::FromStr>(&self) -> Option<T> {
+        self.after.and_then(|id| id.to_string().parse().ok())
+    }
+}
+
+/// A person, as operators see them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserView {
+    /// Their identity.
+    id: String,
+    /// Their handle.
+    handle: String,
+    /// Their name; may be empty.
+    name: String,
+    /// Their e-mail address.
+    email: Option<String>,
+    /// What they may do.
+    role: Role,
+    /// When they came.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// Why they may not sign in, if they may not.
+    disabled: Option<String>,
+}
+
+impl std::convert::From<&User> for UserView {
+    fn from(user: &User) -> Self {
+        Self {
+            id: user.id.to_string(),
+            handle: user.handle.to_string(),
+            name: user.name.clone(),
+            email: user.email.clone(),
+            role: user.role,
+            created_at: timestamp(user.created_at),
+            disabled: user.disabled.clone(),
+        }
+    }
+}
+
+/// People, in the order they came, 50 at a time.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/users",
+    tag = "operator",
+    security(("session" = []), ("token" = ["operator"])),
+    params(Asked),
+    responses(
+        (status = 200, description = "People.", body = Vec<UserView>),
+        (status = 400, description = "`after` is no identity.", body = ErrorBody),
+        (status = 422, description = "`search` is too long.", body = ErrorBody),
+        Guarded,
+    )
+)]
+pub async fn users(
+    State(state): State<AppState>,
+    caller: Caller,
+    Params(asked): Params<Asked>,
+) -> Result<impl IntoResponse, ApiError> {
+    caller.require(Scope::Operator)?;
+    let users = state
+        .store
+        .users(&asked.search()?, asked.after(), PAGE)
+        .await?;
+    Ok(uncached(
+        users.iter().map(UserView::from).collect::<Vec<_>>(),
+    ))
+}
+
+/// What can be changed of a person; what is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserChange {
+    /// What they may do.
+    role: Option<Role>,
+    /// Why they may not sign in or publish from now on; empty to let them again.
+    #[schema(max_length = 200)]
+    disabled: Option<String>,
+}
+
+async fn find_user(state: &AppState, handle: &str) -> Result<User, ApiError> {
+    let not_found = || ApiError::UserNotFound(handle.chars().take(wire::handle::MAX_LEN).collect());
+    let parsed: Handle = handle.parse().map_err(|_| not_found())?;
+    state.store.user(&parsed).await?.ok_or_else(not_found)
+}
+
+/// Changes what a person may do. Closing an account ends its sessions, tokens and broadcast.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/admin/users/{handle}",
+    tag = "operator",
+    security(("session" = []), ("token" = ["operator"])),
+    params(("handle" = String, Path, description = "The person's handle.", example = "mei")),
+    request_body = UserChange,
+    responses(
+        (status = 200, description = "The person.", body = UserView),
+        (status = 404, description = "No such person.", body = ErrorBody),
+        (status = 409, description = "The server would be left without an operator.", body = ErrorBody),
+        WithBody,
+        Guarded,
+    )
+)]
+pub async fn change_user(
+    State(state): State<AppState>,
+    caller: Caller,
+    HandlePath(handle): HandlePath,
+    Body(change): Body<UserChange>,
+) -> Result<impl IntoResponse, ApiError> {
+    caller.require(Scope::Operator)?;
+    let mut user = find_user(&state, &handle).await?;
+    let now = clock::now();
+    let mut transaction = state.store.begin().await?;
+    if let Some(role) = change.role {
+        users::set_role(&mut transaction, user.id, role).await?;
+        user.role = role;
+    }
+    if let Some(reason) = &change.disabled {
+        let reason = text::line("disabled", reason, text::REASON_MAX)?;
+        user.disabled = Some(reason).filter(|reason| !reason.is_empty());
+        users::set_disabled(&mut transaction, user.id, user.disabled.as_deref(), now).await?;
+        if user.disabled.is_some() {
+            sessions::end_all(&mut transaction, user.id, None).await?;
+            tokens::end_all(&mut transaction, user.id).await?;
+            recoveries::end_all(&mut transaction, user.id).await?;
+        }
+    }
+    if users::operators(&mut transaction).await? == 0 {
+        return Err(ApiError::LastOperator);
+    }
+    transaction.commit().await?;
+    if let Some(reason) = &user.disabled {
+        for channel in state.store.channels_of(user.id).await? {
+            state.publishers.end(channel.id, reason);
+        }
+    }
+    tracing::info!(
+        user = %user.handle,
+        role = %user.role,
+        closed = user.disabled.is_some(),
+        by = by(&caller),
+        "changed an account"
+    );
+    Ok(uncached(UserView::from(&user)))
+}
+
+/// A link with which a person sets a password.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct IssuedLink {
+    /// To be handed over in private: whoever opens it has the account.
+    #[schema(example = "https://live.example/recover#br_…")]
+    link: String,
+    /// When it stops working.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+}
+
+/// Makes a link with which a person sets another password; it works once, for 48 hours.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/users/{handle}/recovery",
+    tag = "operator",
+    security(("session" = []), ("token" = ["operator"])),
+    params(("handle" = String, Path, description = "The person's handle.", example = "mei")),
+    responses(
+        (status = 201, description = "The link.", body = IssuedLink),
+        (status = 404, description = "No such person.", body = ErrorBody),
+        Guarded,
+    )
+)]
+pub async fn issue_recovery(
+    State(state): State<AppState>,
+    From(client): From,
+    caller: Caller,
+    HandlePath(handle): HandlePath,
+) -> Result<impl IntoResponse, ApiError> {
+    caller.require(Scope::Operator)?;
+    let user = find_user(&state, &handle).await?;
+    let (secret, expires_at) = state.door.issue_recovery(user.id, true).await?;
+    let origin = state.public_url.as_deref().or(client.origin.as_deref());
+    tracing::info!(user = %user.handle, by = by(&caller), "issued a recovery link");
+    let link = IssuedLink {
+        link: recovery_link(origin.unwrap_or_default(), &secret),
+        expires_at: timestamp(expires_at),
+    };
+    Ok((StatusCode::CREATED, uncached(link)))
+}
+
+/// A channel, as operators see it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AdminChannelView {
+    /// The channel.
+    channel: ChannelView,
+    /// Whether it is live.
+    live: bool,
+}
+
+/// Channels, in the order they were made, 50 at a time.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/channels",
+    tag = "operator",
+    security(("session" = []), ("token" = ["operator"])),
+    params(Asked),
+    responses(
+        (status = 200, description = "Channels.", body = Vec<AdminChannelView>),
+        (status = 400, description = "`after` is no identity.", body = ErrorBody),
+        (status = 422, description = "`search` is too long.", body = ErrorBody),
+        Guarded,
+    )
+)]
+pub async fn channels(
+    State(state): State<AppState>,
+    caller: Caller,
+    Params(asked): Params<Asked>,
+) -> Result<impl IntoResponse, ApiError> {
+    caller.require(Scope::Operator)?;
+    let channels = state
+        .store
+        .channels(&asked.search()?, asked.after(), PAGE)
+        .await?;
+    let views: Vec<_> = channels
+        .iter()
+        .map(|channel| AdminChannelView {
+            channel: channel.into(),
+            live: channel_of(&state, channel.id).is_some(),
+        })
+        .collect();
+    Ok(uncached(views))
+}
+
+/// Why a broadcast is ended.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EndReason {
+    /// What its publisher is told, and the history keeps.
+    #[schema(example = "This is not allowed here.", max_length = 200)]
+    reason: String,
+}
+
+/// Ends a channel's broadcast at once. For operators, and for the channel's owner.
+#[utoipa::path(
+    post,
+    path = "/api/v1/streams/{handle}/end",
+    tag = "streams",
+    security(("session" = []), ("token" = ["channel"])),
+    params(("handle" = String, Path, description = "The channel's handle.", example = "stage")),
+    request_body = EndReason,
+    responses(
+        (status = 204, description = "Ended."),
+        (status = 404, description = "No such channel, or it is not live.", body = ErrorBody),
+        WithBody,
+        Guarded,
+    )
+)]
+pub async fn end_stream(
+    State(state): State<AppState>,
+    caller: Caller,
+    HandlePath(handle): HandlePath,
+    Body(end): Body<EndReason>,
+) -> Result<StatusCode, ApiError> {
+    let channel = find_channel(&state, &handle).await?;
+    caller.require_owner(&channel)?;
+    let reason = text::some_line("reason", &end.reason, text::REASON_MAX)?;
+    let broadcast = channel_of(&state, channel.id).ok_or(ApiError::NotLive(handle.clone()))?;
+    if !state.publishers.end(channel.id, &reason) {
+        return Err(ApiError::NotLive(handle));
+    }
+    state.store.set_end_reason(broadcast.id, &reason).await?;
+    tracing::info!(channel = %channel.handle, reason, by = by(&caller), "ended a broadcast");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The configuration in force; secrets are left out.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/config",
+    tag = "operator",
+    security(("session" = []), ("token" = ["operator"])),
+    responses(
+        (status = 200, description = "Every setting, as barrage.example.toml names it.", body = Object),
+        Guarded,
+    )
+)]
+pub async fn config(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> Result<impl IntoResponse, ApiError> {
+    caller.require(Scope::Operator)?;
+    Ok(uncached((*state.config).clone()))
+}
+
+/// How the server does.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ServerHealth {
+    /// The server's release.
+    version: &'static str,
+    /// When it was started.
+    #[schema(value_type = String, format = DateTime)]
+    started_at: Timestamp,
+    /// What it leans on.
+    dependencies: Vec<Dependency>,
+}
+
+/// Something the server leans on.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Dependency {
+    /// What it is.
+    #[schema(example = "database")]
+    name: &'static str,
+    /// Which one is in use.
+    #[schema(example = "SQLite")]
+    kind: String,
+    /// Whether it works.
+    ok: bool,
+    /// How long it took to answer, in microseconds.
+    answered_us: Option<u64>,
+    /// What is the matter with it.
+    problem: Option<String>,
+}
+
+/// How the server and what it leans on do.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/health",
+    tag = "operator",
+    security(("session" = []), ("token" = ["operator"])),
+    responses(
+        (status = 200, description = "How they do.", body = ServerHealth),
+        Guarded,
+    )
+)]
+pub async fn health(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> Result<impl IntoResponse, ApiError> {
+    caller.require(Scope::Operator)?;
+    let mut dependencies = vec![
+        database(&state).await,
+        data_directory(&state),
+        decoder(&state),
+    ];
+    dependencies.extend(certificate(&state));
+    Ok(uncached(ServerHealth {
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: timestamp(state.started_at),
+        dependencies,
+    }))
+}
+
+fn decoder(state: &AppState) -> Dependency {
+    let (kind, problem) = match state.thumbnails.decoder() {
+        Ok(version) => (version, None),
+        Err(problem) => ("for thumbnails".to_owned(), Some(problem)),
+    };
+    Dependency {
+        name: "ffmpeg",
+        kind,
+        ok: problem.is_none(),
+        answered_us: None,
+        problem,
+    }
+}
+
+fn certificate(state: &AppState) -> Option<Dependency> {
+    let certificate = state.certificate.as_ref()?;
+    let problem = certificate.problem();
+    Some(Dependency {
+        name: "certificate",
+        kind: certificate.file().display().to_string(),
+        ok: problem.is_none(),
+        answered_us: None,
+        problem,
+    })
+}
+
+async fn database(state: &AppState) -> Dependency {
+    let began = Instant::now();
+    let answer = tokio::time::timeout(DATABASE_DEADLINE, state.store.ping()).await;
+    let problem = match answer {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some("it does not answer".to_owned()),
+    };
+    Dependency {
+        name: "database",
+        kind: state.store.database().engine.name().into(),
+        ok: problem.is_none(),
+        answered_us: u64::try_from(began.elapsed().as_micros()).ok(),
+        problem,
+    }
+}
+
+fn data_directory(state: &AppState) -> Dependency {
+    let problem = match rustix::fs::statvfs(state.data_dir.as_path()) {
+        Ok(stat) => {
+            let free_mb = stat.f_bavail.saturating_mul(stat.f_frsize) / 1_000_000;
+            (free_mb < 100).then(|| format!("only {free_mb} MB are free"))
+        }
+        Err(error) => Some(error.to_string()),
+    };
+    Dependency {
+        name: "data directory",
+        kind: state.data_dir.display().to_string(),
+        ok: problem.is_none(),
+        answered_us: None,
+        problem,
+    }
+}

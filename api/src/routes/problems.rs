@@ -1,0 +1,109 @@
+//! What is the matter with a broadcast, by name, so that its streamer can be told the remedy.
+
+use kit::stream::{Broadcast, Phase, Stats, TrackStats};
+use media::{MediaTime, TrackConfig};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How long a broadcast may take before what is missing from it is missed.
+const SETTLED: MediaTime = MediaTime::from_millis(5_000);
+
+/// Keyframes further apart than this keep viewers waiting, in milliseconds.
+const KEYFRAMES_APART_MAX_MS: u64 = 4_500;
+
+/// Fewer pictures a second than this are seen as stuttering.
+const FPS_MIN: f64 = 20.0;
+
+/// Fewer bits for each pixel of each picture than this are seen as blocks, in H.264.
+const BITS_PER_PIXEL_MIN: f64 = 0.02;
+
+/// Something that viewers notice, or soon will.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Problem {
+    /// The publisher vanished and may return.
+    PublisherGone,
+    /// There is no picture.
+    NoPicture,
+    /// There is no sound.
+    NoSound,
+    /// Keyframes are far apart: viewers wait for the next one.
+    KeyframesFarApart {
+        /// Milliseconds between the last two.
+        interval_ms: u64,
+    },
+    /// There are few pictures a second.
+    FewFrames {
+        /// How many.
+        fps: f64,
+    },
+    /// There are few bits for a picture of this size.
+    FewBits {
+        /// Bits a second.
+        bitrate_bps: u64,
+        /// Bits a second that would suffice.
+        wanted_bps: u64,
+    },
+    /// Frames came that could not be used.
+    FramesDropped {
+        /// How many so far.
+        frames: u64,
+    },
+}
+
+/// What is the matter with `broadcast`, worst first.
+pub fn of(broadcast: &Broadcast, stats: &Stats) -> Vec<Problem> {
+    if broadcast.phase() != Phase::Live {
+        return vec![Problem::PublisherGone];
+    }
+    if broadcast.elapsed() < SETTLED {
+        return Vec::new();
+    }
+    let mut problems = Vec::new();
+    match &stats.video {
+        None => problems.push(Problem::NoPicture),
+        Some(video) => problems.extend(of_pictures(video)),
+    }
+    if stats.audio.is_none() {
+        problems.push(Problem::NoSound);
+    }
+    // Sound from before the first picture is left out of every broadcast; that is none.
+    if stats.dropped_frames > 50 {
+        problems.push(Problem::FramesDropped {
+            frames: stats.dropped_frames,
+        });
+    }
+    problems
+}
+
+fn of_pictures(video: &TrackStats) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if video.keyframe_interval_ms > KEYFRAMES_APART_MAX_MS {
+        problems.push(Problem::KeyframesFarApart {
+            interval_ms: video.keyframe_interval_ms,
+        });
+    }
+    if video.fps > 0.0 && video.fps < FPS_MIN {
+        problems.push(Problem::FewFrames {
+            fps: (video.fps * 10.0).round() / 10.0,
+        });
+    }
+    if let TrackConfig::Video(config) = &*video.config {
+        let (width, height) = config.resolution();
+        let pixels = f64::from(width) * f64::from(height) * video.fps;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "pixels a second times a small factor, and never negative"
+        )]
+        let wanted_bps = (pixels * BITS_PER_PIXEL_MIN) as u64;
+        // A still picture takes few bits rightly; only large ones are told.
+        if width >= 1280 && video.bitrate_bps > 0 && video.bitrate_bps < wanted_bps {
+            problems.push(Problem::FewBits {
+                bitrate_bps: video.bitrate_bps,
+                wanted_bps,
+            });
+        }
+    }
+    problems
+}

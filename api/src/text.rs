@@ -1,0 +1,142 @@
+//! Texts that people write: cleaned and bounded.
+
+use crate::error::ApiError;
+
+/// Longest name, in characters.
+pub const NAME_MAX: usize = 50;
+/// Longest title.
+pub const TITLE_MAX: usize = 140;
+/// Longest category.
+pub const CATEGORY_MAX: usize = 50;
+/// Longest tag.
+pub const TAG_MAX: usize = 30;
+/// Most tags.
+pub const TAGS_MAX: usize = 10;
+/// Longest reason.
+pub const REASON_MAX: usize = 200;
+
+/// One line: control characters and the signs that turn the direction of writing are left out,
+/// white space is one blank, the ends are trimmed.
+///
+/// # Errors
+/// When it is longer than `max` characters.
+pub fn line(field: &'static str, text: &str, max: usize) -> Result<String, ApiError> {
+    let mut line = String::with_capacity(text.len().min(max * 4));
+    let (mut count, mut gap) = (0_usize, false);
+    for character in text.chars() {
+        if character.is_whitespace() {
+            gap = count > 0;
+            continue;
+        }
+        if character.is_control() || turns_direction(character) {
+            continue;
+        }
+        if gap {
+            line.push(' ');
+            count += 1;
+            gap = false;
+        }
+        line.push(character);
+        count += 1;
+        if count > max {
+            return Err(ApiError::invalid(
+                field,
+                format!("At most {max} characters, please."),
+            ));
+        }
+    }
+    Ok(line)
+}
+
+/// The same, and not empty.
+///
+/// # Errors
+/// When it is empty, or longer than `max` characters.
+pub fn some_line(field: &'static str, text: &str, max: usize) -> Result<String, ApiError> {
+    let line = line(field, text, max)?;
+    if line.is_empty() {
+        return Err(ApiError::invalid(field, "This cannot be empty."));
+    }
+    Ok(line)
+}
+
+/// Explicit embeddings, overrides and isolates (UAX #9): with them, a name can rewrite what
+/// stands around it.
+const fn turns_direction(character: char) -> bool {
+    matches!(character, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Tags: each one line, none twice.
+///
+/// # Errors
+/// When there are too many, or one is too long.
+pub fn tags(tags: &[String]) -> Result<Vec<String>, ApiError> {
+    let mut clean: Vec<String> = Vec::new();
+    for tag in tags {
+        let tag = line("tags", tag.trim_start_matches('#'), TAG_MAX)?;
+        if !tag.is_empty() && !clean.contains(&tag) {
+            clean.push(tag);
+        }
+    }
+    if clean.len() > TAGS_MAX {
+        return Err(ApiError::invalid(
+            "tags",
+            format!("At most {TAGS_MAX} tags, please."),
+        ));
+    }
+    Ok(clean)
+}
+
+/// A language as BCP 47 writes it, such as `zh-CN`; empty for none.
+///
+/// # Errors
+/// When it cannot be one.
+pub fn language(text: &str) -> Result<String, ApiError> {
+    let text = text.trim();
+    let part = |part: &str| {
+        (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    if text.is_empty() || (text.len() <= 35 && text.split('-').all(part)) {
+        return Ok(text.to_owned());
+    }
+    Err(ApiError::invalid(
+        "language",
+        "A language looks like en or zh-CN.",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_and_nothing_hidden() {
+        assert_eq!(
+            line("name", "  a\n\t b\u{0}\u{202E}c  ", 10).unwrap(),
+            "a bc"
+        );
+        assert_eq!(line("name", "弹幕直播", 4).unwrap(), "弹幕直播");
+        assert!(line("name", "弹幕直播间", 4).is_err());
+        assert!(some_line("name", " \u{2066} ", 4).is_err());
+    }
+
+    #[test]
+    fn tags_are_few_and_different() {
+        let texts = |texts: &[&str]| texts.iter().map(|&t| t.to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            tags(&texts(&["#rust", "rust", " ", "弹幕"])).unwrap(),
+            ["rust", "弹幕"]
+        );
+        let many: Vec<String> = (0..11).map(|n| n.to_string()).collect();
+        assert!(tags(&many).is_err());
+    }
+
+    #[test]
+    fn a_language_has_the_shape_of_one() {
+        assert_eq!(language(" zh-Hans-CN ").unwrap(), "zh-Hans-CN");
+        assert_eq!(language("").unwrap(), "");
+        for bad in ["zh_CN", "<script>", "a--b", "-"] {
+            assert!(language(bad).is_err(), "{bad}");
+        }
+    }
+}

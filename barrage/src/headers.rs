@@ -1,0 +1,53 @@
+//! What every answer tells browsers to be careful about.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, Response, header};
+use axum::middleware::{Next, from_fn};
+use kit::client::Client;
+
+use crate::config::Config;
+
+/// Half a year; without the subdomains, which are not ours to speak for.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=15552000");
+
+const ALWAYS: [(HeaderName, HeaderValue); 3] = [
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("same-origin"),
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static(
+            "camera=(self), microphone=(self), display-capture=(self), geolocation=()",
+        ),
+    ),
+];
+
+/// Adds them to every answer of `router`.
+pub fn add(router: Router, config: &Config) -> Router {
+    // Only where people are meant to use https: who tries the certificate of our own for once
+    // must not be kept from http afterwards.
+    let strict = config
+        .public_origin()
+        .is_some_and(|origin| origin.starts_with("https://"));
+    router.layer(from_fn(move |request: Request, next: Next| async move {
+        let secure = request
+            .extensions()
+            .get::<Client>()
+            .is_some_and(Client::is_secure);
+        let mut response: Response<_> = next.run(request).await;
+        let headers = response.headers_mut();
+        for (name, value) in ALWAYS {
+            headers.entry(name).or_insert(value);
+        }
+        if strict && secure {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+        }
+        response
+    }))
+}

@@ -1,0 +1,245 @@
+//! TLS for listeners: given certificates, read again when their files change, or one of our own.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, bail};
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// A certificate of our own is made anew when it is older than this; it would work for 397 days.
+const SELF_SIGNED_AGE_MAX: Duration = Duration::from_hours(300 * 24);
+
+/// Where a certificate and its key stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// The certificate and those above it, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+impl Files {
+    /// Where our own stands in the data directory.
+    pub fn self_signed(data_dir: &Path) -> Self {
+        Self {
+            certificate: data_dir.join("self-signed.crt"),
+            key: data_dir.join("self-signed.key"),
+        }
+    }
+
+    /// Makes a certificate of our own for `names` (host names and addresses), unless there is one
+    /// that is young enough.
+    ///
+    /// # Errors
+    /// When it cannot be made or written.
+    pub fn ensure_self_signed(&self, names: &[String]) -> anyhow::Result<()> {
+        if self.key.exists() && age(&self.certificate).is_some_and(|age| age < SELF_SIGNED_AGE_MAX)
+        {
+            return Ok(());
+        }
+        let names: Vec<String> = names
+            .iter()
+            .map(|name| name.trim_matches(['[', ']']).to_owned())
+            .collect();
+        let mut params = rcgen::CertificateParams::new(names)
+            .context("a host name cannot stand in a certificate")?;
+        let mut subject = rcgen::DistinguishedName::new();
+        subject.push(rcgen::DnType::CommonName, "Barrage (self-signed)");
+        params.distinguished_name = subject;
+        // Browsers take no certificate that works for longer.
+        params.not_after = params.not_before;
+        let now = time::OffsetDateTime::now_utc();
+        params.not_before = now - time::Duration::days(1);
+        params.not_after = now + time::Duration::days(396);
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+        let key = rcgen::KeyPair::generate().context("failed to make a key")?;
+        let certificate = params
+            .self_signed(&key)
+            .context("failed to sign our own certificate")?;
+        for (path, pem) in [
+            (&self.key, key.serialize_pem()),
+            (&self.certificate, certificate.pem()),
+        ] {
+            write_private(path, pem.as_bytes())
+                .with_context(|| format!("failed to write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn changed_at(&self) -> Option<(SystemTime, SystemTime)> {
+        let modified = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+        Some((modified(&self.certificate)?, modified(&self.key)?))
+    }
+
+    fn load(&self, provider: &CryptoProvider) -> anyhow::Result<CertifiedKey> {
+        let certificate = &self.certificate;
+        let chain = CertificateDer::pem_file_iter(certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .with_context(|| format!("failed to read {}", certificate.display()))?;
+        if chain.is_empty() {
+            bail!("{} has no certificate in it", certificate.display());
+        }
+        let key = PrivateKeyDer::from_pem_file(&self.key)
+            .with_context(|| format!("failed to read {}", self.key.display()))?;
+        let key = CertifiedKey::from_der(chain, key, provider).with_context(|| {
+            format!(
+                "{} and {} do not belong together",
+                certificate.display(),
+                self.key.display()
+            )
+        })?;
+        Ok(key)
+    }
+}
+
+fn age(path: &Path) -> Option<Duration> {
+    fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let draft = path.with_extension("new");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)
+}
+
+/// The certificate in force.
+#[derive(Debug)]
+pub struct Certificate {
+    files: Files,
+    provider: Arc<CryptoProvider>,
+    key: RwLock<Arc<CertifiedKey>>,
+    /// What is the matter with the files now, if the key in force is older than they are.
+    problem: RwLock<Option<String>>,
+}
+
+impl Certificate {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// When they are no certificate with its key.
+    pub fn load(files: Files) -> anyhow::Result<Arc<Self>> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = files.load(&provider)?;
+        Ok(Arc::new(Self {
+            files,
+            provider,
+            key: RwLock::new(Arc::new(key)),
+            problem: RwLock::default(),
+        }))
+    }
+
+    /// A server's settings with whatever certificate is in force: TLS 1.2 and 1.3, `protocols` by
+    /// ALPN.
+    ///
+    /// # Errors
+    /// When the cryptography has none of these versions, which would be our mistake.
+    pub fn server_config(
+        self: &Arc<Self>,
+        protocols: &[&str],
+    ) -> anyhow::Result<Arc<ServerConfig>> {
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|protocol| protocol.as_bytes().to_vec())
+            .collect();
+        Ok(Arc::new(config))
+    }
+
+    /// The file of the certificate.
+    pub fn file(&self) -> &Path {
+        &self.files.certificate
+    }
+
+    /// What is the matter with the files, if something is: the certificate in force is then the
+    /// last good one.
+    pub fn problem(&self) -> Option<String> {
+        self.problem
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Reads the files again whenever they change, for ever. Files that are no good are told in the
+    /// log, and the last good certificate stays.
+    pub async fn keep_fresh(self: Arc<Self>) {
+        let mut seen = self.files.changed_at();
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = self.files.changed_at();
+            if now != seen || (now.is_none() && self.problem().is_none()) {
+                seen = now;
+                self.reload();
+            }
+        }
+    }
+
+    fn reload(&self) {
+        let result = self.files.load(&self.provider);
+        let mut problem = self.problem.write().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(key) => {
+                *self.key.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+                *problem = None;
+                tracing::info!(file = %self.files.certificate.display(), "the certificate was read again");
+            }
+            Err(error) => {
+                let text = format!("{error:#}");
+                tracing::error!(
+                    error = text,
+                    "the certificate cannot be read again; the last good one stays in force"
+                );
+                *problem = Some(text);
+            }
+        }
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&key))
+    }
+}
+
+/// The names that a certificate of our own is for: this machine's, and where people open us.
+pub fn self_signed_names(public_host: Option<&str>) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".into(), "::1".into()];
+    let machine = rustix::system::uname();
+    let machine = machine.nodename().to_string_lossy().to_lowercase();
+    let fits = |name: &str| {
+        name.parse::<IpAddr>().is_ok()
+            || (!name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.'))
+    };
+    for name in [Some(machine.as_str()), public_host].into_iter().flatten() {
+        if fits(name) && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
