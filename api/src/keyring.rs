@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use kit::client::network_of;
+use uuid::Uuid;
 
 use crate::secrets::{SecretKind, ServerKey};
 use crate::store::Store;
@@ -73,7 +74,10 @@ impl Keyring {
         match found {
             Ok(Some(owner)) if owner.revoked => Err(KeyError::Revoked),
             Ok(Some(owner)) if owner.owner_disabled => Err(KeyError::OwnerDisabled),
-            Ok(Some(owner)) => Ok(owner),
+            Ok(Some(owner)) => {
+                self.note_use(owner.key);
+                Ok(owner)
+            }
             // A right key is never throttled: guessing cannot lock its owner out.
             Ok(None) => match self.wrong.check_key(&network_of(address)) {
                 Ok(()) => Err(KeyError::Unknown),
@@ -84,6 +88,16 @@ impl Keyring {
                 Err(KeyError::Unavailable)
             }
         }
+    }
+
+    /// By itself: a slow disk keeps nobody from going live.
+    fn note_use(&self, key: Uuid) {
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.stream_key_used(key, kit::clock::now()).await {
+                tracing::warn!(%error, key.id = %key, "failed to note that a stream key was used");
+            }
+        });
     }
 
     async fn find(&self, key: &str) -> anyhow::Result<Option<KeyOwner>> {

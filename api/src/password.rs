@@ -55,12 +55,26 @@ pub fn check(password: &str, about: &[&str]) -> Result<(), Weakness> {
     if password.len() > MAX_BYTES {
         return Err(Weakness::Long);
     }
+    if without(password, about).chars().count() < MIN_CHARS / 2 {
+        return Err(Weakness::Guessable);
+    }
     // The estimate takes time by length, and its first characters suffice to find it good.
     let start: String = password.chars().take(64).collect();
     if zxcvbn::zxcvbn(&start, about).score() < Score::Three {
         return Err(Weakness::Guessable);
     }
     Ok(())
+}
+
+/// What is left of a password when what everybody knows of its owner is taken out.
+fn without(password: &str, about: &[&str]) -> String {
+    about
+        .iter()
+        .map(|known| known.to_lowercase())
+        .filter(|known| known.chars().count() >= 3)
+        .fold(password.to_lowercase(), |left, known| {
+            left.replace(&known, "")
+        })
 }
 
 /// A place in the queue for a hasher.

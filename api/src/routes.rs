@@ -64,6 +64,8 @@ pub struct AppState {
     pub config: Arc<serde_json::Value>,
     /// Where the server keeps its files.
     pub data_dir: Arc<PathBuf>,
+    /// The port that publishers connect to by RTMP.
+    pub rtmp_port: u16,
     /// The certificate of the https listener, if that is on.
     pub certificate: Option<Arc<Certificate>>,
     /// When the server was started.

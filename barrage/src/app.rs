@@ -277,6 +277,7 @@ impl App {
             public_url: self.config.public_origin(),
             config: Arc::new(config),
             data_dir: Arc::new(self.config.data_dir().to_owned()),
+            rtmp_port: self.runtime.rtmp.port,
             certificate: self.certificate.clone(),
             started_at: self.started_at,
         });

@@ -1,15 +1,21 @@
 //! What every answer tells browsers to be careful about.
 
+use std::time::Instant;
+
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, Response, header};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use kit::client::Client;
 
 use crate::config::Config;
+use crate::http::REFUSALS;
 
 /// Half a year; without the subdomains, which are not ours to speak for.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=15552000");
+
+/// As much of a path as stands in the log.
+const PATH_CHARS_MAX: usize = 200;
 
 const ALWAYS: [(HeaderName, HeaderValue); 3] = [
     (
@@ -36,11 +42,13 @@ pub fn add(router: Router, config: &Config) -> Router {
         .public_origin()
         .is_some_and(|origin| origin.starts_with("https://"));
     router.layer(from_fn(move |request: Request, next: Next| async move {
-        let secure = request
-            .extensions()
-            .get::<Client>()
-            .is_some_and(Client::is_secure);
+        let client = request.extensions().get::<Client>().cloned();
+        let secure = client.as_ref().is_some_and(Client::is_secure);
+        let asked = request.uri().path().to_owned();
         let mut response: Response<_> = next.run(request).await;
+        if response.status() == StatusCode::BAD_REQUEST {
+            tell_refused(client.as_ref(), &asked);
+        }
         let headers = response.headers_mut();
         for (name, value) in ALWAYS {
             headers.entry(name).or_insert(value);
@@ -50,4 +58,18 @@ pub fn add(router: Router, config: &Config) -> Router {
         }
         response
     }))
+}
+
+/// Requests that make no sense are told with who made them. What else is refused is in the metrics,
+/// and what concerns an account is told where that is known.
+fn tell_refused(client: Option<&Client>, path: &str) {
+    if let Some(left_out) = REFUSALS.take(Instant::now()) {
+        let path: String = path.chars().take(PATH_CHARS_MAX).collect();
+        tracing::info!(
+            client.addr = client.map(|client| tracing::field::display(client.addr)),
+            path,
+            left_out,
+            "refused a request"
+        );
+    }
 }

@@ -5,7 +5,7 @@ mod client;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -18,6 +18,7 @@ use kit::client::Client;
 use kit::drain::Drain;
 use kit::proxies::TrustedProxies;
 use kit::proxy_protocol;
+use kit::telemetry::LogBudget;
 use kit::tls::Certificate;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -44,6 +45,9 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long to wait before accepting again when the system is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Lines about clients that were refused.
+pub(crate) static REFUSALS: LogBudget = LogBudget::new();
 
 /// An open listener.
 #[derive(Debug)]
@@ -141,7 +145,15 @@ impl Server {
                     }
                     // Dropping the stream closes it; a client that is told nothing tries again.
                     Err(_) => {
-                        metrics::counter!("barrage_http_connections_refused_total").increment(1)
+                        metrics::counter!("barrage_http_connections_refused_total").increment(1);
+                        if let Some(left_out) = REFUSALS.take(Instant::now()) {
+                            tracing::info!(
+                                client.addr = %peer,
+                                limit = "http.max_connections",
+                                left_out,
+                                "refused an HTTP connection: too many"
+                            );
+                        }
                     }
                 },
                 Err(error) => {
@@ -152,6 +164,19 @@ impl Server {
         }
         drop(self.listener);
         graceful.shutdown().await;
+    }
+}
+
+/// What a client sent that is no HTTP is told; one that merely went away, or never said anything,
+/// is not.
+fn tell_broken(client: SocketAddr, error: &(dyn std::error::Error + 'static)) {
+    let nonsense = error
+        .downcast_ref::<hyper::Error>()
+        .is_some_and(|error| error.is_parse() || error.is_timeout());
+    if !nonsense {
+        tracing::debug!(client.addr = %client, %error, "an HTTP connection broke");
+    } else if let Some(left_out) = REFUSALS.take(Instant::now()) {
+        tracing::info!(client.addr = %client, %error, left_out, "refused an HTTP connection");
     }
 }
 
@@ -242,7 +267,7 @@ impl Connection {
         let connection = builder.serve_connection(io, TowerToHyperService::new(service));
         let connection = graceful.watch(connection.into_owned());
         if let Err(error) = connection.await {
-            tracing::debug!(client.addr = %self.peer, %error, "an HTTP connection broke");
+            tell_broken(told.addr(), &*error);
         }
     }
 }

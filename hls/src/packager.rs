@@ -145,6 +145,7 @@ impl Packager {
 
     /// Takes in a frame.
     pub fn push(&mut self, frame: Frame) {
+        self.anchor(&frame);
         let kind = frame.config.kind();
         let index = kind as usize;
         let same = |(run, config): &(u32, Arc<TrackConfig>)| {
@@ -377,8 +378,29 @@ impl Packager {
         if self.begin_segment(kind, &frame, discontinuity, paused) {
             self.lane(kind).held = Some(Held { frame, ticks });
         } else {
-            self.stats.dropped_frames += 1;
+            // Sound from before the first picture belongs to no segment and is missed by nobody.
+            self.stats.dropped_frames += u64::from(!self.is_prelude(kind));
             self.awaits_key |= kind == TrackKind::Video;
+        }
+    }
+
+    fn is_prelude(&self, kind: TrackKind) -> bool {
+        let begun = self.audio.rendition.as_ref();
+        kind == TrackKind::Audio && begun.is_none_or(|rendition| !rendition.has_parts())
+    }
+
+    /// Sets the wall time of `MediaTime` zero while nothing has been told yet. An encoder that sends
+    /// its first second at once was ahead of its stamps when the broadcast began: no frame is shown
+    /// before it was captured, so the one that came earliest by its stamp tells the true zero.
+    fn anchor(&mut self, frame: &Frame) {
+        if self.part_target_us.is_some() {
+            return;
+        }
+        let ahead_us = (self.video.began_at + frame.dts).since(frame.captured_at);
+        if ahead_us > 0 {
+            let began_at = WallTime::from_micros(self.video.began_at.as_micros() - ahead_us);
+            self.video.began_at = began_at;
+            self.audio.began_at = began_at;
         }
     }
 

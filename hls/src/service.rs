@@ -65,6 +65,8 @@ impl Service {
                 }
             }
             tokio::select! {
+                // First: a packager that ends because everything does is not to be begun again.
+                biased;
                 () = drain.signaled() => break,
                 alive = changed.changed() => if alive.is_err() { break },
                 Some(ended) = tasks.join_next_with_id() => self.finish(ended, &mut of_task),
@@ -216,7 +218,7 @@ struct Package {
 
 impl Package {
     async fn run(mut self) {
-        tracing::info!(handle = %self.broadcast.handle, "packaging begins");
+        tracing::info!(channel = %self.broadcast.handle, "packaging begins");
         self.package().await;
         self.live.change(Packager::end);
         let stats = self.live.stats();

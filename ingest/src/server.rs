@@ -13,6 +13,7 @@ use kit::drain::Drain;
 use kit::proxies::TrustedProxies;
 use kit::proxy_protocol;
 use kit::stream::Streams;
+use kit::telemetry::LogBudget;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -44,6 +45,9 @@ const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long to wait before accepting again when the system is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Lines about peers that were refused before they published.
+static REFUSALS: LogBudget = LogBudget::new();
 
 /// An open RTMP listener.
 pub struct Server {
@@ -211,7 +215,14 @@ impl Slot {
             });
         };
         metrics::counter!("barrage_rtmp_refused_total", "reason" => "connections").increment(1);
-        tracing::info!(client.addr = %peer, limit = reason, "refused an RTMP connection: too many");
+        if let Some(left_out) = REFUSALS.take(Instant::now()) {
+            tracing::info!(
+                client.addr = %peer,
+                limit = reason,
+                left_out,
+                "refused an RTMP connection: too many"
+            );
+        }
         None
     }
 }
@@ -316,7 +327,8 @@ impl Connection {
                 }
             }
             Wake::Read(Err(error)) => {
-                tracing::info!(%error, "the connection broke");
+                // Of those who are on stage, the theatre tells that they vanished.
+                tracing::debug!(%error, "the connection broke");
                 return ControlFlow::Break(());
             }
             Wake::Timeout => self.session.handle_timeout(now),
@@ -351,7 +363,7 @@ impl Connection {
         match timeout(WRITE_TIMEOUT, self.stream.write_all(bytes)).await {
             Ok(Ok(())) => ControlFlow::Continue(()),
             Ok(Err(error)) => {
-                tracing::info!(%error, "the connection broke");
+                tracing::debug!(%error, "the connection broke");
                 ControlFlow::Break(())
             }
             Err(_) => {
@@ -390,11 +402,28 @@ impl Connection {
                     metrics::counter!("barrage_rtmp_refused_total", "reason" => "publish")
                         .increment(1);
                 }
-                tracing::info!(reason = closing_reason(why), "closing the connection");
+                self.tell_closed(why);
                 return ControlFlow::Break(());
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// A publisher's end is always told; that of somebody who never was one as often as the budget
+    /// allows.
+    fn tell_closed(&self, why: Closed) {
+        let reason = closing_reason(why);
+        if let Some(publisher) = &self.on_stage {
+            let broadcast = publisher.broadcast();
+            tracing::info!(
+                reason,
+                channel = %broadcast.handle,
+                broadcast.id = %broadcast.id,
+                "closing the connection"
+            );
+        } else if let Some(left_out) = REFUSALS.take(Instant::now()) {
+            tracing::info!(reason, left_out, "closing the connection");
+        }
     }
 
     async fn publish(&mut self, key: StreamKey) -> ControlFlow<()> {
@@ -428,7 +457,15 @@ impl Connection {
                 }
             }
             Err((refusal, reason)) => {
-                tracing::info!(reason, "refused a publisher");
+                let channel = authorized.as_ref().ok().map(|permit| &permit.handle);
+                if let Some(left_out) = REFUSALS.take(Instant::now()) {
+                    tracing::info!(
+                        reason,
+                        channel = channel.map(tracing::field::display),
+                        left_out,
+                        "refused a publisher"
+                    );
+                }
                 self.session.refuse_publish(refusal);
             }
         }
@@ -500,7 +537,9 @@ fn begin_counts() {
 
 fn refused(error: &session::Error) -> ControlFlow<()> {
     metrics::counter!("barrage_rtmp_refused_total", "reason" => "protocol").increment(1);
-    tracing::warn!(%error, "the peer broke the protocol");
+    if let Some(left_out) = REFUSALS.take(Instant::now()) {
+        tracing::warn!(%error, left_out, "the peer broke the protocol");
+    }
     ControlFlow::Break(())
 }
 

@@ -159,6 +159,11 @@ impl Theatre {
     }
 
     fn returned(&self, broadcast: &Broadcast) {
+        tracing::info!(
+            broadcast.id = %broadcast.id,
+            channel = %broadcast.handle,
+            "a publisher is back; the broadcast continues"
+        );
         broadcast.set_phase(Phase::Live);
         self.tell(broadcast, |channel, broadcast, at| {
             Event::PublisherReturned {
@@ -179,6 +184,12 @@ impl Theatre {
         {
             Ok(Some(ended)) => self.end(&ended),
             Ok(None) => {
+                tracing::info!(
+                    broadcast.id = %broadcast.id,
+                    channel = %broadcast.handle,
+                    grace_ms = self.config.grace_ms,
+                    "the publisher vanished; the broadcast waits for it"
+                );
                 broadcast.set_phase(Phase::Waiting);
                 self.tell(broadcast, |channel, broadcast, at| Event::PublisherLost {
                     channel,

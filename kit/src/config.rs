@@ -217,7 +217,7 @@ fn join(prefix: &str, name: &str) -> String {
 
 fn unknown(origin: &str, key: &str, spelled: &str, known: &[String]) -> ConfigError {
     // Farther than half the key's length apart, a suggestion would be a guess.
-    let bound = (key.len() / 2).max(2);
+    let bound = (key.len() / 3).max(1);
     let nearest = known
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(key, candidate), candidate))

@@ -1,8 +1,10 @@
 //! Logs to standard error, metrics for Prometheus.
 
 use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
@@ -48,6 +50,17 @@ impl LogConfig {
     /// # Errors
     /// When it is not one.
     pub fn filter(&self) -> anyhow::Result<EnvFilter> {
+        // A word alone would be taken for the name of a module, and the log stay empty.
+        let words = self.level.split(',').map(str::trim);
+        let known = ["off", "error", "warn", "info", "debug", "trace"];
+        for word in words.filter(|word| !word.contains(['=', '['])) {
+            if !known.contains(&word.to_lowercase().as_str()) {
+                bail!(
+                    "log.level takes {}, or a filter such as info,ingest=debug, not {word:?}",
+                    known.join(", ")
+                );
+            }
+        }
         EnvFilter::try_new(&self.level)
             .with_context(|| format!("log.level is not a log filter: {:?}", self.level))
     }
@@ -65,6 +78,58 @@ impl LogConfig {
             LogFormat::Json => builder.json().flatten_event(true).try_init(),
         }
         .map_err(|error| anyhow::anyhow!("failed to start the log: {error}"))
+    }
+}
+
+/// How many lines a peer-driven kind of event may write to the log in a row, and how long until
+/// one more may be written.
+const BUDGET_LINES: u32 = 200;
+const BUDGET_REFILL: Duration = Duration::from_millis(100);
+
+/// Bounds what strangers can make the log say. What is left out is counted and told with the next
+/// line that is written.
+#[derive(Debug)]
+pub struct LogBudget(Mutex<Spent>);
+
+#[derive(Debug)]
+struct Spent {
+    lines: u32,
+    refilled_at: Option<Instant>,
+    left_out: u64,
+}
+
+impl Default for LogBudget {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LogBudget {
+    /// A full one.
+    pub const fn new() -> Self {
+        Self(Mutex::new(Spent {
+            lines: 0,
+            refilled_at: None,
+            left_out: 0,
+        }))
+    }
+
+    /// Whether a line may be written now; gives how many were left out before it.
+    pub fn take(&self, now: Instant) -> Option<u64> {
+        let mut spent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *spent.refilled_at.get_or_insert(now);
+        let refills = now.saturating_duration_since(since).as_millis() / BUDGET_REFILL.as_millis();
+        let refills = u32::try_from(refills).unwrap_or(u32::MAX);
+        if refills > 0 {
+            spent.lines = spent.lines.saturating_sub(refills);
+            spent.refilled_at = Some(now);
+        }
+        if spent.lines >= BUDGET_LINES {
+            spent.left_out += 1;
+            return None;
+        }
+        spent.lines += 1;
+        Some(std::mem::take(&mut spent.left_out))
     }
 }
 
@@ -122,4 +187,40 @@ fn resident_bytes() -> Option<u64> {
         .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_lines_is_cut_and_counted() {
+        let (budget, start) = (LogBudget::new(), Instant::now());
+        let written = (0..1000).filter(|_| budget.take(start).is_some()).count();
+        assert_eq!(written, BUDGET_LINES as usize);
+        assert_eq!(budget.take(start + BUDGET_REFILL), Some(800));
+        assert_eq!(budget.take(start + BUDGET_REFILL), None);
+        let later = start + Duration::from_mins(1);
+        assert_eq!(budget.take(later), Some(1));
+        assert_eq!(budget.take(later), Some(0));
+    }
+
+    #[test]
+    fn a_level_that_is_none_is_refused() {
+        let config = |level: &str| LogConfig {
+            level: level.into(),
+            format: LogFormat::Text,
+        };
+        for good in [
+            "info",
+            "INFO,ingest=debug",
+            "off",
+            "hls[package]=trace,warn",
+        ] {
+            assert!(config(good).filter().is_ok(), "{good}");
+        }
+        for bad in ["lous", "info,loud", "", "loud=quiet=x"] {
+            assert!(config(bad).filter().is_err(), "{bad}");
+        }
+    }
 }

@@ -26,6 +26,8 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // The HTTP client brings no cryptography of its own. It can only be there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match Cli::parse().command {
         Command::Publish(args) => publish::run(args).await,
         Command::Watch(args) => watch::run(args).await,

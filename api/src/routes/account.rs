@@ -99,7 +99,7 @@ pub struct PostView {
     accepted: bool,
 }
 
-/// What this server lets strangers do.
+/// What this server lets strangers do, and where to publish to it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Entrance {
     /// Whether people may sign up.
@@ -108,6 +108,8 @@ pub struct Entrance {
     recovery_by_mail: bool,
     /// Shortest password, in characters.
     password_min: usize,
+    /// The port that publishers connect to by RTMP.
+    rtmp_port: u16,
 }
 
 async fn me(state: &AppState, user: &User) -> Result<Me, ApiError> {
@@ -180,6 +182,7 @@ pub async fn entrance(State(state): State<AppState>) -> impl IntoResponse {
         sign_up: state.door.config().sign_up,
         recovery_by_mail: state.mailer.is_some(),
         password_min: crate::password::MIN_CHARS,
+        rtmp_port: state.rtmp_port,
     })
 }
 

@@ -18,6 +18,10 @@ impl Told {
         Self { addr, secure }
     }
 
+    pub(super) const fn addr(self) -> SocketAddr {
+        self.addr
+    }
+
     /// Who makes `request`. What its headers say of that counts only from a trusted proxy.
     pub(super) fn client<B>(self, request: &Request<B>, trusted: &TrustedProxies) -> Client {
         let headers = request.headers();

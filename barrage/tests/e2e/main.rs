@@ -9,7 +9,9 @@
     reason = "a test that cannot go on fails there, and shows what the server wrote"
 )]
 
+mod accounts;
 mod bad_input;
+mod channels;
 mod configuration;
 mod ending;
 mod first_start;
@@ -20,5 +22,8 @@ mod publishing;
 mod reconnecting;
 mod refusing;
 mod requests;
+mod roles;
+mod safekeeping;
 mod support;
 mod timestamps;
+mod tls;

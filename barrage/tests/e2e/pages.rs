@@ -6,7 +6,7 @@ use crate::support::Server;
 
 async fn ask(server: &Server, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
     // One that shows the body as it comes.
-    let client = reqwest::Client::builder().no_gzip().build().unwrap();
+    let client = crate::support::browser().no_gzip().build().unwrap();
     let mut request = client.get(server.url(path));
     for (name, value) in headers {
         request = request.header(*name, *value);

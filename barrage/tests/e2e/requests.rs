@@ -321,7 +321,7 @@ async fn headers_let_caches_keep_what_never_changes_and_nothing_else() {
     let multivariant = scene.server.url("/hls/stage/index.m3u8");
     let plain = track.url.clone();
     let blocking = format!("{}?_HLS_msn=0&_HLS_part=0", track.url);
-    let zipped = reqwest::Client::builder().no_gzip().build().unwrap();
+    let zipped = crate::support::browser().no_gzip().build().unwrap();
     for url in [&multivariant, &plain, &blocking] {
         let answer = viewer.send(url).await;
         let cache = header(&answer, "cache-control");

@@ -3,6 +3,8 @@
 //! - [`server`]: the real binary on a data directory of its own.
 //! - [`ffmpeg`]: a publisher that everybody has, and an eye for what viewers get.
 //! - [`clip`]: media made once by ffmpeg, to be sent by hand.
+//! - [`person`]: somebody with a browser's cookies.
+//! - [`postgres`]: a database of its own, where there is a server for it.
 //! - [`publisher`]: a publisher that does what no encoder does.
 //! - [`viewer`]: somebody who watches, and writes down every playlist.
 //! - [`raw`]: bytes on a socket.
@@ -10,6 +12,8 @@
 
 pub(crate) mod clip;
 pub(crate) mod ffmpeg;
+pub(crate) mod person;
+pub(crate) mod postgres;
 pub(crate) mod publisher;
 pub(crate) mod raw;
 pub(crate) mod server;
@@ -18,6 +22,7 @@ pub(crate) mod waiting;
 
 pub(crate) use clip::Clip;
 pub(crate) use ffmpeg::Source;
+pub(crate) use person::{Person, browser};
 pub(crate) use publisher::Publisher;
 pub(crate) use server::Server;
 pub(crate) use viewer::Viewer;

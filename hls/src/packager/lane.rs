@@ -80,7 +80,8 @@ pub(super) struct Lane {
     delay_us: i64,
     part: Gathering,
     init: Option<(Arc<TrackConfig>, u32)>,
-    began_at: WallTime,
+    /// The wall time of `MediaTime` zero.
+    pub(super) began_at: WallTime,
     sequence: u32,
 }
 

@@ -427,6 +427,33 @@ fn pictures_that_join_sound_begin_a_segment_of_their_own() {
 }
 
 #[test]
+fn an_encoder_that_sends_its_first_second_at_once_was_ahead_of_its_stamps() {
+    let late = MediaTime::from_millis(900);
+    let mut frames = steady_frames();
+    for frame in &mut frames {
+        // What was held back before the connection came all in the first moment.
+        frame.captured_at = BEGAN_AT + frame.dts.max(late);
+    }
+    for frame in &mut frames {
+        frame.captured_at = WallTime::from_micros(frame.captured_at.as_micros() - 900_000);
+    }
+    let watched = Watched::new(wide(), Checker::new())
+        .feed(&frames)
+        .end()
+        .assert_clean();
+    for kind in [TrackKind::Video, TrackKind::Audio] {
+        let first = watched.rendition(kind).listed().next().unwrap();
+        let ahead = BEGAN_AT.since(first.shown_at);
+        assert!((100_000..=900_000).contains(&ahead), "{kind:?}: {ahead} us");
+    }
+}
+
+fn steady_frames() -> Vec<Frame> {
+    let pictures = Pictures::new((30, 1), 60, 0);
+    interleave(vec![pictures.frames(), sound(48_000, 0, 20_000_000, 0)], 0)
+}
+
+#[test]
 fn sound_that_stops_becomes_gaps_while_the_pictures_go_on() {
     let frames = interleave(
         vec![

@@ -10,6 +10,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 
+use super::person::browser;
+use super::postgres;
 use super::waiting::{until, within};
 
 /// The binary under test.
@@ -150,6 +152,7 @@ pub(crate) struct Server {
     process: Process,
     dir: Arc<TempDir>,
     pub(crate) http: SocketAddr,
+    pub(crate) https: Option<SocketAddr>,
     pub(crate) rtmp: SocketAddr,
     pub(crate) key: String,
     pub(crate) client: reqwest::Client,
@@ -186,10 +189,11 @@ impl Server {
         Self {
             process,
             http: address("http"),
+            https: runtime["https"].is_object().then(|| address("https")),
             rtmp: address("rtmp"),
             dir,
             key: key.unwrap_or_default(),
-            client: reqwest::Client::new(),
+            client: browser().build().expect("TLS can be had"),
         }
     }
 
@@ -354,7 +358,15 @@ fn command(dir: &Path, settings: &[(&str, &str)]) -> Command {
     for (name, value) in listeners.iter().chain(&patience).chain(settings) {
         command.env(variable(name), value);
     }
+    add_database(&mut command, dir);
     command
+}
+
+/// Where the data is kept, if not in the directory.
+fn add_database(command: &mut Command, dir: &Path) {
+    if let Some(url) = postgres::url(dir) {
+        command.env(variable("database.url"), url);
+    }
 }
 
 /// The environment variable of a setting.
@@ -369,7 +381,12 @@ pub(crate) async fn run(args: &[&str], input: &str) -> Output {
 
 /// The same with settings in the environment, by their dotted names.
 pub(crate) async fn run_with(args: &[&str], settings: &[(&str, &str)], input: &str) -> Output {
-    let mut command = tokio::process::Command::from(barrage());
+    let mut command = barrage();
+    let dir = args.iter().skip_while(|arg| **arg != "--data-dir").nth(1);
+    if let Some(dir) = dir.filter(|dir| Path::new(dir).is_dir()) {
+        add_database(&mut command, Path::new(dir));
+    }
+    let mut command = tokio::process::Command::from(command);
     for (name, value) in settings {
         command.env(variable(name), value);
     }

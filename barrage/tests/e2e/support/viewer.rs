@@ -87,7 +87,7 @@ impl Viewer {
         .await;
         let multivariant = read_multivariant(&text);
         let mut viewer = Self {
-            client: reqwest::Client::new(),
+            client: super::browser().build().expect("TLS can be had"),
             tracks: Vec::new(),
             multivariant,
             checker: Checker::new(),

@@ -1,0 +1,468 @@
+//! Accounts: signing up and in, sessions, tokens, lost passwords, and those who try their luck.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::person::PASSWORD;
+use crate::support::{Person, Server};
+
+const ACCOUNT: &str = "/api/v1/account";
+const SESSION: &str = "/api/v1/session";
+
+#[tokio::test]
+async fn somebody_signs_up_out_and_in_again() {
+    let server = Server::start().await;
+    let mei = Person::stranger(&server);
+    assert_eq!(
+        mei.refused(Method::GET, ACCOUNT, &Value::Null).await,
+        (401, "not_signed_in".into())
+    );
+    let new =
+        json!({ "handle": "mei", "password": PASSWORD, "name": "梅", "email": "Mei@Example.org" });
+    let made = mei.ok(Method::POST, ACCOUNT, &new).await;
+    assert_eq!(made["handle"], "mei");
+    assert_eq!(made["role"], "viewer");
+    assert_eq!(made["email"], "mei@example.org");
+    assert_eq!(mei.read(ACCOUNT).await["name"], "梅");
+
+    let before = mei.cookie().unwrap();
+    assert_eq!(mei.delete(SESSION).await, 204);
+    assert_eq!(mei.cookie(), None, "the browser is told to forget it");
+    mei.set_cookie(&before);
+    assert_eq!(
+        mei.refused(Method::GET, ACCOUNT, &Value::Null).await.0,
+        401,
+        "the session is over, not only forgotten"
+    );
+    mei.sign_in("Mei", PASSWORD).await;
+    assert_ne!(mei.cookie().unwrap(), before);
+
+    let again = Person::stranger(&server);
+    let taken = json!({ "handle": "mei", "password": PASSWORD });
+    assert_eq!(
+        again.refused(Method::POST, ACCOUNT, &taken).await,
+        (409, "handle_taken".into())
+    );
+    let reserved = json!({ "handle": "support", "password": PASSWORD });
+    assert_eq!(again.refused(Method::POST, ACCOUNT, &reserved).await.0, 409);
+    let email = json!({ "handle": "other", "password": PASSWORD, "email": "mei@example.org" });
+    assert_eq!(
+        again.refused(Method::POST, ACCOUNT, &email).await,
+        (409, "email_taken".into())
+    );
+    for (handle, password, field) in [
+        ("ab", PASSWORD, "handle"),
+        ("Mei Lin", PASSWORD, "handle"),
+        ("linlin", "short", "password"),
+        ("linlin", "password123", "password"),
+        ("linlin", "linlin-linlin", "password"),
+    ] {
+        let bad = json!({ "handle": handle, "password": password });
+        let (status, answer) = again.ask(Method::POST, ACCOUNT, Some(&bad)).await;
+        assert_eq!(
+            (status.as_u16(), &answer["error"]["field"]),
+            (422, &json!(field)),
+            "{bad}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn signing_up_can_be_closed() {
+    let server = Server::with(&[("accounts.sign_up", "false")]).await;
+    let stranger = Person::stranger(&server);
+    assert_eq!(stranger.read("/api/v1/entrance").await["sign_up"], false);
+    let new = json!({ "handle": "mei", "password": PASSWORD });
+    assert_eq!(
+        stranger.refused(Method::POST, ACCOUNT, &new).await,
+        (403, "sign_up_closed".into())
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_password_tells_nothing_and_guessing_is_slowed_down() {
+    let server = Server::with(&[("accounts.attempts_per_minute_per_account", "3")]).await;
+    let mei = Person::new(&server, "mei").await;
+    let home = mei.cookie().unwrap();
+    let guesser = Person::stranger(&server);
+    let guess = async |handle: &str| {
+        let body = json!({ "handle": handle, "password": "three blind rats sing" });
+        let (status, answer) = guesser.ask(Method::POST, SESSION, Some(&body)).await;
+        (status.as_u16(), answer)
+    };
+    let (known, unknown) = (guess("mei").await, guess("nobody").await);
+    assert_eq!(known.0, 401);
+    assert_eq!(known, unknown, "whether there is an account is not told");
+    guess("mei").await;
+    guess("mei").await;
+    // The account is signed in at this address, so whoever is here is not shut out by it…
+    assert_eq!(guess("mei").await.0, 401);
+    mei.sign_in("mei", PASSWORD).await;
+    mei.delete(SESSION).await;
+    mei.set_cookie(&home);
+    mei.delete(SESSION).await;
+    // …and once it is not, the account is closed to guesses for a while, also to right ones.
+    let (status, answer) = guess("mei").await;
+    assert_eq!(
+        (status, &answer["error"]["code"]),
+        (429, &json!("too_many_attempts"))
+    );
+}
+
+#[tokio::test]
+async fn an_address_that_tries_too_much_has_to_wait() {
+    let server = Server::with(&[("accounts.attempts_per_minute_per_address", "5")]).await;
+    let guesser = Person::stranger(&server);
+    // More than a slow machine is allowed anew meanwhile; claiming to be others does not help.
+    let mut refused = None;
+    for n in 0..60 {
+        let body = json!({ "handle": format!("user{n}"), "password": "x" });
+        let request = guesser
+            .request(Method::POST, SESSION)
+            .header("x-forwarded-for", format!("198.51.100.{n}"))
+            .json(&body);
+        let answer = guesser.send(request).await;
+        if answer.status() == 429 {
+            refused = Some(answer);
+            break;
+        }
+        assert_eq!(answer.status(), 401);
+    }
+    let answer = refused.expect("somebody who tries on is told to wait");
+    let wait: u64 = answer.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1..=60).contains(&wait), "{wait} s");
+}
+
+#[tokio::test]
+async fn another_password_ends_every_other_session() {
+    let server = Server::start().await;
+    let (here, there) = (Person::new(&server, "mei").await, Person::stranger(&server));
+    there.sign_in("mei", PASSWORD).await;
+    let listed = here.read("/api/v1/account/sessions").await;
+    let sessions = listed.as_array().unwrap();
+    assert_eq!(sessions.len(), 2);
+    assert_eq!(sessions.iter().filter(|s| s["current"] == true).count(), 1);
+
+    let wrong = json!({ "current": "not the one it was", "new": "four blind mice sing" });
+    let path = "/api/v1/account/password";
+    assert_eq!(
+        here.refused(Method::POST, path, &wrong).await,
+        (401, "wrong_credentials".into())
+    );
+    let right = json!({ "current": PASSWORD, "new": "four blind mice sing" });
+    here.ok(Method::POST, path, &right).await;
+    assert_eq!(
+        there.refused(Method::GET, ACCOUNT, &Value::Null).await.0,
+        401
+    );
+    assert_eq!(here.read(ACCOUNT).await["handle"], "mei");
+    there.sign_in("mei", "four blind mice sing").await;
+
+    // A session of another can be ended by its owner, and by nobody else.
+    let other = Person::new(&server, "lin").await;
+    let listed = here.read("/api/v1/account/sessions").await;
+    let theirs = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|s| s["current"] == false);
+    let path = format!(
+        "/api/v1/account/sessions/{}",
+        theirs.unwrap()["id"].as_str().unwrap()
+    );
+    assert_eq!(other.delete(&path).await, 404);
+    assert_eq!(here.delete(&path).await, 204);
+    assert_eq!(
+        there.refused(Method::GET, ACCOUNT, &Value::Null).await.0,
+        401
+    );
+}
+
+#[tokio::test]
+async fn a_session_is_never_one_that_was_planted_before_signing_in() {
+    let server = Server::start().await;
+    let attacker = Person::new(&server, "eve").await;
+    let planted = attacker.cookie().unwrap();
+    let victim = Person::stranger(&server);
+    victim.set_cookie("barrage=bs_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    victim
+        .ok(
+            Method::POST,
+            ACCOUNT,
+            &json!({ "handle": "mei", "password": PASSWORD }),
+        )
+        .await;
+    assert!(!victim.cookie().unwrap().contains("aaaaaaaa"));
+    victim.set_cookie(&planted);
+    victim.sign_in("mei", PASSWORD).await;
+    assert_ne!(victim.cookie().unwrap(), planted);
+    assert_eq!(attacker.read(ACCOUNT).await["handle"], "eve");
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_can_do_nothing() {
+    let server = Server::start().await;
+    let mei = Person::new(&server, "mei").await;
+    let change = json!({ "name": "changed" });
+    let forged = [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+    ];
+    for (name, value) in forged {
+        let request = mei
+            .request(Method::PATCH, ACCOUNT)
+            .header(name, value)
+            .json(&change);
+        let answer = mei.send(request).await;
+        assert_eq!(answer.status(), 403, "{name}: {value}");
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!(body["error"]["code"], "cross_site", "{name}: {value}");
+    }
+    // Nor sign somebody in to an account of its own.
+    let credentials = json!({ "handle": "mei", "password": PASSWORD });
+    let request = mei
+        .request(Method::POST, SESSION)
+        .header("origin", "https://evil.example")
+        .json(&credentials);
+    assert_eq!(mei.send(request).await.status(), 403);
+    // A form cannot send JSON by its type.
+    let request = mei
+        .request(Method::PATCH, ACCOUNT)
+        .header("content-type", "text/plain")
+        .body(change.to_string());
+    assert_eq!(mei.send(request).await.status(), 415);
+    assert_eq!(mei.read(ACCOUNT).await["name"], "");
+    let own = [
+        ("sec-fetch-site", "same-origin".to_owned()),
+        ("origin", server.url("")),
+    ];
+    for (name, value) in own {
+        let request = mei
+            .request(Method::PATCH, ACCOUNT)
+            .header(name, value)
+            .json(&change);
+        assert_eq!(mei.send(request).await.status(), 200, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_are_too_long_or_too_slow_are_refused() {
+    let server = Server::start().await;
+    let stranger = Person::stranger(&server);
+    let long = json!({ "handle": "mei", "password": "x".repeat(20_000) });
+    assert_eq!(
+        stranger.refused(Method::POST, SESSION, &long).await,
+        (413, "too_large".into())
+    );
+    let nonsense = json!({ "handle": "mei", "pass": 1 });
+    assert_eq!(
+        stranger.refused(Method::POST, SESSION, &nonsense).await,
+        (400, "bad_request".into())
+    );
+    // A body that never ends: one byte is there, ninety-nine are to come.
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut socket = tokio::net::TcpStream::connect(server.http).await.unwrap();
+    let head = format!(
+        "POST {SESSION} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 12];
+    crate::support::within("the slow body is refused", socket.read_exact(&mut answer))
+        .await
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 408");
+}
+
+#[tokio::test]
+async fn a_lost_password_is_set_anew_by_a_link_of_the_operator_once() {
+    let server = Server::start().await;
+    let admin = Person::admin(&server).await;
+    let mei = Person::new(&server, "mei").await;
+    let issued = admin
+        .ok(
+            Method::POST,
+            "/api/v1/admin/users/mei/recovery",
+            &Value::Null,
+        )
+        .await;
+    let link = issued["link"].as_str().unwrap();
+    let (page, secret) = link.split_once('#').unwrap();
+    assert_eq!(page, server.url("/recover"));
+
+    let stranger = Person::stranger(&server);
+    let path = "/api/v1/recoveries/use";
+    let weak = json!({ "secret": secret, "password": "short" });
+    assert_eq!(stranger.refused(Method::POST, path, &weak).await.0, 422);
+    let good = json!({ "secret": secret, "password": "five blind mice sing" });
+    assert_eq!(
+        stranger.ok(Method::POST, path, &good).await["handle"],
+        "mei"
+    );
+    assert_eq!(
+        stranger.refused(Method::POST, path, &good).await,
+        (410, "link_expired".into())
+    );
+    assert_eq!(mei.refused(Method::GET, ACCOUNT, &Value::Null).await.0, 401);
+    mei.sign_in("mei", "five blind mice sing").await;
+}
+
+#[tokio::test]
+async fn a_token_reaches_as_far_as_its_scopes() {
+    let server = Server::start().await;
+    let (mei, _) = Person::streamer(&server, "mei").await;
+    let make = async |scopes: &[&str]| {
+        let new = json!({ "name": "bot", "scopes": scopes, "days": 1 });
+        let made = mei.ok(Method::POST, "/api/v1/account/tokens", &new).await;
+        let secret = made["secret"].as_str().unwrap().to_owned();
+        (
+            Person::with_token(&server, &secret),
+            made["token"]["id"].as_str().unwrap().to_owned(),
+        )
+    };
+    let (reader, _) = make(&["read"]).await;
+    let (keeper, id) = make(&["channel"]).await;
+    let channel = "/api/v1/channels/mei";
+    let change = json!({ "title": "by a bot" });
+    assert_eq!(reader.read(ACCOUNT).await["handle"], "mei");
+    assert_eq!(
+        reader.refused(Method::PATCH, channel, &change).await,
+        (403, "scope_missing".into())
+    );
+    assert_eq!(
+        keeper.ok(Method::PATCH, channel, &change).await["title"],
+        "by a bot"
+    );
+    // What guards the account is for nobody but the account.
+    for (method, path, body) in [
+        (Method::PATCH, ACCOUNT, json!({ "name": "x" })),
+        (
+            Method::POST,
+            "/api/v1/account/tokens",
+            json!({ "name": "x", "scopes": ["read"] }),
+        ),
+        (Method::GET, "/api/v1/account/sessions", Value::Null),
+        (
+            Method::POST,
+            "/api/v1/account/password",
+            json!({ "current": PASSWORD, "new": "six blind mice sing" }),
+        ),
+    ] {
+        assert_eq!(
+            keeper.refused(method, path, &body).await,
+            (403, "not_allowed".into()),
+            "{path}"
+        );
+    }
+    let operator = json!({ "name": "x", "scopes": ["operator"] });
+    assert_eq!(
+        mei.refused(Method::POST, "/api/v1/account/tokens", &operator)
+            .await
+            .0,
+        403
+    );
+    assert_eq!(
+        mei.delete(&format!("/api/v1/account/tokens/{id}")).await,
+        204
+    );
+    assert_eq!(
+        keeper.refused(Method::GET, ACCOUNT, &Value::Null).await.0,
+        401
+    );
+}
+
+#[tokio::test]
+async fn an_operator_closes_an_account_and_cannot_lock_everybody_out() {
+    let server = Server::start().await;
+    let admin = Person::admin(&server).await;
+    let mei = Person::new(&server, "mei").await;
+    let path = "/api/v1/admin/users/mei";
+    let closed = admin
+        .ok(Method::PATCH, path, &json!({ "disabled": "spam" }))
+        .await;
+    assert_eq!(closed["disabled"], "spam");
+    assert_eq!(mei.refused(Method::GET, ACCOUNT, &Value::Null).await.0, 401);
+    let credentials = json!({ "handle": "mei", "password": PASSWORD });
+    let (status, answer) = mei.ask(Method::POST, SESSION, Some(&credentials)).await;
+    assert_eq!(status, 403);
+    assert!(
+        answer["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("spam")
+    );
+    admin
+        .ok(Method::PATCH, path, &json!({ "disabled": "" }))
+        .await;
+    mei.sign_in("mei", PASSWORD).await;
+
+    for lockout in [json!({ "role": "viewer" }), json!({ "disabled": "me" })] {
+        assert_eq!(
+            admin
+                .refused(Method::PATCH, "/api/v1/admin/users/admin", &lockout)
+                .await,
+            (409, "last_operator".into())
+        );
+    }
+    let found = admin.read("/api/v1/admin/users?search=EI").await;
+    let handles: Vec<_> = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|u| &u["handle"])
+        .collect();
+    assert_eq!(handles, ["mei"]);
+}
+
+#[tokio::test]
+async fn another_password_of_the_administrator_removes_the_first_one_from_the_disk() {
+    let server = Server::start().await;
+    let admin = Person::admin(&server).await;
+    let first = crate::support::server::read_json(&server.path("first-run.json")).unwrap();
+    let change = json!({ "current": first["admin"]["password"], "new": "seven blind mice sing" });
+    admin
+        .ok(Method::POST, "/api/v1/account/password", &change)
+        .await;
+    assert!(!server.path("first-run.json").exists());
+}
+
+#[tokio::test]
+async fn cookies_are_as_safe_as_the_connection() {
+    let server = Server::start().await;
+    let set_cookie = async |person: &Person| {
+        let credentials = json!({ "handle": "mei", "password": PASSWORD });
+        let request = person.request(Method::POST, SESSION).json(&credentials);
+        let answer = person.send(request).await;
+        assert_eq!(answer.status(), 200);
+        answer.headers()["set-cookie"].to_str().unwrap().to_owned()
+    };
+    let mei = Person::new(&server, "mei").await;
+    let plain = set_cookie(&mei).await;
+    assert!(
+        plain.starts_with("barrage=bs_") && !plain.contains("Secure"),
+        "{plain}"
+    );
+    let safe = Person::over_tls(&server);
+    let secure = set_cookie(&safe).await;
+    assert!(secure.starts_with("__Host-barrage=bs_"), "{secure}");
+    for part in ["Path=/", "HttpOnly", "SameSite=Strict"] {
+        assert!(plain.contains(part) && secure.contains(part), "{part}");
+    }
+    assert!(
+        secure.contains("; Secure") && !secure.contains("Domain"),
+        "{secure}"
+    );
+    assert_eq!(safe.read(ACCOUNT).await["handle"], "mei");
+    // A cookie that plain http could have planted is none over https.
+    let token = plain.split(';').next().unwrap();
+    safe.set_cookie(token);
+    assert_eq!(
+        safe.refused(Method::GET, ACCOUNT, &Value::Null).await.0,
+        401
+    );
+}
