@@ -1,3 +1,7 @@
+import { account } from './en/account';
+import { admin } from './en/admin';
+import { studio } from './en/studio';
+
 export const en = {
   'brand.name': 'Barrage',
   'header.home': 'Barrage, all live channels',
@@ -108,4 +112,8 @@ export const en = {
   'keys.volume': 'Louder or quieter',
   'keys.go_live': 'Go live',
   'keys.help': 'Show this list',
+
+  ...account,
+  ...studio,
+  ...admin,
 } as const;

@@ -1,4 +1,7 @@
 import type { Messages } from './catalogue';
+import { account } from './zh-CN/account';
+import { admin } from './zh-CN/admin';
+import { studio } from './zh-CN/studio';
 
 export const zhCN: Messages = {
   'brand.name': 'Barrage',
@@ -103,4 +106,8 @@ export const zhCN: Messages = {
   'keys.volume': '调大或调小音量',
   'keys.go_live': '回到直播',
   'keys.help': '显示这个列表',
+
+  ...account,
+  ...studio,
+  ...admin,
 };
