@@ -30,6 +30,8 @@ export interface Entrance {
   sign_up: boolean;
   recovery_by_mail: boolean;
   password_min: number;
+  /** Where publishers connect, if the server says. */
+  rtmp_port?: number;
 }
 
 export interface Session {
