@@ -1,5 +1,6 @@
 import { account } from './en/account';
 import { admin } from './en/admin';
+import { form } from './en/form';
 import { studio } from './en/studio';
 
 export const en = {
@@ -113,6 +114,7 @@ export const en = {
   'keys.go_live': 'Go live',
   'keys.help': 'Show this list',
 
+  ...form,
   ...account,
   ...studio,
   ...admin,

@@ -1,6 +1,7 @@
 import type { Messages } from './catalogue';
 import { account } from './zh-CN/account';
 import { admin } from './zh-CN/admin';
+import { form } from './zh-CN/form';
 import { studio } from './zh-CN/studio';
 
 export const zhCN: Messages = {
@@ -107,6 +108,7 @@ export const zhCN: Messages = {
   'keys.go_live': '回到直播',
   'keys.help': '显示这个列表',
 
+  ...form,
   ...account,
   ...studio,
   ...admin,

@@ -1,0 +1,48 @@
+//! Forms wherever they are, and what the server refuses.
+
+export const form = {
+  'action.cancel': 'Cancel',
+  'action.save': 'Save',
+
+  'list.comma': ', ',
+
+  'form.optional': 'optional',
+  'form.saved': 'Saved',
+  'form.show_password': 'Show the password',
+
+  'page.loading': 'Loading',
+  'page.unreachable.title': 'The server gives no answer',
+  'page.unreachable.text': 'So this page cannot tell who you are. Check your connection and try again.',
+  'page.operator_only.title': 'This page is for operators',
+  'page.operator_only.text': 'Your account does not run this server. Whoever does can make you an operator.',
+
+  'error.unreachable': 'The server gives no answer. Check your connection and try again; nothing was changed.',
+  'error.server': 'The server failed with error {status}. Try again; if it stays like this, its log tells the operator why.',
+  'error.busy': 'The server is busy right now. Try again in a moment.',
+  'error.refused': 'The server did not accept this: {message}',
+  'error.not_signed_in': 'You are not signed in any more. Sign in again.',
+  'error.not_allowed': 'Your account may not do this.',
+  'error.cross_site': 'The server took this for a request from another site. Open the page by the server’s own address.',
+  'error.too_many_attempts': 'Too many attempts. Try again in {seconds} s.',
+  'error.account_disabled': 'An operator closed this account. The reason: {reason}',
+  'error.wrong_credentials': 'The handle or the password is wrong.',
+  'error.wrong_current_password': 'This is not your current password.',
+  'error.sign_up_closed': 'This server does not let people sign up. Ask its operator for an account.',
+  'error.channels_closed': 'Only an operator of this server can make a channel for you.',
+  'error.handle_taken': 'This handle is taken, or was until a short time ago. Choose another.',
+  'error.handle': 'A handle has 3 to 24 characters: a to z, digits and _.',
+  'error.email_taken': 'Another account has this e-mail address.',
+  'error.email': 'This does not look like an e-mail address.',
+  'error.password_short': 'A password has at least {min} characters.',
+  'error.password_long': 'This password is too long.',
+  'error.password_guessable': 'This password is among the first that attackers try. A few words that do not belong together are better.',
+  'error.required': 'Fill this in.',
+  'error.too_long': 'At most {max} characters.',
+  'error.channel_is_live': 'The channel is live. End the broadcast first.',
+  'error.last_operator': 'Then nobody would be left who runs the server.',
+  'error.limit_reached': 'There are as many as there may be. Remove one first.',
+  'error.link_expired': 'This link does not work any more. Ask for another.',
+  'error.gone': 'This is not there any more. Load the page again.',
+  'error.user_not_found': 'Nobody has this handle.',
+  'error.too_large': 'This is too long to send.',
+} as const;

@@ -1,0 +1,48 @@
+import type { form as en } from '../en/form';
+
+export const form: Record<keyof typeof en, string> = {
+  'action.cancel': '取消',
+  'action.save': '保存',
+
+  'list.comma': '、',
+
+  'form.optional': '选填',
+  'form.saved': '已保存',
+  'form.show_password': '显示密码',
+
+  'page.loading': '加载中',
+  'page.unreachable.title': '连不上服务器',
+  'page.unreachable.text': '暂时无法确认你的登录状态。请检查网络后重试。',
+  'page.operator_only.title': '只有管理员能看这个页面',
+  'page.operator_only.text': '你的账号不是管理员。需要的话，可以请现有的管理员给你开通。',
+
+  'error.unreachable': '连不上服务器，改动没有生效。请检查网络后重试。',
+  'error.server': '服务器出错了（{status}）。请重试；如果一直这样，管理员可以从日志里找到原因。',
+  'error.busy': '服务器正忙，请稍后再试。',
+  'error.refused': '服务器没有接受：{message}',
+  'error.not_signed_in': '登录已失效，请重新登录。',
+  'error.not_allowed': '你的账号没有这个权限。',
+  'error.cross_site': '服务器认为这个请求来自别的网站。请用服务器自己的网址打开页面。',
+  'error.too_many_attempts': '尝试次数太多，请{seconds}秒后再试。',
+  'error.account_disabled': '这个账号已被管理员停用，原因：{reason}',
+  'error.wrong_credentials': '用户名或密码不对。',
+  'error.wrong_current_password': '当前密码不对。',
+  'error.sign_up_closed': '这台服务器没有开放注册，请找管理员开通账号。',
+  'error.channels_closed': '这台服务器只能由管理员开通频道。',
+  'error.handle_taken': '这个名字已经有人用，或者刚被人用过，请换一个。',
+  'error.handle': '只能用小写字母、数字和下划线，3到24个字符。',
+  'error.email_taken': '这个邮箱已经绑定了别的账号。',
+  'error.email': '邮箱格式不对。',
+  'error.password_short': '密码至少要有{min}个字符。',
+  'error.password_long': '密码太长了。',
+  'error.password_guessable': '这个密码太容易被猜到。几个不相干的词连在一起会好得多。',
+  'error.required': '这里要填。',
+  'error.too_long': '最多{max}个字符。',
+  'error.channel_is_live': '频道正在直播，请先下播。',
+  'error.last_operator': '这样一来就没有管理员了。',
+  'error.limit_reached': '数量已到上限，请先删掉一个。',
+  'error.link_expired': '这个链接已经失效，请重新获取。',
+  'error.gone': '内容已经不在了，请刷新页面。',
+  'error.user_not_found': '没有叫这个名字的人。',
+  'error.too_large': '内容太长，发不出去。',
+};
