@@ -131,7 +131,6 @@ export const studio = {
   'keys.created': 'Made',
   'keys.used': 'Last used',
   'keys.never': 'never',
-  'keys.actions': 'Actions',
   'keys.rotate': 'Replace',
   'keys.revoke': 'Revoke',
   'keys.show_label': 'Show the key “{name}”',

@@ -128,7 +128,6 @@ export const studio: Record<keyof typeof en, string> = {
   'keys.created': '创建时间',
   'keys.used': '上次使用',
   'keys.never': '从未',
-  'keys.actions': '操作',
   'keys.rotate': '更换',
   'keys.revoke': '作废',
   'keys.show_label': '显示推流码“{name}”',
