@@ -3,12 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { extname, join } from 'node:path';
-import { openBrowser } from './browser.mjs';
+import { join } from 'node:path';
+import { openBrowser, pagesFromDist } from './browser.mjs';
 import { startServer } from './server.mjs';
 
-const DIST = process.env.WEB_DIST ?? '';
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const PASSWORD = 'three blind mice sing loudly';
 const OTHER_PASSWORD = 'a lamp under seven rivers';
 
@@ -20,7 +18,7 @@ const complaints = [];
 /** A browser of somebody's. */
 async function visitor() {
   const context = await browser.newContext({ locale: 'en', viewport: { width: 1280, height: 800 } });
-  if (DIST) await context.route((url) => !/^\/(api|hls)\//.test(url.pathname), fromDist);
+  await pagesFromDist(context);
   const page = await context.newPage();
   page.on('pageerror', (error) => complaints.push(error.message));
   page.on('console', (message) => {
@@ -28,12 +26,6 @@ async function visitor() {
     if (message.type() === 'error' && !/status of 4(01|03|09|10|22)/.test(message.text())) complaints.push(message.text());
   });
   return page;
-}
-
-function fromDist(route) {
-  const { pathname } = new URL(route.request().url());
-  const file = pathname.startsWith('/assets/') ? pathname : 'index.html';
-  return route.fulfill({ body: readFileSync(join(DIST, file)), contentType: TYPES[extname(file)] });
 }
 
 const at = (page, path) => page.waitForURL(server.url + path, { timeout: 10_000 });
@@ -74,11 +66,11 @@ const steps = {
     await fill(mei, { handle: '@Mei', email: 'mei@example.org' });
     await press(mei, 'Make the account');
     await at(mei, '/account/tokens');
-    await mei.getByRole('button', { name: 'Your account, @mei' }).waitFor();
+    await mei.getByRole('button', { name: 'Your account: @mei' }).waitFor();
   },
 
   async 'signs out and in again, with the keyboard alone'() {
-    await mei.getByRole('button', { name: 'Your account, @mei' }).focus();
+    await mei.getByRole('button', { name: 'Your account: @mei' }).focus();
     await mei.keyboard.press('ArrowUp');
     await mei.waitForFunction(() => document.activeElement.textContent.includes('Sign out'));
     await mei.keyboard.press('Enter');
@@ -90,7 +82,7 @@ const steps = {
     await fill(mei, { password: PASSWORD });
     await mei.keyboard.press('Enter');
     await at(mei, '/');
-    await mei.getByRole('button', { name: 'Your account, @mei' }).waitFor();
+    await mei.getByRole('button', { name: 'Your account: @mei' }).waitFor();
     await open(mei, '/sign-in?then=//evil.example/');
     await at(mei, '/');
   },
@@ -179,7 +171,7 @@ const steps = {
     await lost.locator('main').getByRole('link', { name: 'Sign in' }).click();
     await fill(lost, { password: PASSWORD });
     await press(lost, 'Sign in');
-    await lost.getByRole('button', { name: 'Your account, @meizi' }).waitFor();
+    await lost.getByRole('button', { name: 'Your account: @meizi' }).waitFor();
     await lost.goto(server.url + link.slice(link.indexOf('/recover')));
     await fill(lost, { password: OTHER_PASSWORD });
     await press(lost, 'Set the password');

@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { Broadcast } from './broadcast.mjs';
 import { AUDIO, makeMedia, VIDEO } from './media.mjs';
 
-const DIST = fileURLToPath(new URL('../dist/', import.meta.url));
+/** WEB_DIST names another directory of pages. */
+const DIST = process.env.WEB_DIST ?? fileURLToPath(new URL('../dist/', import.meta.url));
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 // Nothing inline: what the server will send one day must work today.
 const CSP = "default-src 'self'; media-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
@@ -36,6 +37,8 @@ export function streamOf(broadcast, changes = {}) {
     protocol: 'rtmp',
     video: { ...VIDEO, gop_s: undefined, bitrate_bps: 1_500_000, keyframe_interval_ms: 2_000, frames: 30, dropped_frames: 0 },
     audio: broadcast.hasAudio ? { ...AUDIO, bitrate_bps: 96_000 } : null,
+    dropped_frames: 3,
+    problems: [],
     viewers: { hls: 128, total: 128 },
     playback: { hls: `/hls/${CHANNEL.handle}/index.m3u8` },
     ...changes,

@@ -6,7 +6,9 @@ const invalid = (field: string, message = 'No.'): ApiFailure => new ApiFailure(4
 
 describe('problemOf', () => {
   it.each([
-    ['handle', { handle: 'Mei Lin' }, 'error.handle'],
+    ['handle', { handle: 'Mei Lin' }, 'error.handle_characters'],
+    ['handle', { handle: 'me' }, 'error.handle_length'],
+    ['handle', { handle: 'mei' }, 'error.handle'],
     ['email', { email: 'mei' }, 'error.email'],
     ['password', { password: 'short' }, 'error.password_short'],
     ['password', { password: '弹'.repeat(90) }, 'error.password_long'],

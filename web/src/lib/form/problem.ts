@@ -14,7 +14,8 @@ export type Values = Readonly<Record<string, string>>;
 
 export const PASSWORD_MIN = 10;
 const PASSWORD_BYTES_MAX = 256;
-const HANDLE = /^[a-z0-9_]{3,24}$/;
+const HANDLE_MIN = 3;
+const HANDLE_MAX = 24;
 
 /** Codes that say everything by themselves. */
 const BY_CODE: Readonly<Record<string, Problem>> = {
@@ -57,7 +58,7 @@ export function problemOf(failure: ApiFailure, values: Values = {}): Problem {
 
 /** The server tells its reason in English alone, so it is found again in what was typed. */
 function aboutField(field: string, value: string, message: string): Message {
-  if (field === 'handle') return { key: 'error.handle' };
+  if (field === 'handle') return checkHandle(value) ?? { key: 'error.handle' };
   if (field === 'email') return { key: 'error.email' };
   if (field === 'password') return checkPassword(value) ?? { key: 'error.password_guessable' };
   if (value.trim() === '') return { key: 'error.required' };
@@ -67,12 +68,16 @@ function aboutField(field: string, value: string, message: string): Message {
 }
 
 export function checkHandle(value: string): Message | null {
-  return HANDLE.test(value.trim()) ? null : { key: 'error.handle' };
+  const handle = value.trim();
+  if (!/^[a-z0-9_]*$/.test(handle)) return { key: 'error.handle_characters' };
+  if (handle.length >= HANDLE_MIN && handle.length <= HANDLE_MAX) return null;
+  return { key: 'error.handle_length', params: { count: String(handle.length) } };
 }
 
 /** Only what can be told without the server's list of passwords that are tried first. */
 export function checkPassword(value: string, min = PASSWORD_MIN): Message | null {
-  if ([...value].length < min) return { key: 'error.password_short', params: { min: String(min) } };
+  const count = [...value].length;
+  if (count < min) return { key: 'error.password_short', params: { count: String(count), min: String(min) } };
   if (new TextEncoder().encode(value).length > PASSWORD_BYTES_MAX) return { key: 'error.password_long' };
   return null;
 }

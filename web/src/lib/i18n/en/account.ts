@@ -2,7 +2,7 @@
 
 export const account = {
   'header.sign_in': 'Sign in',
-  'header.account': 'Your account, @{handle}',
+  'header.account': 'Your account:',
   'header.room': 'Your room',
   'header.profile': 'Account',
   'header.sign_out': 'Sign out',

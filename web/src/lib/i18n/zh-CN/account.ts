@@ -2,7 +2,7 @@ import type { account as en } from '../en/account';
 
 export const account: Record<keyof typeof en, string> = {
   'header.sign_in': '登录',
-  'header.account': '你的账号，@{handle}',
+  'header.account': '你的账号：',
   'header.room': '我的直播间',
   'header.profile': '账号设置',
   'header.sign_out': '退出登录',
