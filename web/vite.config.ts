@@ -1,6 +1,9 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
 
+/** Where `npm run dev` finds the API and the media. */
+const SERVER = process.env.BARRAGE_URL ?? 'http://127.0.0.1:8080';
+
 export default defineConfig({
   plugins: [svelte()],
   build: {
@@ -13,8 +16,8 @@ export default defineConfig({
   },
   server: {
     proxy: {
-      '/api': 'http://127.0.0.1:8080',
-      '/hls': 'http://127.0.0.1:8080',
+      '/api': SERVER,
+      '/hls': SERVER,
     },
   },
   test: {

@@ -1,5 +1,7 @@
 // The machine's own Chromium; nothing is downloaded.
 
+import { readFileSync } from 'node:fs';
+import { extname, join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 export function openBrowser() {
@@ -30,4 +32,20 @@ export function forbidSound(page) {
       return clicked || this.muted ? play.call(this) : Promise.reject(new DOMException('not yet', 'NotAllowedError'));
     };
   });
+}
+
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
+
+/** With WEB_DIST the pages come from that directory, whatever the binary carries. */
+export async function pagesFromDist(context) {
+  const directory = process.env.WEB_DIST;
+  if (!directory) return;
+  await context.route(
+    (url) => !/^\/(api|hls)\//.test(url.pathname),
+    (route) => {
+      const { pathname } = new URL(route.request().url());
+      const file = pathname.startsWith('/assets/') ? pathname : 'index.html';
+      return route.fulfill({ body: readFileSync(join(directory, file)), contentType: TYPES[extname(file)] });
+    },
+  );
 }

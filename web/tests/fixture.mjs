@@ -8,12 +8,22 @@ import { fileURLToPath } from 'node:url';
 import { Broadcast } from './broadcast.mjs';
 import { AUDIO, makeMedia, VIDEO } from './media.mjs';
 
-const DIST = fileURLToPath(new URL('../dist/', import.meta.url));
+/** WEB_DIST names another directory of pages. */
+const DIST = process.env.WEB_DIST ?? fileURLToPath(new URL('../dist/', import.meta.url));
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 // Nothing inline: what the server will send one day must work today.
 const CSP = "default-src 'self'; media-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-export const CHANNEL = { id: '0199c0de-0000-7000-8000-000000000001', handle: 'barrage', name: 'Barrage' };
+export const CHANNEL = {
+  id: '0199c0de-0000-7000-8000-000000000001',
+  handle: 'barrage',
+  name: 'Barrage',
+  title: 'Evening set: synth and rain',
+  category: 'Music',
+  tags: ['synth', 'live', '雨夜'],
+  language: 'en',
+  second_publisher: 'refuse',
+};
 
 export function streamOf(broadcast, changes = {}) {
   const uptime_ms = Date.now() - broadcast.startedAt;
@@ -27,6 +37,8 @@ export function streamOf(broadcast, changes = {}) {
     protocol: 'rtmp',
     video: { ...VIDEO, gop_s: undefined, bitrate_bps: 1_500_000, keyframe_interval_ms: 2_000, frames: 30, dropped_frames: 0 },
     audio: broadcast.hasAudio ? { ...AUDIO, bitrate_bps: 96_000 } : null,
+    dropped_frames: 3,
+    problems: [],
     viewers: { hls: 128, total: 128 },
     playback: { hls: `/hls/${CHANNEL.handle}/index.m3u8` },
     ...changes,
@@ -36,6 +48,7 @@ export function streamOf(broadcast, changes = {}) {
 /**
  * `scene` decides the answers and may be changed at any time:
  * `streams()` and `channel(handle)` return a body, `null` for 404, a number for that status, or 'hang';
+ * `api(method, path)` returns `[status, body]`, a number for that status, or 'hang', for everything else;
  * `broadcast` is what is played.
  */
 export async function startFixture(scene, port = 0) {
@@ -52,6 +65,7 @@ export async function startFixture(scene, port = 0) {
     if (url.pathname === '/api/v1/streams') return api(response, scene.streams());
     const channel = /^\/api\/v1\/channels\/(\w+)$/.exec(url.pathname);
     if (channel) return api(response, scene.channel(channel[1]));
+    if (url.pathname.startsWith('/api/')) return other(response, scene.api?.(request.method, url.pathname) ?? 404);
     const media = /^\/hls\/\w+\/(.+)$/.exec(url.pathname);
     if (media) {
       const found = scene.broadcast && !scene.hlsDown ? await scene.broadcast.answer(media[1], url.searchParams, (done) => response.on('close', done)) : null;
@@ -66,6 +80,13 @@ export async function startFixture(scene, port = 0) {
     if (typeof body === 'number') return json(response, body, { error: { code: 'internal', message: 'Something broke.' } });
     if (body === null) return json(response, 404, { error: { code: 'channel_not_found', message: 'No such channel.' } });
     json(response, 200, { server_time_ms: Date.now(), ...body });
+  }
+
+  function other(response, answer) {
+    if (answer === 'hang') return void held.add(response);
+    const [status, body] = typeof answer === 'number' ? [answer, { error: { code: 'not_found', message: 'No.' } }] : answer;
+    if (body === null) return void response.writeHead(status).end();
+    json(response, status, body);
   }
 
   await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));

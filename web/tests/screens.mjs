@@ -1,9 +1,9 @@
 // The pictures in docs/screens: the real server, a real broadcast. `npm run screens`
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openBrowser } from './browser.mjs';
+import { openBrowser, pagesFromDist } from './browser.mjs';
 import { evening } from './scene.mjs';
 import { ffmpeg, sleep, startServer, until } from './server.mjs';
 
@@ -42,6 +42,21 @@ const WHILE_LIVE = {
   'home-desktop-dark-zh': { ready: listed, options: { ...DESKTOP, colorScheme: 'dark', locale: 'zh-CN' } },
   'home-phone-light-en': { ready: listed, options: { ...PHONE, colorScheme: 'light', locale: 'en' } },
 };
+const form = (page) => page.waitForSelector('form');
+const ACCOUNTS = {
+  'sign-in-phone-dark-en': { path: '/sign-in', ready: form, options: { ...PHONE, colorScheme: 'dark', locale: 'en' } },
+  'sign-up-desktop-light-zh': { path: '/sign-up', ready: form, options: { ...DESKTOP, colorScheme: 'light', locale: 'zh-CN' } },
+  'account-desktop-dark-en': { path: '/account', signedIn: true, ready: form, options: { ...DESKTOP, colorScheme: 'dark', locale: 'en' } },
+  'tokens-phone-light-zh': {
+    path: '/account/tokens',
+    signedIn: true,
+    ready: async (page) => {
+      await page.click('.button.primary');
+      await page.waitForSelector('dialog[open] form');
+    },
+    options: { ...PHONE, colorScheme: 'light', locale: 'zh-CN' },
+  },
+};
 const AFTERWARDS = {
   'offline-desktop-dark-en': { room: true, ready: offline, options: { ...DESKTOP, colorScheme: 'dark', locale: 'en' } },
   'offline-phone-dark-zh': { room: true, ready: offline, options: { ...PHONE, colorScheme: 'dark', locale: 'zh-CN' } },
@@ -59,6 +74,7 @@ await take(WHILE_LIVE);
 await publisher.stop();
 await until('the channel is offline', async () => (await server.live()) === null);
 await take(AFTERWARDS);
+await take(ACCOUNTS, await operator());
 await browser.close();
 await server.terminate();
 const sizes = readdirSync(directory).map((file) => statSync(join(directory, file)).size);
@@ -85,11 +101,28 @@ function runFfmpeg(args) {
   execFileSync('ffmpeg', ['-hide_banner', '-loglevel', 'error', '-y', ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
-async function take(pictures) {
-  for (const [name, { room, ready, options }] of Object.entries(pictures)) {
-    const context = await browser.newContext(options);
+/** What a browser keeps in which the operator has signed in. */
+async function operator() {
+  const { handle, password } = JSON.parse(readFileSync(join(server.directory, 'first-run.json'), 'utf8')).admin;
+  const context = await browser.newContext();
+  await pagesFromDist(context);
+  const page = await context.newPage();
+  await page.goto(`${server.url}/sign-in?then=/account`);
+  await page.fill('[name=handle]', handle);
+  await page.fill('[name=password]', password);
+  await page.click('[type=submit]');
+  await page.waitForURL('**/account');
+  const kept = await context.storageState();
+  await context.close();
+  return kept;
+}
+
+async function take(pictures, kept) {
+  for (const [name, { room, path = '/', signedIn, ready, options }] of Object.entries(pictures)) {
+    const context = await browser.newContext({ ...options, ...(signedIn ? { storageState: kept } : {}) });
+    await pagesFromDist(context);
     const page = await context.newPage();
-    await page.goto(room ? server.room : server.url);
+    await page.goto(room ? server.room : server.url + path);
     await ready(page);
     await sleep(400);
     const file = join(directory, `${name}.png`);

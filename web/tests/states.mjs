@@ -5,6 +5,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { ACCOUNT_STATES } from './account-states.mjs';
 import { Broadcast } from './broadcast.mjs';
 import { forbidSound, openBrowser } from './browser.mjs';
 import { CHANNEL, startFixture, streamOf } from './fixture.mjs';
@@ -45,7 +46,7 @@ const wall = () => ({
     ...others.map(([handle, name, title, total, hours], i) =>
       streamOf(broadcast, {
         broadcast_id: `0199c0de-0000-7000-8000-00000000010${i}`,
-        channel: { id: `0199c0de-0000-7000-8000-00000000020${i}`, handle, name },
+        channel: { ...CHANNEL, id: `0199c0de-0000-7000-8000-00000000020${i}`, handle, name, title },
         title,
         state: handle === 'kitchen' ? 'waiting' : 'live',
         started_at: new Date(Date.now() - hours * HOUR).toISOString(),
@@ -148,7 +149,8 @@ const SCREENS = {
   },
   'room-loading': { path: '/@barrage', channel: () => 'hang', ready: shown('loading') },
   'room-not-found': { path: '/@nobody', channel: () => null, ready: shown('not-found') },
-  'not-found': { path: '/studio/keys', ready: (page) => page.waitForSelector('h1') },
+  'not-found': { path: '/nowhere/at/all', ready: (page) => page.waitForSelector('h1') },
+  ...ACCOUNT_STATES,
 };
 
 const scene = { broadcast, streams: () => ({ streams: [] }), channel: () => null };
@@ -167,10 +169,12 @@ for (const [name, screen] of Object.entries(SCREENS)) {
         scene.broadcast = screen.broadcast === undefined ? broadcast : screen.broadcast;
         scene.streams = screen.streams ?? (() => ({ streams: [] }));
         scene.channel = screen.channel ?? (() => null);
+        scene.api = screen.api;
         screen.before?.();
         const context = await browser.newContext({ ...options, colorScheme, locale: language });
         const page = await context.newPage();
         if (screen.silent) await forbidSound(page);
+        if (screen.signedIn) await page.addInitScript(() => localStorage.setItem('barrage.signed_in', 'yes'));
         const file = `${name}-${device}-${colorScheme}-${language}.png`;
         openedAt = Date.now();
         try {

@@ -1,9 +1,18 @@
-//! The server's answers as types, and the two questions the pages ask.
+//! How the pages ask the server, and what it answers about streams and channels.
+
+/** What happens when somebody publishes while somebody does. */
+export type SecondPublisher = 'refuse' | 'replace';
 
 export interface Channel {
   id: string;
   handle: string;
   name: string;
+  title: string;
+  category: string;
+  tags: string[];
+  /** As BCP 47 writes it; may be empty, like the title and the category. */
+  language: string;
+  second_publisher: SecondPublisher;
 }
 
 export interface Video {
@@ -12,6 +21,9 @@ export interface Video {
   height: number;
   fps: number;
   bitrate_bps: number;
+  /** Between the last two; 0 before there are two. */
+  keyframe_interval_ms: number;
+  frames: number;
 }
 
 export interface Audio {
@@ -19,7 +31,16 @@ export interface Audio {
   sample_rate: number;
   channels: number;
   bitrate_bps: number;
+  frames: number;
 }
+
+/** Something that viewers notice, or soon will. */
+export type StreamProblem =
+  | { code: 'publisher_gone' | 'no_picture' | 'no_sound' }
+  | { code: 'keyframes_far_apart'; interval_ms: number }
+  | { code: 'few_frames'; fps: number }
+  | { code: 'few_bits'; bitrate_bps: number; wanted_bps: number }
+  | { code: 'frames_dropped'; frames: number };
 
 export interface Stream {
   broadcast_id: string;
@@ -29,10 +50,18 @@ export interface Stream {
   started_at: string;
   uptime_ms: number;
   protocol: string;
+  /** What the publisher calls itself. */
+  encoder?: string;
   video: Video | null;
   audio: Audio | null;
+  /** Frames that came and could not be delivered. */
+  dropped_frames: number;
   viewers: { hls: number; total: number };
   playback: { hls: string };
+  /** A still picture that is not older than some seconds, if the server makes any. */
+  thumbnail?: string;
+  /** Worst first. */
+  problems: StreamProblem[];
 }
 
 export interface StreamsAnswer {
@@ -47,13 +76,21 @@ export interface ChannelAnswer {
   last_live_at: string | null;
 }
 
-/** `status` is 0 when no answer came. */
+/** `status` is 0 when no answer came; `message` is the server's own, in English. */
 export class ApiFailure extends Error {
+  /** Which value was not acceptable. */
+  readonly field: string | null;
+  /** How long to wait before another attempt, if the server said. */
+  readonly retry_after_s: number | null;
+
   constructor(
     readonly status: number,
     readonly code: string | null,
+    more: { message?: string | null; field?: string | null; retry_after_s?: number | null } = {},
   ) {
-    super(code ?? `status ${status}`);
+    super(more.message ?? code ?? `status ${status}`);
+    this.field = more.field ?? null;
+    this.retry_after_s = more.retry_after_s ?? null;
   }
 }
 
@@ -71,28 +108,68 @@ export function getChannel(handle: string, signal: AbortSignal): Promise<Answer<
   return get(`/api/v1/channels/${encodeURIComponent(handle)}`, signal);
 }
 
-async function get<T>(path: string, signal: AbortSignal): Promise<Answer<T>> {
+/** An answer is not waited for longer than this, where nobody says otherwise. */
+const PATIENCE_MS = 15_000;
+
+let whenSignedOut = (): void => undefined;
+
+/** Tells `listener` when the server says that nobody is signed in, whatever was asked. */
+export function onSignedOut(listener: () => void): void {
+  whenSignedOut = listener;
+}
+
+export async function get<T>(path: string, signal?: AbortSignal): Promise<Answer<T>> {
   const sent_at = performance.now();
+  const response = await ask(path, { method: 'GET' }, signal);
+  const received_at = performance.now();
+  return { body: await json<T>(response), sent_at, received_at };
+}
+
+/** Changes something. What answers without a body gives `undefined`. */
+export async function send<T = void>(
+  method: 'POST' | 'PATCH' | 'PUT' | 'DELETE',
+  path: string,
+  body?: unknown,
+  signal?: AbortSignal,
+): Promise<T> {
+  const sent: RequestInit = body === undefined ? { method } : { method, body: JSON.stringify(body) };
+  const response = await ask(path, sent, signal);
+  if (response.status === 204 || response.status === 202) return undefined as T;
+  return json<T>(response);
+}
+
+async function ask(path: string, init: RequestInit, signal = AbortSignal.timeout(PATIENCE_MS)): Promise<Response> {
+  const headers: Record<string, string> = { accept: 'application/json' };
+  if (init.body !== undefined) headers['content-type'] = 'application/json';
   let response: Response;
   try {
-    response = await fetch(path, { signal, headers: { accept: 'application/json' }, cache: 'no-store' });
+    response = await fetch(path, { ...init, signal, headers, cache: 'no-store' });
   } catch {
     throw new ApiFailure(0, null);
   }
-  const received_at = performance.now();
-  if (!response.ok) throw new ApiFailure(response.status, await errorCode(response));
+  if (response.ok) return response;
+  const failure = await failureOf(response);
+  if (failure.code === 'not_signed_in') whenSignedOut();
+  throw failure;
+}
+
+async function json<T>(response: Response): Promise<T> {
   try {
-    return { body: (await response.json()) as T, sent_at, received_at };
+    return (await response.json()) as T;
   } catch {
     throw new ApiFailure(response.status, 'not_json');
   }
 }
 
-async function errorCode(response: Response): Promise<string | null> {
+async function failureOf(response: Response): Promise<ApiFailure> {
+  const text = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+  const wait = Number.parseInt(response.headers.get('retry-after') ?? '', 10);
+  const retry_after_s = Number.isNaN(wait) ? null : wait;
   try {
-    const body = (await response.json()) as { error?: { code?: unknown } };
-    return typeof body.error?.code === 'string' ? body.error.code : null;
+    const { error } = (await response.json()) as { error?: Record<string, unknown> };
+    const more = { message: text(error?.['message']), field: text(error?.['field']), retry_after_s };
+    return new ApiFailure(response.status, text(error?.['code']), more);
   } catch {
-    return null;
+    return new ApiFailure(response.status, null, { retry_after_s });
   }
 }

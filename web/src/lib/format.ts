@@ -65,6 +65,14 @@ export function dateTime(language: Language, then: number, timeZone?: string): s
   }).format(then);
 }
 
+/** The day alone, in the reader's zone. */
+export function date(language: Language, then: number, timeZone?: string): string {
+  return new Intl.DateTimeFormat(language, {
+    dateStyle: 'medium',
+    ...(timeZone === undefined ? {} : { timeZone }),
+  }).format(then);
+}
+
 export interface Picture {
   width: number;
   height: number;

@@ -4,12 +4,37 @@
 import { parseRoute, type Route } from './route';
 
 let current = $state.raw<Route>(parseRoute(location.pathname));
+let search = $state(location.search);
 
 export const navigation = {
   get route(): Route {
     return current;
   },
+
+  /** What stands after the question mark. */
+  get query(): URLSearchParams {
+    return new URLSearchParams(search);
+  },
+
+  /** Opens a page of ours; `replace` leaves no way back to this one. */
+  go(path: string, { replace = false } = {}): void {
+    const url = new URL(path, location.href);
+    if (replace) history.replaceState(null, '', url);
+    else if (url.href !== location.href) history.pushState(null, '', url);
+    read();
+    scrollTo(0, 0);
+  },
+
+  /** Writes another address over this one; the page stays as it is. */
+  readdress(path: string): void {
+    history.replaceState(null, '', path);
+  },
 };
+
+function read(): void {
+  current = parseRoute(location.pathname);
+  search = location.search;
+}
 
 export function listenForNavigation(): () => void {
   const onClick = (event: MouseEvent): void => {
@@ -19,20 +44,14 @@ export function listenForNavigation(): () => void {
     if (!link || link.target || link.hasAttribute('download')) return;
     const url = new URL(link.href, location.href);
     if (url.origin !== location.origin || url.hash) return;
-    const route = parseRoute(url.pathname);
-    if (route.page === 'not-found') return;
+    if (parseRoute(url.pathname).page === 'not-found') return;
     event.preventDefault();
-    if (url.pathname !== location.pathname) history.pushState(null, '', url.pathname);
-    current = route;
-    scrollTo(0, 0);
-  };
-  const onPop = (): void => {
-    current = parseRoute(location.pathname);
+    navigation.go(url.pathname + url.search);
   };
   document.addEventListener('click', onClick);
-  addEventListener('popstate', onPop);
+  addEventListener('popstate', read);
   return () => {
     document.removeEventListener('click', onClick);
-    removeEventListener('popstate', onPop);
+    removeEventListener('popstate', read);
   };
 }

@@ -1,6 +1,6 @@
 //! What this browser remembers. Storage may be forbidden; then nothing is remembered and nothing breaks.
 
-type Setting = 'language' | 'volume' | 'muted';
+type Setting = 'language' | 'volume' | 'muted' | 'signed_in';
 
 export function remembered(setting: Setting): string | null {
   try {
@@ -15,5 +15,13 @@ export function remember(setting: Setting, value: string): void {
     localStorage.setItem(`barrage.${setting}`, value);
   } catch {
     // Private windows may refuse; the choice then lasts as long as the page.
+  }
+}
+
+export function forget(setting: Setting): void {
+  try {
+    localStorage.removeItem(`barrage.${setting}`);
+  } catch {
+    // What could not be remembered need not be forgotten.
   }
 }

@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { CATALOGUES, translate, type MessageKey } from './catalogue';
+import { account } from './en/account';
+import { admin } from './en/admin';
+import { form } from './en/form';
+import { studio } from './en/studio';
 import { chooseLanguage, otherLanguage } from './language';
 
 const { en, 'zh-CN': zhCN } = CATALOGUES;
@@ -9,6 +13,11 @@ const placeholders = (message: string): string[] => (message.match(/\{\w+\}/g) ?
 describe('the catalogues', () => {
   it('have the same keys', () => {
     expect(Object.keys(zhCN).sort()).toEqual([...keys].sort());
+  });
+
+  it('have no key twice, of which one would hide the other', () => {
+    const parted = [account, admin, form, studio].flatMap((part) => Object.keys(part));
+    expect(parted.filter((key, i) => parted.indexOf(key) !== i)).toEqual([]);
   });
 
   it.each(keys)('%s says something in both languages, with the same placeholders', (key) => {

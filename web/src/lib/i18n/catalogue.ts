@@ -8,6 +8,12 @@ export type MessageKey = keyof typeof en;
 export type Messages = Record<MessageKey, string>;
 export type Params = Record<string, string>;
 
+/** Something to say, before it is known in which language. */
+export interface Message {
+  key: MessageKey;
+  params?: Params;
+}
+
 export const CATALOGUES: Record<Language, Messages> = { en, 'zh-CN': zhCN };
 
 export function translate(language: Language, key: MessageKey, params: Params): string {

@@ -1,3 +1,8 @@
+import { account } from './en/account';
+import { admin } from './en/admin';
+import { form } from './en/form';
+import { studio } from './en/studio';
+
 export const en = {
   'brand.name': 'Barrage',
   'header.home': 'Barrage, all live channels',
@@ -29,8 +34,8 @@ export const en = {
   'home.empty.how': 'Go live with OBS',
   'home.empty.step_open': 'In OBS, open Settings, then Stream, and choose the service “Custom”.',
   'home.empty.step_server': 'Type this in as the server:',
-  'home.empty.step_key':
-    'As the stream key, use the one the server printed at its first start. You find it in its terminal or log.',
+  'home.empty.go_live': 'Go live',
+  'home.empty.step_key': 'As the stream key, use the one that your studio shows.',
   'home.empty.step_start': 'Press “Start Streaming”. This page shows your channel within seconds.',
   'home.error.title': 'Live channels cannot be loaded',
   'home.error.offline': 'Your device seems to be offline, so this page cannot tell who is live.',
@@ -108,4 +113,9 @@ export const en = {
   'keys.volume': 'Louder or quieter',
   'keys.go_live': 'Go live',
   'keys.help': 'Show this list',
+
+  ...form,
+  ...account,
+  ...studio,
+  ...admin,
 } as const;

@@ -1,7 +1,7 @@
 //! The page's language as state.
 
 import { remember, remembered } from '../settings';
-import { translate, type MessageKey, type Params } from './catalogue';
+import { translate, type Message, type MessageKey, type Params } from './catalogue';
 import { chooseLanguage, otherLanguage, type Language } from './language';
 
 let current = $state<Language>(
@@ -18,5 +18,9 @@ export function switchLanguage(): void {
 }
 
 export function t(key: MessageKey, params: Params = {}): string {
+  return translate(current, key, params);
+}
+
+export function say({ key, params = {} }: Message): string {
   return translate(current, key, params);
 }

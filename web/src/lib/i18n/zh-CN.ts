@@ -1,4 +1,8 @@
 import type { Messages } from './catalogue';
+import { account } from './zh-CN/account';
+import { admin } from './zh-CN/admin';
+import { form } from './zh-CN/form';
+import { studio } from './zh-CN/studio';
 
 export const zhCN: Messages = {
   'brand.name': 'Barrage',
@@ -30,7 +34,8 @@ export const zhCN: Messages = {
   'home.empty.how': '用OBS开播',
   'home.empty.step_open': '在OBS里打开“设置”→“直播”，服务选“自定义”。',
   'home.empty.step_server': '服务器填：',
-  'home.empty.step_key': '推流码在服务器第一次启动时打印过，到它的终端或日志里找。',
+  'home.empty.go_live': '我要开播',
+  'home.empty.step_key': '推流码在你的主播台里。',
   'home.empty.step_start': '点“开始直播”，几秒后你的频道就会出现在这里。',
   'home.error.title': '直播列表加载失败',
   'home.error.offline': '你的设备似乎断网了，暂时看不到谁在直播。',
@@ -103,4 +108,9 @@ export const zhCN: Messages = {
   'keys.volume': '调大或调小音量',
   'keys.go_live': '回到直播',
   'keys.help': '显示这个列表',
+
+  ...form,
+  ...account,
+  ...studio,
+  ...admin,
 };

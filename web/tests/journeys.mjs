@@ -1,0 +1,228 @@
+// From a stranger to a streamer, and what operators do about one: the real server, ffmpeg with the key from the studio, the
+// pages in Chromium. `npm run journeys`; BARRAGE_BIN names another binary, WEB_DIST a directory to take the pages from.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { extname, join } from 'node:path';
+import { openBrowser } from './browser.mjs';
+import { publish, startServer, until } from './server.mjs';
+
+const DIST = process.env.WEB_DIST ?? '';
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
+const PASSWORD = 'a lamp under seven rivers';
+const REASON = 'This is not allowed here';
+/** A broadcast whose publisher was shown out waits for another this long, and is over. */
+const GRACE_MS = 4_000;
+/** How long a publisher may take to be gone once it was shown out. */
+const SHOWN_OUT_MS = 10_000;
+
+const server = await startServer({ settings: { 'https.listen': '', 'ingest.grace_ms': String(GRACE_MS) } });
+const { admin } = JSON.parse(readFileSync(join(server.directory, 'first-run.json'), 'utf8'));
+const browser = await openBrowser();
+const complaints = [];
+
+/** A browser of somebody's. */
+async function visitor(who) {
+  const context = await browser.newContext({ locale: 'en', viewport: { width: 1280, height: 800 } });
+  await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: server.url });
+  if (DIST) await context.route((url) => !/^\/(api|hls)\//.test(url.pathname), fromDist);
+  const page = await context.newPage();
+  page.on('pageerror', (error) => complaints.push(`${who}: ${error.message}`));
+  page.on('console', (message) => {
+    // A playlist that ended with its broadcast, and a picture that is not there yet.
+    if (message.type() === 'error' && !/status of 40[14]/.test(message.text())) complaints.push(`${who}: ${message.text()}`);
+  });
+  return page;
+}
+
+function fromDist(route) {
+  const { pathname } = new URL(route.request().url());
+  const file = pathname.startsWith('/assets/') ? pathname : 'index.html';
+  return route.fulfill({ body: readFileSync(join(DIST, file)), contentType: TYPES[extname(file)] });
+}
+
+const open = (page, path) => page.goto(server.url + path);
+const press = (page, name) => page.getByRole('button', { name, exact: true }).click();
+async function fill(page, values) {
+  for (const [name, value] of Object.entries(values)) await page.locator(`[name=${name}]`).fill(value);
+}
+
+const media = (page) =>
+  page.evaluate(() => {
+    const video = document.querySelector('video');
+    return { frames: video.getVideoPlaybackQuality().totalVideoFrames, time: video.currentTime, width: video.videoWidth };
+  });
+
+/** Pictures are decoded, and time goes on. */
+async function plays(page) {
+  await page.waitForSelector('[data-state=playing]', { state: 'attached', timeout: 30_000 });
+  const from = await media(page);
+  await until('frames are decoded and time advances', async () => {
+    const now = await media(page);
+    if (now.frames < from.frames || now.time < from.time) Object.assign(from, now);
+    return now.frames >= from.frames + 40 && now.time >= from.time + 1.5;
+  }, 30_000);
+  assert.ok((await media(page)).width > 0);
+}
+
+const monitor = (page, state, timeout = 20_000) => page.waitForSelector(`.monitor[data-live=${state}]`, { timeout });
+const goLive = (key) => publish({ publishUrl: `rtmp://127.0.0.1:${server.rtmp}/live/${key}` });
+/** ffmpeg ends by itself once the server has shown it out. */
+const isShownOut = (publisher) =>
+  until('the publisher is gone', () => publisher.child.exitCode !== null || publisher.child.signalCode !== null, SHOWN_OUT_MS);
+
+const mei = await visitor('mei');
+const viewer = await visitor('viewer');
+const operator = await visitor('operator');
+let publisher;
+let key;
+
+const steps = {
+  async 'a stranger signs up, and becomes a streamer in the studio'() {
+    await open(mei, '/');
+    await mei.getByRole('link', { name: 'Go live' }).click();
+    await mei.waitForURL(/\/sign-in\?then=%2Fstudio$/);
+    await mei.getByRole('link', { name: 'Sign up' }).click();
+    await fill(mei, { handle: 'mei', password: PASSWORD });
+    await press(mei, 'Make the account');
+    await mei.getByRole('heading', { name: 'Make your channel' }).waitFor();
+    await fill(mei, { name: 'Mei cooks' });
+    await press(mei, 'Make the channel');
+    await monitor(mei, 'offline');
+    await mei.getByText('No stream key opens your channel').waitFor();
+  },
+
+  async 'makes a key, which is hidden until it is shown and can be copied unseen'() {
+    await mei.getByRole('link', { name: 'Make a stream key' }).click();
+    await fill(mei, { name: 'the laptop' });
+    await press(mei, 'Make a key');
+    key = await mei.locator('[data-key="the laptop"] code').innerText();
+    assert.match(key, /^bk_\w+$/);
+    await mei.getByRole('navigation').getByRole('link', { name: 'Live', exact: true }).click();
+    const server_line = await mei.locator('dd code').first().innerText();
+    assert.match(server_line, /^rtmp:\/\/127\.0\.0\.1(:\d+)?\/live$/);
+    const hidden = mei.locator('dd code').nth(1);
+    assert.doesNotMatch(await hidden.innerText(), /bk_/);
+    await press(mei, 'Copy the key “the laptop”');
+    await mei.getByRole('button', { name: 'Copied' }).waitFor();
+    assert.equal(await mei.evaluate(() => navigator.clipboard.readText()), key);
+    assert.doesNotMatch(await hidden.innerText(), /bk_/);
+    await press(mei, 'Show the key “the laptop”');
+    assert.equal((await hidden.innerText()).trim(), key);
+    await press(mei, 'Hide the key “the laptop”');
+    assert.doesNotMatch(await hidden.innerText(), /bk_/);
+  },
+
+  async 'goes live with it, and sees what arrives'() {
+    publisher = goLive(key);
+    await monitor(mei, 'live', 30_000);
+    await plays(mei);
+    assert.equal(await mei.locator('.player').getAttribute('data-muted'), 'true', 'the preview is silent');
+    await until('the figures are told', async () => /\d/.test(await mei.locator('.monitor .bitrate .value').innerText()));
+    assert.match(await mei.locator('.monitor .picture .value').innerText(), /640 × 360/);
+  },
+
+  async 'says what is on, and somebody else finds and watches it'() {
+    await mei.getByRole('navigation').getByRole('link', { name: 'Channel' }).click();
+    await fill(mei, { title: 'Dumplings for forty', category: 'Cooking', tags: '#dumplings, 面点' });
+    await press(mei, 'Save');
+    await mei.getByText('Saved. Viewers see it now.').waitFor();
+    await mei.getByText('You are live. End the broadcast to change the address.').waitFor();
+    await open(viewer, '/');
+    const tile = viewer.locator('a.tile', { hasText: 'Dumplings for forty' });
+    await tile.waitFor();
+    await tile.locator('img').waitFor({ timeout: 30_000 });
+    await tile.click();
+    await viewer.waitForURL('**/@mei');
+    await plays(viewer);
+    await viewer.getByRole('heading', { name: 'Dumplings for forty' }).waitFor();
+    await monitor(mei, 'live');
+    await until('the viewer is counted', async () => Number(await mei.locator('.monitor .viewers .value').innerText()) >= 1);
+  },
+
+  async 'revokes the key: the publisher is shown out, and the studio says so'() {
+    await mei.getByRole('navigation').getByRole('link', { name: 'Stream keys' }).click();
+    await press(mei, 'Revoke the key “the laptop”');
+    await mei.getByRole('dialog').getByText('shown out at once').waitFor();
+    await press(mei, 'Revoke it');
+    await mei.getByText('“the laptop” was revoked. Whoever published with it was shown out.').waitFor();
+    await isShownOut(publisher);
+    await mei.getByText('No stream keys').waitFor();
+    await until('the broadcast is not live any more', async () => (await mei.locator('.monitor').getAttribute('data-live')) !== 'live');
+    await monitor(mei, 'offline', GRACE_MS + 20_000);
+    const again = goLive(key);
+    await isShownOut(again);
+    await mei.getByRole('navigation').getByRole('link', { name: 'Broadcasts' }).click();
+    const row = mei.locator('tbody tr', { hasText: 'Dumplings for forty' });
+    await row.getByText('By the streamer').waitFor();
+  },
+
+  async 'an operator ends a broadcast with a reason, which its streamer reads'() {
+    await open(mei, '/studio/keys');
+    await fill(mei, { name: 'another' });
+    await press(mei, 'Make a key');
+    publisher = goLive(await mei.locator('[data-key=another] code').innerText());
+    await monitor(mei, 'live', 30_000);
+
+    await open(operator, '/admin');
+    await fill(operator, { handle: admin.handle, password: admin.password });
+    await press(operator, 'Sign in');
+    await press(operator, 'End the broadcast of @mei');
+    await press(operator, 'End it');
+    await operator.getByText('Fill this in.').waitFor();
+    await fill(operator, { reason: REASON });
+    await press(operator, 'End it');
+    await operator.getByText('The broadcast of @mei was ended.').waitFor();
+    await isShownOut(publisher);
+    await monitor(mei, 'offline');
+    await mei.getByRole('navigation').getByRole('link', { name: 'Broadcasts' }).click();
+    await mei.locator('tbody tr').first().getByText(REASON).waitFor();
+  },
+
+  async 'an operator closes an account, and opens it again'() {
+    await operator.getByRole('navigation').getByRole('link', { name: 'People' }).click();
+    await operator.getByRole('searchbox').fill('me');
+    await operator.locator('tr[data-user=mei]').waitFor();
+    await until('only those are left', async () => (await operator.locator('tbody tr').count()) === 1);
+    await press(operator, 'Change the account of @mei');
+    await fill(operator, { disabled: 'Advertising' });
+    await press(operator, 'Close the account');
+    await operator.getByText('Closed: Advertising').waitFor();
+    await mei.waitForURL(/\/sign-in/, { timeout: 20_000 });
+    await press(operator, 'Change the account of @mei');
+    await press(operator, 'Open it again');
+    await operator.getByText('The account of @mei is open again.').waitFor();
+  },
+
+  async 'and sees how the server does'() {
+    await operator.getByRole('navigation').getByRole('link', { name: 'Configuration' }).click();
+    await operator.getByRole('searchbox').fill('grace');
+    await operator.locator('dl div', { hasText: 'ingest.grace_ms' }).getByText(String(GRACE_MS)).waitFor();
+    await operator.getByRole('navigation').getByRole('link', { name: 'Health' }).click();
+    await operator.locator('tr[data-part=database]').getByText('Works').waitFor();
+  },
+};
+
+let failed = 0;
+for (const [name, step] of Object.entries(steps)) {
+  const began = performance.now();
+  try {
+    await step();
+    console.log(`ok    ${name} [${Math.round((performance.now() - began) / 1000)} s]`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAIL  ${name}: ${error.message}`);
+    for (const page of [mei, viewer, operator]) console.log(`      ${page.url()}`);
+    if (publisher?.log().trim()) console.log(`      ffmpeg: ${publisher.log().trim().split('\n').slice(-3).join(' | ')}`);
+    console.log(server.log().split('\n').slice(-8).join('\n').replace(/^/gm, '      server: '));
+    // What follows builds on it.
+    break;
+  }
+}
+if (complaints.length > 0) {
+  failed += 1;
+  console.log(`FAIL  the console was not silent: ${complaints.join(' | ')}`);
+}
+await browser.close();
+await server.terminate();
+process.exit(failed === 0 ? 0 : 1);
