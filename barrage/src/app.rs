@@ -31,7 +31,7 @@ use wire::Handle;
 use crate::config::Config;
 use crate::runtime::Runtime;
 use crate::wiring::{HlsDelivery, KeyGate, Stage};
-use crate::{assets, headers, http, renames};
+use crate::{assets, counts, headers, http, renames};
 
 /// How often what has gathered is folded and what is idle is forgotten.
 const UPKEEP_EVERY: Duration = Duration::from_secs(10);
@@ -81,6 +81,7 @@ impl App {
         let lock = lock(&data_dir)?;
         check_open_files(&config);
         let metrics = Metrics::install()?;
+        counts::begin();
         let (store, server_key) = open_store(&config).await?;
         let now = clock::now();
         let first_run = first_run::ensure(&store, &server_key, &data_dir, now).await?;

@@ -8,6 +8,7 @@
 //! - [`headers`]: what every answer tells browsers to be careful about.
 //! - [`renames`]: sends those who ask by a former handle to the present one.
 //! - [`assets`]: the web app, embedded.
+//! - [`counts`]: every metric by its name.
 //! - [`wiring`]: the small traits through which roles know each other.
 //! - [`runtime`]: what a running server tells of itself.
 //! - [`demo`]: a publisher to look at.
@@ -17,6 +18,7 @@ pub mod app;
 pub mod assets;
 pub mod cli;
 pub mod config;
+pub mod counts;
 pub mod demo;
 pub mod headers;
 pub mod http;

@@ -82,7 +82,27 @@ pub async fn metrics(
         ),
         (header::CACHE_CONTROL, "no-store"),
     ];
+    measure(&state);
     Ok((headers, state.metrics.render()))
+}
+
+/// What is counted when somebody asks, because it is known elsewhere.
+fn measure(state: &AppState) {
+    let live = state.streams.all();
+    let watching: u64 = live
+        .iter()
+        .map(|one| state.delivery.viewers(one.id).hls)
+        .sum();
+    metrics::gauge!("barrage_live_streams").set(live.len() as f64);
+    metrics::gauge!("barrage_viewers", "protocol" => "hls").set(watching as f64);
+    if let Some(certificate) = &state.certificate {
+        let ok = if certificate.problem().is_none() {
+            1.0
+        } else {
+            0.0
+        };
+        metrics::gauge!("barrage_certificate_ok").set(ok);
+    }
 }
 
 /// Whether a program on this machine asks for itself. A proxy on this machine that nobody told us

@@ -226,3 +226,26 @@ async fn a_server_that_runs_is_alive_and_ready() {
     assert_eq!(server.text("/healthz").await, "ok\n");
     assert_eq!(server.text("/readyz").await, "ready\n");
 }
+
+#[tokio::test]
+async fn the_dashboard_and_the_alerts_ask_for_metrics_that_are_told() {
+    let server = Server::start().await;
+    let told = told_metrics(&server.text("/metrics").await);
+    let files = [
+        include_str!("../../../docs/monitoring/grafana.json"),
+        include_str!("../../../docs/monitoring/alerts.yml"),
+    ];
+    for text in files {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let asked: Vec<&str> = words
+            .filter(|word| word.starts_with("barrage_") || word.starts_with("process_"))
+            .map(|word| word.trim_end_matches("_bucket"))
+            .collect();
+        assert!(asked.len() >= 6, "{asked:?}");
+        for name in asked {
+            assert!(told.contains(name), "{name} is asked for and not told");
+        }
+    }
+    let dashboard: Value = serde_json::from_str(files[0]).unwrap();
+    assert!(dashboard["panels"].as_array().unwrap().len() > 5);
+}

@@ -1,0 +1,70 @@
+//! Every metric: its name and what it counts. Told from the start, so that a graph begins at zero;
+//! `docs/operating.md` lists the same, which a test compares.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Describes every metric, and begins those that count at zero.
+pub fn begin() {
+    for (name, what) in [
+        (
+            "barrage_rtmp_received_bytes_total",
+            "Bytes from RTMP peers.",
+        ),
+        (
+            "barrage_rtmp_refused_total",
+            "RTMP peers refused, by reason.",
+        ),
+        (
+            "barrage_ingest_dropped_frames_total",
+            "Frames that came before their set-up or were not whole.",
+        ),
+        (
+            "barrage_http_connections_refused_total",
+            "HTTP connections over http.max_connections.",
+        ),
+        ("barrage_hls_parts_total", "Parts made."),
+        ("barrage_hls_playlist_renders_total", "Playlists rendered."),
+        (
+            "barrage_hls_gap_frames_total",
+            "Frames gone from their log before the packager read them.",
+        ),
+        (
+            "barrage_hls_packager_failures_total",
+            "Packagers that failed; each costs its own broadcast.",
+        ),
+        ("barrage_sign_ins_total", "Passwords tried, by result."),
+        ("barrage_mails_total", "Mails, by result."),
+        ("barrage_thumbnails_total", "Still pictures, by result."),
+    ] {
+        describe_counter!(name, what);
+    }
+    for (name, what) in [
+        ("barrage_live_streams", "Broadcasts under way."),
+        ("barrage_viewers", "Viewers, by protocol."),
+        ("barrage_rtmp_connections", "Open RTMP connections."),
+        (
+            "barrage_hls_waiting_requests",
+            "Requests that wait for a part or playlist.",
+        ),
+        (
+            "barrage_certificate_ok",
+            "1 while the files of the https certificate are good.",
+        ),
+    ] {
+        describe_gauge!(name, what);
+    }
+    describe_histogram!(
+        "barrage_hls_first_part_seconds",
+        Unit::Seconds,
+        "From a broadcast's first keyframe to its first part."
+    );
+    for result in ["right", "wrong"] {
+        metrics::counter!("barrage_sign_ins_total", "result" => result).increment(0);
+    }
+    for result in ["made", "failed"] {
+        metrics::counter!("barrage_thumbnails_total", "result" => result).increment(0);
+    }
+    for result in ["sent", "failed"] {
+        metrics::counter!("barrage_mails_total", "result" => result).increment(0);
+    }
+}
