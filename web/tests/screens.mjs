@@ -87,7 +87,7 @@ const AFTERWARDS = {
 
 mkdirSync(directory, { recursive: true });
 for (const file of readdirSync(directory)) if (file.endsWith('.png')) rmSync(join(directory, file));
-const server = await startServer();
+const server = await startServer({ settings: { 'https.listen': '' } });
 const browser = await openBrowser();
 const publisher = broadcast();
 // Some seconds of it: a viewer who comes later has a segment to start with.
@@ -136,7 +136,7 @@ async function operator() {
   await page.fill('[name=handle]', handle);
   await page.fill('[name=password]', password);
   await page.click('[type=submit]');
-  await page.waitForURL('**/account');
+  await page.waitForURL(`${server.url}/account`);
   await context.request.patch(`${server.url}/api/v1/channels/${server.handle}`, {
     data: { title: 'Evening over the hills', category: 'Nature', tags: ['evening', '慢直播'] },
   });
