@@ -3,12 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { extname, join } from 'node:path';
-import { openBrowser } from './browser.mjs';
+import { join } from 'node:path';
+import { openBrowser, pagesFromDist } from './browser.mjs';
 import { publish, startServer, until } from './server.mjs';
 
-const DIST = process.env.WEB_DIST ?? '';
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const PASSWORD = 'a lamp under seven rivers';
 const REASON = 'This is not allowed here';
 /** A broadcast whose publisher was shown out waits for another this long, and is over. */
@@ -25,7 +23,7 @@ const complaints = [];
 async function visitor(who) {
   const context = await browser.newContext({ locale: 'en', viewport: { width: 1280, height: 800 } });
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: server.url });
-  if (DIST) await context.route((url) => !/^\/(api|hls)\//.test(url.pathname), fromDist);
+  await pagesFromDist(context);
   const page = await context.newPage();
   page.on('pageerror', (error) => complaints.push(`${who}: ${error.message}`));
   page.on('console', (message) => {
@@ -33,12 +31,6 @@ async function visitor(who) {
     if (message.type() === 'error' && !/status of 40[14]/.test(message.text())) complaints.push(`${who}: ${message.text()}`);
   });
   return page;
-}
-
-function fromDist(route) {
-  const { pathname } = new URL(route.request().url());
-  const file = pathname.startsWith('/assets/') ? pathname : 'index.html';
-  return route.fulfill({ body: readFileSync(join(DIST, file)), contentType: TYPES[extname(file)] });
 }
 
 const open = (page, path) => page.goto(server.url + path);

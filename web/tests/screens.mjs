@@ -31,7 +31,7 @@ const live = async (page) => {
     return (await page.locator('.controls.visible').count()) > 0;
   });
 };
-const listed = (page) => page.waitForSelector('a.tile');
+const listed = (page) => page.waitForSelector('a.tile img', { timeout: 30_000 });
 const offline = (page) => state(page, 'offline');
 
 const WHILE_LIVE = {
@@ -57,6 +57,28 @@ const ACCOUNTS = {
     options: { ...PHONE, colorScheme: 'light', locale: 'zh-CN' },
   },
 };
+const rows = (page) => page.waitForSelector('tbody tr');
+/** The studio's own preview plays, and its chrome is gone again. */
+const onMonitor = async (page) => {
+  await state(page, 'playing');
+  await page.waitForSelector('.controls:not(.visible)', { state: 'attached', timeout: 15_000 });
+};
+const onStrip = async (page) => {
+  await state(page, 'playing');
+  await page.waitForSelector('form');
+};
+const STUDIO = {
+  'studio-desktop-dark-en': { path: '/studio', signedIn: true, ready: onMonitor, options: { ...DESKTOP, colorScheme: 'dark', locale: 'en' } },
+  'studio-phone-light-zh': { path: '/studio', signedIn: true, ready: onMonitor, options: { ...PHONE, colorScheme: 'light', locale: 'zh-CN' } },
+  'studio-channel-desktop-light-zh': { path: '/studio/channel', signedIn: true, ready: onStrip, options: { ...DESKTOP, colorScheme: 'light', locale: 'zh-CN' } },
+  'studio-keys-phone-dark-en': { path: '/studio/keys', signedIn: true, ready: onStrip, options: { ...PHONE, colorScheme: 'dark', locale: 'en' } },
+  'admin-live-desktop-light-en': { path: '/admin', signedIn: true, ready: rows, options: { ...DESKTOP, colorScheme: 'light', locale: 'en' } },
+};
+const ADMIN = {
+  'admin-people-phone-dark-zh': { path: '/admin/users', signedIn: true, ready: rows, options: { ...PHONE, colorScheme: 'dark', locale: 'zh-CN' } },
+  'admin-health-desktop-dark-zh': { path: '/admin/health', signedIn: true, ready: rows, options: { ...DESKTOP, colorScheme: 'dark', locale: 'zh-CN' } },
+  'studio-offline-desktop-light-en': { path: '/studio', signedIn: true, ready: offline, options: { ...DESKTOP, colorScheme: 'light', locale: 'en' } },
+};
 const AFTERWARDS = {
   'offline-desktop-dark-en': { room: true, ready: offline, options: { ...DESKTOP, colorScheme: 'dark', locale: 'en' } },
   'offline-phone-dark-zh': { room: true, ready: offline, options: { ...PHONE, colorScheme: 'dark', locale: 'zh-CN' } },
@@ -65,16 +87,19 @@ const AFTERWARDS = {
 
 mkdirSync(directory, { recursive: true });
 for (const file of readdirSync(directory)) if (file.endsWith('.png')) rmSync(join(directory, file));
-const server = await startServer();
+const server = await startServer({ settings: { 'https.listen': '' } });
 const browser = await openBrowser();
 const publisher = broadcast();
 // Some seconds of it: a viewer who comes later has a segment to start with.
 await until('the broadcast has run for a while', async () => (await server.live())?.uptime_ms > 6_000, 30_000);
+const kept = await operator();
 await take(WHILE_LIVE);
+await take(STUDIO, kept);
 await publisher.stop();
 await until('the channel is offline', async () => (await server.live()) === null);
 await take(AFTERWARDS);
-await take(ACCOUNTS, await operator());
+await take(ACCOUNTS, kept);
+await take(ADMIN, kept);
 await browser.close();
 await server.terminate();
 const sizes = readdirSync(directory).map((file) => statSync(join(directory, file)).size);
@@ -111,7 +136,10 @@ async function operator() {
   await page.fill('[name=handle]', handle);
   await page.fill('[name=password]', password);
   await page.click('[type=submit]');
-  await page.waitForURL('**/account');
+  await page.waitForURL(`${server.url}/account`);
+  await context.request.patch(`${server.url}/api/v1/channels/${server.handle}`, {
+    data: { title: 'Evening over the hills', category: 'Nature', tags: ['evening', '慢直播'] },
+  });
   const kept = await context.storageState();
   await context.close();
   return kept;

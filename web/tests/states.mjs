@@ -10,6 +10,7 @@ import { Broadcast } from './broadcast.mjs';
 import { forbidSound, openBrowser } from './browser.mjs';
 import { CHANNEL, startFixture, streamOf } from './fixture.mjs';
 import { makeMedia } from './media.mjs';
+import { studioStates } from './studio-states.mjs';
 
 const [directory, ...wanted] = process.argv.slice(2);
 if (!directory) throw new Error('usage: npm run states -- DIRECTORY [NAME…]');
@@ -151,6 +152,7 @@ const SCREENS = {
   'room-not-found': { path: '/@nobody', channel: () => null, ready: shown('not-found') },
   'not-found': { path: '/nowhere/at/all', ready: (page) => page.waitForSelector('h1') },
   ...ACCOUNT_STATES,
+  ...studioStates({ live, offline, wall }),
 };
 
 const scene = { broadcast, streams: () => ({ streams: [] }), channel: () => null };

@@ -78,9 +78,9 @@ export function mbps(language: Language, bps: number): string {
   return new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(number);
 }
 
-/** "2,500": kilobits a second, as encoders write it. */
+/** "2500": kilobits a second, as it is typed into an encoder. */
 export function kbps(language: Language, bps: number): string {
-  return wholeCount(language, Math.round(bps / 1000));
+  return new Intl.NumberFormat(language, { maximumFractionDigits: 0, useGrouping: false }).format(bps / 1000);
 }
 
 /** "2" or "2.1". */

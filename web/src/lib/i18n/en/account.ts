@@ -131,7 +131,7 @@ export const account = {
   'tokens.made.copy': 'Copy the token',
   'tokens.made.done': 'I have copied it',
   'tokens.column.name': 'Name',
-  'tokens.column.scopes': 'May',
+  'tokens.column.scopes': 'Allowed',
   'tokens.column.created': 'Made',
   'tokens.column.used': 'Last used',
   'tokens.column.expires': 'Ends',

@@ -23,8 +23,6 @@ export const admin = {
   'live.dropped': 'Dropped',
   'live.problems': 'Problems',
   'live.no_picture': 'no picture',
-  'live.watch': 'Watch',
-  'live.watch_label': 'Watch @{handle}',
   'live.end': 'End',
   'live.end_label': 'End the broadcast of @{handle}',
   'live.end.text':
@@ -90,8 +88,6 @@ export const admin = {
   'config.title': 'Configuration',
   'config.text': 'Every setting in force, as barrage.example.toml names it. Secrets are left out. Changes are made in the file or the environment and take effect when the server starts.',
   'config.search_hint': 'In names and values',
-  'config.setting': 'Setting',
-  'config.value': 'Value',
   'config.not_set': 'not set',
   'config.general': 'In general',
   'config.error': 'The configuration cannot be loaded',

@@ -25,7 +25,6 @@ export const studio = {
 
   'monitor.label': 'Your broadcast',
   'monitor.offline': 'Offline',
-  'monitor.waiting': 'Interrupted',
   'monitor.offline.title': 'You are offline',
   'monitor.offline.text': 'Start streaming in OBS: the picture appears here within seconds.',
   'monitor.waiting.title': 'The connection to OBS is lost',

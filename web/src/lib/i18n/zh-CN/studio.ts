@@ -27,7 +27,6 @@ export const studio: Record<keyof typeof en, string> = {
 
   'monitor.label': '你的直播',
   'monitor.offline': '未开播',
-  'monitor.waiting': '信号中断',
   'monitor.offline.title': '还没有开播',
   'monitor.offline.text': '在OBS里点“开始直播”，几秒后这里就有画面。',
   'monitor.waiting.title': '与OBS的连接断了',

@@ -1,0 +1,239 @@
+// The studio and what operators see, in their states, for states.mjs. `api` answers what is asked by method and path:
+// `[status, body]`, or 'hang'.
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+const before = (ms) => new Date(Date.now() - ms).toISOString();
+const id = (n) => `0199c0de-0000-7000-8000-0000000004${String(n).padStart(2, '0')}`;
+
+const OWNER = {
+  id: id(1),
+  handle: 'barrage',
+  name: 'Barrage',
+  email: null,
+  role: 'streamer',
+  created_at: before(90 * DAY),
+  channels: ['barrage'],
+  moderates: [],
+  may_make_channel: false,
+};
+const VIEWER = { ...OWNER, handle: 'mei', name: '梅子', role: 'viewer', channels: [], may_make_channel: true };
+const OPERATOR = { ...OWNER, role: 'operator' };
+
+const KEYS = [
+  { id: id(10), name: 'the laptop', created_at: before(2 * DAY), last_used_at: before(HOUR) },
+  { id: id(11), name: '备用电脑', created_at: before(60 * DAY), last_used_at: null },
+];
+const SECRET = 'bk_7q2m5s9xw4k8d3z6c1v0b8h6j4f2ga5nt';
+const MODERATORS = [
+  { handle: 'wanfeng', name: '晚风', invited_at: before(20 * DAY), accepted: true },
+  { handle: 'somebody_with_a_long_name', name: '', invited_at: before(HOUR), accepted: false },
+];
+const PAST = [
+  ['Evening set: synth and rain', 2.5, null],
+  ['', 0.2, 'This is not allowed here: music of others, for the third time in a week.'],
+  ['Writing a parser from nothing, part 4: the part where everything is a state machine and the title is far too long', 5, null],
+].map(([title, hours, end_reason], i) => ({
+  id: id(20 + i),
+  title,
+  category: 'Music',
+  started_at: before((i + 1) * DAY),
+  ended_at: before((i + 1) * DAY - hours * HOUR),
+  end_reason,
+}));
+
+const PROBLEMS = [
+  { code: 'keyframes_far_apart', interval_ms: 10_000 },
+  { code: 'few_frames', fps: 14.8 },
+  { code: 'few_bits', bitrate_bps: 812_000, wanted_bps: 1_244_160 },
+  { code: 'frames_dropped', frames: 1_234 },
+  { code: 'no_sound' },
+];
+
+const USERS = [
+  { id: id(30), handle: 'barrage', name: 'Barrage', email: 'barrage@example.org', role: 'operator', created_at: before(200 * DAY), disabled: null },
+  { id: id(31), handle: 'wanfeng', name: '晚风电台', email: null, role: 'streamer', created_at: before(90 * DAY), disabled: null },
+  { id: id(32), handle: 'somebody_with_a_long_name', name: '', email: 'somebody.with.a.long.name@mail.example.org', role: 'viewer', created_at: before(9 * DAY), disabled: 'Advertising in every room, again and again' },
+  ...Array.from({ length: 47 }, (_, i) => ({ id: id(40 + i), handle: `viewer_${i}`, name: '', email: null, role: 'viewer', created_at: before(i * HOUR), disabled: null })),
+];
+const CONFIG = {
+  data_dir: '/var/lib/barrage',
+  public_url: '',
+  trusted_proxies: ['10.0.0.0/8', '2001:db8::/32'],
+  accounts: { sign_up: true, make_channel: true },
+  hls: { part_ms: 200, segment_ms: 2_000, window_s: 36 },
+  ingest: { caps: { bitrate_kbps: 50_000, width: 3_840, height: 2_160 }, grace_ms: 30_000 },
+};
+const HEALTH = {
+  version: '0.1.0',
+  started_at: before(3 * DAY),
+  dependencies: [
+    { name: 'database', kind: 'PostgreSQL', ok: true, answered_us: 412, problem: null },
+    { name: 'data directory', kind: '/var/lib/barrage', ok: true, answered_us: null, problem: null },
+    { name: 'ffmpeg', kind: 'ffmpeg version 7.1', ok: true, answered_us: null, problem: null },
+  ],
+};
+const FAILING = {
+  ...HEALTH,
+  dependencies: HEALTH.dependencies.map((one) =>
+    one.name === 'data directory' ? { ...one, ok: false, problem: 'only 62 MB are free' } : one,
+  ),
+};
+
+const answering = (answers) => (method, path) => answers[`${method} ${path}`] ?? [404, { error: { code: 'not_found', message: 'No.' } }];
+const somebody = (me, answers = {}) =>
+  answering({
+    'GET /api/v1/account': [200, me],
+    'GET /api/v1/entrance': [200, { sign_up: true, recovery_by_mail: false, password_min: 10, rtmp_port: 2935 }],
+    'GET /api/v1/channels/barrage/keys': [200, KEYS],
+    'GET /api/v1/channels/barrage/moderators': [200, MODERATORS],
+    'GET /api/v1/channels/barrage/broadcasts': [200, PAST],
+    'GET /api/v1/admin/users': [200, USERS],
+    'GET /api/v1/admin/config': [200, CONFIG],
+    'GET /api/v1/admin/health': [200, HEALTH],
+    ...answers,
+  });
+const refusal = (status, code, more = {}) => [status, { error: { code, message: 'No.', ...more } }];
+const see = (selector) => (page) => page.waitForSelector(selector, { timeout: 20_000 });
+
+/** `live()` and `offline` are what the channel's page answers, `wall()` the list of what is live. */
+export function studioStates({ live, offline, wall }) {
+  const studio = (section, rest = {}) => ({
+    path: `/studio${section}`,
+    signedIn: true,
+    broadcast: null,
+    api: somebody(OWNER),
+    channel: () => offline,
+    ...rest,
+  });
+  const admin = (section, rest = {}) => ({ path: `/admin${section}`, signedIn: true, api: somebody(OPERATOR), ...rest });
+  const channels = wall().streams.map(({ channel }, i) => ({ channel, live: i % 2 === 0 }));
+  const listed = { 'GET /api/v1/admin/channels': [200, channels] };
+  const failing = (path) => ({ api: somebody(OPERATOR, { [`GET ${path}`]: [500, null] }) });
+  const hanging = (path) => ({ api: somebody(OPERATOR, { [`GET ${path}`]: 'hang' }) });
+
+  return {
+    'studio-live': studio('', {
+      broadcast: undefined,
+      channel: () => live(),
+      ready: async (page) => {
+        await see('[data-state=playing]')(page);
+        await page.waitForTimeout(3_500);
+      },
+    }),
+    'studio-problems': studio('', { channel: () => live({ problems: PROBLEMS }), ready: see('[data-problem]') }),
+    'studio-waiting': studio('', {
+      channel: () => live({ state: 'waiting', problems: [{ code: 'publisher_gone' }] }),
+      ready: see('[data-problem=publisher_gone]'),
+    }),
+    'studio-offline': studio('', { ready: see('[data-state=offline]') }),
+    'studio-no-key': studio('', { api: somebody(OWNER, { 'GET /api/v1/channels/barrage/keys': [200, []] }), ready: see('dd .button') }),
+    'studio-loading': studio('', { channel: () => 'hang', ready: see('[data-state=loading]') }),
+    'studio-error': studio('', { channel: () => 500, ready: see('.notice') }),
+    'studio-end': studio('', {
+      channel: () => live(),
+      prepare: (page) => page.click('.button.danger'),
+      ready: see('dialog[open] form'),
+    }),
+    'studio-new': studio('', { api: somebody(VIEWER), ready: see('form') }),
+    'studio-new-taken': studio('', {
+      api: somebody(VIEWER, { 'POST /api/v1/channels': refusal(409, 'handle_taken') }),
+      prepare: (page) => page.click('form [type=submit]'),
+      ready: see('.problem'),
+    }),
+    'studio-closed': studio('', { api: somebody({ ...VIEWER, may_make_channel: false }), ready: see('.notice') }),
+    'studio-channel': studio('/channel', { ready: see('form') }),
+    'studio-channel-live': studio('/channel', { channel: () => live(), ready: see('.live') }),
+    'studio-channel-refused': studio('/channel', {
+      prepare: async (page) => {
+        await page.fill('[name=tags]', 'a, b, c, d, e, f, g, h, i, j, k');
+        await page.click('form [type=submit]');
+      },
+      ready: see('.problem'),
+    }),
+    'studio-keys': studio('/keys', { ready: see('[data-key]') }),
+    'studio-keys-shown': studio('/keys', {
+      api: somebody(OWNER, { [`GET /api/v1/channels/barrage/keys/${KEYS[0].id}`]: [200, { secret: SECRET, key: KEYS[0] }] }),
+      prepare: (page) => page.locator('[data-key] .box button').first().click(),
+      ready: (page) => page.getByText(SECRET).waitFor(),
+    }),
+    'studio-keys-made': studio('/keys', {
+      api: somebody(OWNER, { 'POST /api/v1/channels/barrage/keys': [201, { secret: SECRET, key: KEYS[0] }] }),
+      prepare: async (page) => {
+        await page.fill('[name=name]', 'the laptop');
+        await page.click('form [type=submit]');
+      },
+      ready: (page) => page.getByText(SECRET).waitFor(),
+    }),
+    'studio-keys-revoke': studio('/keys', {
+      prepare: (page) => page.locator('[data-key] .button.danger').first().click(),
+      ready: see('dialog[open] .button.danger'),
+    }),
+    'studio-keys-empty': studio('/keys', { api: somebody(OWNER, { 'GET /api/v1/channels/barrage/keys': [200, []] }), ready: see('.empty') }),
+    'studio-keys-error': studio('/keys', { api: somebody(OWNER, { 'GET /api/v1/channels/barrage/keys': [500, null] }), ready: see('.empty') }),
+    'studio-keys-loading': studio('/keys', { api: somebody(OWNER, { 'GET /api/v1/channels/barrage/keys': 'hang' }), ready: see('.skeleton') }),
+    'studio-moderators': studio('/moderators', { ready: see('tbody tr') }),
+    'studio-moderators-unknown': studio('/moderators', {
+      api: somebody(OWNER, { 'PUT /api/v1/channels/barrage/moderators/nobody': refusal(404, 'user_not_found') }),
+      prepare: async (page) => {
+        await page.fill('[name=member]', 'nobody');
+        await page.click('form [type=submit]');
+      },
+      ready: see('.problem'),
+    }),
+    'studio-moderators-empty': studio('/moderators', {
+      api: somebody(OWNER, { 'GET /api/v1/channels/barrage/moderators': [200, []] }),
+      ready: see('.empty'),
+    }),
+    'studio-broadcasts': studio('/broadcasts', { ready: see('tbody tr') }),
+    'studio-broadcasts-empty': studio('/broadcasts', {
+      api: somebody(OWNER, { 'GET /api/v1/channels/barrage/broadcasts': [200, []] }),
+      ready: see('.empty'),
+    }),
+
+    'admin-live': admin('', {
+      streams: () => ({ streams: wall().streams.map((stream, i) => ({ ...stream, problems: i === 1 ? PROBLEMS.slice(0, 2) : [] })) }),
+      ready: see('tbody tr'),
+    }),
+    'admin-live-empty': admin('', { ready: see('.empty') }),
+    'admin-live-error': admin('', { streams: () => 500, ready: see('.empty') }),
+    'admin-live-loading': admin('', { streams: () => 'hang', ready: see('.skeleton') }),
+    'admin-live-end': admin('', {
+      streams: wall,
+      prepare: (page) => page.locator('tr .button.danger').first().click(),
+      ready: see('dialog[open] form'),
+    }),
+    'admin-users': admin('/users', { ready: see('tbody tr') }),
+    'admin-users-none': admin('/users', { api: somebody(OPERATOR, { 'GET /api/v1/admin/users': [200, []] }), ready: see('.empty') }),
+    'admin-users-error': admin('/users', { ...failing('/api/v1/admin/users'), ready: see('.empty') }),
+    'admin-users-loading': admin('/users', { ...hanging('/api/v1/admin/users'), ready: see('.skeleton') }),
+    'admin-user': admin('/users', {
+      api: somebody(OPERATOR, {
+        'POST /api/v1/admin/users/wanfeng/recovery': [201, { link: 'https://live.example/recover#br_7ceppbdbaezzwuwz4c8ffe94s2eue5tr', expires_at: before(-2 * DAY) }],
+      }),
+      prepare: async (page) => {
+        await page.click('tr[data-user=wanfeng] button');
+        await page.click('dialog section:nth-child(2) [type=submit]');
+      },
+      ready: see('dialog code'),
+    }),
+    'admin-user-closed': admin('/users', {
+      prepare: (page) => page.click('tr[data-user=somebody_with_a_long_name] button'),
+      ready: see('dialog[open] section'),
+    }),
+    'admin-channels': admin('/channels', { api: somebody(OPERATOR, listed), ready: see('tbody tr') }),
+    'admin-channels-empty': admin('/channels', { api: somebody(OPERATOR, { 'GET /api/v1/admin/channels': [200, []] }), ready: see('.empty') }),
+    'admin-config': admin('/config', { ready: see('dl') }),
+    'admin-config-none': admin('/config', {
+      prepare: async (page) => {
+        await page.waitForSelector('dl');
+        await page.fill('[type=search]', 'nothing like it');
+      },
+      ready: see('.empty'),
+    }),
+    'admin-config-error': admin('/config', { ...failing('/api/v1/admin/config'), ready: see('.empty') }),
+    'admin-health': admin('/health', { ready: see('tbody tr') }),
+    'admin-health-failing': admin('/health', { api: somebody(OPERATOR, { 'GET /api/v1/admin/health': [200, FAILING] }), ready: see('tr .bad') }),
+    'admin-health-error': admin('/health', { ...failing('/api/v1/admin/health'), ready: see('.empty') }),
+  };
+}
