@@ -15,7 +15,7 @@ const KEYFRAMES_APART_MAX_MS: u64 = 4_500;
 const FPS_MIN: f64 = 20.0;
 
 /// Fewer bits for each pixel of each picture than this are seen as blocks, in H.264.
-const BITS_PER_PIXEL_MIN: f64 = 0.02;
+const BITS_PER_PIXEL_MIN: f64 = 0.01;
 
 /// Something that viewers notice, or soon will.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
