@@ -57,6 +57,8 @@ pub struct Announced {
 pub struct Stats {
     /// Frames left out: before the first keyframe, or out of order.
     pub dropped_frames: u64,
+    /// Frames of sound from before the first picture.
+    pub prelude_frames: u64,
     /// Frames that were gone from their log before they were read.
     pub gap_frames: u64,
     /// Segments begun without a keyframe because the group of pictures was too long or a frame
@@ -379,7 +381,11 @@ impl Packager {
             self.lane(kind).held = Some(Held { frame, ticks });
         } else {
             // Sound from before the first picture belongs to no segment and is missed by nobody.
-            self.stats.dropped_frames += u64::from(!self.is_prelude(kind));
+            if self.is_prelude(kind) {
+                self.stats.prelude_frames += 1;
+            } else {
+                self.stats.dropped_frames += 1;
+            }
             self.awaits_key |= kind == TrackKind::Video;
         }
     }

@@ -95,15 +95,15 @@ impl Store {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut query = sqlx::QueryBuilder::<sqlx::Any>::new(select!("WHERE id IN ("));
-        for (n, id) in ids.iter().enumerate() {
-            if n > 0 {
-                query.push(", ");
-            }
-            query.push_bind(id.to_string());
-        }
-        query.push(")");
-        let rows = query.build().fetch_all(self.pool()).await?;
+        // sqlx's own builder writes `?` for `Any`, which PostgreSQL does not take.
+        let places: Vec<String> = (1..=ids.len()).map(|n| format!("${n}")).collect();
+        let sql = format!(select!("WHERE id IN ({})"), places.join(", "));
+        let query = ids
+            .iter()
+            .fold(sqlx::query(sqlx::AssertSqlSafe(sql)), |query, id| {
+                query.bind(id.to_string())
+            });
+        let rows = query.fetch_all(self.pool()).await?;
         rows.iter().map(read).collect()
     }
 
