@@ -10,7 +10,7 @@
 //! - [`proxies`], [`proxy_protocol`]: who may say for whom they ask.
 //! - [`stream`]: the live broadcasts of this node and their track logs.
 //! - [`telemetry`]: logs and metrics.
-//! - [`mod@tls`]: certificates.
+//! - [`mod@tls`]: the certificates of listeners.
 
 pub mod bus;
 pub mod client;

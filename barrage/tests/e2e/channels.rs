@@ -229,7 +229,7 @@ async fn a_moderator_is_asked_accepts_and_goes() {
     let server = Server::start().await;
     let (mei, _) = Person::streamer(&server, "mei").await;
     let lin = Person::new(&server, "lin").await;
-    let (list, lins) = (
+    let (list, post_of_lin) = (
         "/api/v1/channels/mei/moderators",
         "/api/v1/channels/mei/moderators/lin",
     );
@@ -240,7 +240,7 @@ async fn a_moderator_is_asked_accepts_and_goes() {
         "nobody asked"
     );
     assert_eq!(lin.refused(Method::GET, list, &Value::Null).await.0, 403);
-    mei.ok(Method::PUT, lins, &Value::Null).await;
+    mei.ok(Method::PUT, post_of_lin, &Value::Null).await;
     let me = lin.read("/api/v1/account").await;
     assert_eq!(
         me["moderates"],
@@ -260,7 +260,7 @@ async fn a_moderator_is_asked_accepts_and_goes() {
             .0,
         403
     );
-    assert_eq!(mei.delete(lins).await, 204);
+    assert_eq!(mei.delete(post_of_lin).await, 204);
     assert_eq!(lin.refused(Method::GET, list, &Value::Null).await.0, 403);
     let owner = "/api/v1/channels/mei/moderators/mei";
     assert_eq!(mei.refused(Method::PUT, owner, &Value::Null).await.0, 422);
