@@ -58,6 +58,8 @@ test: setup-test web ## every test: crates, real clients, pages, browser
 	$(STEP) 'tests of the pages' npm --prefix web test
 	$(STEP) 'server' cargo build $(CARGO_FLAGS) -p barrage -p loadtest
 	$(STEP) 'server in a browser' npm --prefix web run e2e
+	$(STEP) 'accounts in a browser' npm --prefix web run account
+	$(STEP) 'studio in a browser' npm --prefix web run journeys
 	$(STEP) 'player in a browser' npm --prefix web run playback
 	$(STEP) 'accessibility of the pages' npm --prefix web run axe
 	$(STEP) 'a short try of the fuzz targets' scripts/fuzz $(FUZZ_TRY_SECONDS)
