@@ -9,6 +9,7 @@ use std::io::{BufRead, Write};
 use anyhow::{Context as _, bail};
 use futures_util::TryStreamExt as _;
 use kit::database::{Connection, Database};
+use kit::hex;
 use media::WallTime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,7 +17,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Column as _, Row as _, TypeInfo as _, ValueRef as _};
 
 use crate::MIGRATIONS;
-use crate::secrets::{ServerKey, hex, unhex};
+use crate::secrets::ServerKey;
 
 /// What the first line says the file is.
 const FORMAT: &str = "barrage backup 1";
@@ -124,7 +125,7 @@ fn to_json(row: &AnyRow) -> anyhow::Result<Map<String, Value>> {
                 }
                 "BLOB" => {
                     let bytes: Vec<u8> = row.try_get(column.ordinal())?;
-                    serde_json::json!({ "hex": hex(&bytes) })
+                    serde_json::json!({ "hex": hex::encode(&bytes) })
                 }
                 other => bail!("column {} has the type {other}", column.name()),
             }
@@ -234,7 +235,7 @@ async fn insert(
                 object
                     .get("hex")
                     .and_then(Value::as_str)
-                    .and_then(unhex)
+                    .and_then(hex::decode)
                     .with_context(|| format!("{table}.{name} is damaged"))?,
             ),
             Value::Null | Value::Bool(_) | Value::Array(_) => {

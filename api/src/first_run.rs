@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use kit::private_file;
 use media::WallTime;
 use serde::{Deserialize, Serialize};
 use wire::{ChannelId, Handle, UserId};
 
 use crate::password;
 use crate::routes::stream_keys::make_key;
-use crate::secrets::{SecretKind, ServerKey, random_text, write_private};
+use crate::secrets::{SecretKind, ServerKey, random_text};
 use crate::store::channels::Channel;
 use crate::store::users::{NewUser, Role};
 use crate::store::{Store, channels, stream_keys, users};
@@ -114,7 +115,9 @@ pub async fn ensure(
     channels::insert(&mut transaction, &first_channel, now).await?;
     let lookup = server_key.lookup(SecretKind::StreamKey, &first_run.channel.stream_key);
     stream_keys::insert(&mut transaction, channel, &key, &lookup).await?;
-    write_private(&path(data_dir), &json)?;
+    let path = path(data_dir);
+    private_file::create(&path, &json)
+        .with_context(|| format!("failed to write {}", path.display()))?;
     transaction.commit().await?;
     Ok(Some(first_run))
 }

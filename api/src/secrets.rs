@@ -3,14 +3,13 @@
 //! The key is 32 random bytes in the data directory, readable by the server alone. What it is used
 //! for has a subkey of its own, so that no two uses can be played against each other.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use chacha20poly1305::aead::{Aead, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
+use kit::{hex, private_file};
 use sha2::Sha256;
 
 /// Letters and digits that no reader mixes up; 32 of them, so that one is five bits.
@@ -87,7 +86,7 @@ impl ServerKey {
             },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let key = Self(rand::random());
-                write_private(path, &key.0)?;
+                key.create(path)?;
                 Ok(key)
             }
             Err(error) => Err(error).with_context(|| format!("failed to read {}", path.display())),
@@ -96,7 +95,7 @@ impl ServerKey {
 
     /// The key as text, to be kept as safely as the file.
     pub fn to_text(&self) -> String {
-        hex(&self.0)
+        hex::encode(&self.0)
     }
 
     /// Reads what [`to_text`](Self::to_text) wrote.
@@ -104,7 +103,7 @@ impl ServerKey {
     /// # Errors
     /// When it is not a key.
     pub fn from_text(text: &str) -> anyhow::Result<Self> {
-        let bytes = unhex(text).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        let bytes = hex::decode(text).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
         bytes.map(Self).context("this is not a server key")
     }
 
@@ -114,12 +113,17 @@ impl ServerKey {
     /// When another key is there, or the file cannot be read or written.
     pub fn save(&self, path: &Path) -> anyhow::Result<()> {
         if !path.exists() {
-            return write_private(path, &self.0);
+            return self.create(path);
         }
         if Self::load_or_create(path)?.0 != self.0 {
             bail!("{} is the key of another server", path.display());
         }
         Ok(())
+    }
+
+    fn create(&self, path: &Path) -> anyhow::Result<()> {
+        private_file::create(path, &self.0)
+            .with_context(|| format!("failed to write {}", path.display()))
     }
 
     fn mac(&self, purpose: &str, message: &[u8]) -> [u8; 32] {
@@ -165,29 +169,6 @@ impl ServerKey {
     }
 }
 
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-}
-
-/// Hexadecimal digits as bytes.
-pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.is_ascii() {
-        return None;
-    }
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok())
-        .collect()
-}
-
 fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(message);
@@ -199,23 +180,6 @@ pub fn random_text(length: usize) -> String {
     (0..length)
         .map(|_| char::from(ALPHABET[usize::from(rand::random::<u8>() % 32)]))
         .collect()
-}
-
-/// Writes a new file that only its owner can read.
-///
-/// # Errors
-/// When there is one already, or it cannot be written.
-pub fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().with_context(|| format!("failed to write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@ use std::io::{BufReader, BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use api::secrets::{ServerKey, write_private};
+use api::secrets::ServerKey;
 use api::store::users::Role;
 use api::{backup, first_run, seed};
 use kit::clock;
 use kit::database::Database;
+use kit::private_file;
 use wire::Handle;
 
 use crate::app::{lock, make_private_dir, open_store};
@@ -80,7 +81,7 @@ pub async fn seed(
     }
     let (store, server_key) = open_store(config).await?;
     // Opened before anything is made: accounts whose secrets could not be written are of no use.
-    write_private(out, b"")?;
+    let file = create_empty(out)?;
     let made = seed::seed(&store, &server_key, prefix, users, channels, clock::now()).await;
     store.close().await;
     let made = match made {
@@ -91,7 +92,6 @@ pub async fn seed(
             return Err(error);
         }
     };
-    let file = File::options().append(true).open(out)?;
     let mut file = BufWriter::new(file);
     for account in &made {
         serde_json::to_writer(&mut file, account)?;
@@ -99,6 +99,13 @@ pub async fn seed(
     }
     file.flush()
         .with_context(|| format!("failed to write {}", out.display()))
+}
+
+/// A new file that only we can read, to be written to.
+fn create_empty(path: &Path) -> anyhow::Result<File> {
+    private_file::create(path, b"")
+        .and_then(|()| File::options().append(true).open(path))
+        .with_context(|| format!("failed to write {}", path.display()))
 }
 
 /// Writes the whole database and the server's key to a file; the server may run meanwhile. Gives
@@ -116,9 +123,7 @@ pub async fn back_up(config: &Config, path: &Path) -> anyhow::Result<u64> {
     }
     let server_key = ServerKey::load_or_create(&server_key)?;
     let database = Database::connect(&config.database, config.data_dir()).await?;
-    write_private(path, b"")?;
-    let file = File::options().append(true).open(path)?;
-    let mut out = BufWriter::new(file);
+    let mut out = BufWriter::new(create_empty(path)?);
     let written = backup::write(&database, &server_key, &mut out, clock::now()).await;
     let synced = out
         .into_inner()

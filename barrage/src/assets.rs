@@ -92,7 +92,10 @@ fn send(
     let Some(file) = file else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let etag = format!("\"{}\"", hex(&file.metadata.sha256_hash()[..16]));
+    let etag = format!(
+        "\"{}\"",
+        kit::hex::encode(&file.metadata.sha256_hash()[..16])
+    );
     let mut builder = Response::builder()
         .header(header::CACHE_CONTROL, cache)
         .header(header::ETAG, &etag)
@@ -157,10 +160,6 @@ fn accepts(accepted: &str, coding: &str) -> bool {
             == Some(0.0);
         name.trim().eq_ignore_ascii_case(coding) && !refused
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

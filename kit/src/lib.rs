@@ -6,7 +6,9 @@
 //! - [`config`]: one documented TOML file, environment over file, flags over environment.
 //! - [`database`]: SQLite or PostgreSQL, and the schema.
 //! - [`drain`]: the graceful end.
+//! - [`hex`]: bytes as hexadecimal digits.
 //! - [`open_files`]: how many sockets the process may have.
+//! - [`private_file`]: files that only the server's user can read.
 //! - [`proxies`], [`proxy_protocol`]: who may say for whom they ask.
 //! - [`stream`]: the live broadcasts of this node and their track logs.
 //! - [`telemetry`]: logs and metrics.
@@ -18,7 +20,9 @@ pub mod clock;
 pub mod config;
 pub mod database;
 pub mod drain;
+pub mod hex;
 pub mod open_files;
+pub mod private_file;
 pub mod proxies;
 pub mod proxy_protocol;
 pub mod stream;

@@ -14,6 +14,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::private_file;
+
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -71,7 +73,7 @@ impl Files {
             (&self.key, key.serialize_pem()),
             (&self.certificate, certificate.pem()),
         ] {
-            write_private(path, pem.as_bytes())
+            private_file::replace(path, pem.as_bytes())
                 .with_context(|| format!("failed to write {}", path.display()))?;
         }
         Ok(())
@@ -105,21 +107,6 @@ impl Files {
 
 fn age(path: &Path) -> Option<Duration> {
     fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let draft = path.with_extension("new");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)
 }
 
 /// The certificate in force.
