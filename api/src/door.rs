@@ -1,5 +1,6 @@
 //! Who comes in: signing up and in, sessions, and how often somebody may try.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::store::{Store, Transaction, handles, recoveries, sessions, tokens, us
 /// A session ends when it was not used for this long…
 const IDLE_MAX: Duration = Duration::from_hours(30 * 24);
 /// …and in any case this long after signing in.
-const SESSION_MAX: Duration = Duration::from_hours(180 * 24);
+pub const SESSION_MAX: Duration = Duration::from_hours(180 * 24);
 /// A use of a session or token is noted at most this often.
 const NOTED_EVERY: Duration = Duration::from_mins(1);
 /// Sessions a person may have; signing in once more ends the one used longest ago.
@@ -71,6 +72,16 @@ pub enum Means {
     Session(Uuid),
     /// A program of theirs showed a token.
     Token(Scopes),
+}
+
+impl fmt::Display for Caller {
+    /// For the log: who, and whether a program of theirs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.means {
+            Means::Session(_) => write!(f, "{}", self.user.handle),
+            Means::Token(_) => write!(f, "{} (by token)", self.user.handle),
+        }
+    }
 }
 
 /// What makes an account.
@@ -261,7 +272,7 @@ impl Door {
             address: client.addr.ip().to_string(),
             created_at: now,
             last_seen_at: now,
-            expires_at: later(now, IDLE_MAX),
+            expires_at: now + IDLE_MAX,
         };
         let lookup = self.server_key.lookup(SecretKind::Session, &token);
         sessions::insert(transaction, &session, &lookup).await?;
@@ -286,8 +297,8 @@ impl Door {
             return Ok(None);
         };
         let address = client.addr.ip().to_string();
-        if is_older(session.last_seen_at, NOTED_EVERY, now) || session.address != address {
-            let end = later(now, IDLE_MAX).min(later(session.created_at, SESSION_MAX));
+        if session.last_seen_at + NOTED_EVERY <= now || session.address != address {
+            let end = (now + IDLE_MAX).min(session.created_at + SESSION_MAX);
             self.store
                 .session_used(session.id, &address, now, end)
                 .await?;
@@ -308,10 +319,7 @@ impl Door {
         let Some(token) = self.store.token(&lookup, now).await? else {
             return Ok(None);
         };
-        if token
-            .last_used_at
-            .is_none_or(|at| is_older(at, NOTED_EVERY, now))
-        {
+        if token.last_used_at.is_none_or(|at| at + NOTED_EVERY <= now) {
             self.store.token_used(token.id, now).await?;
         }
         self.caller(token.owner, Means::Token(Scopes::parse(&token.scopes)))
@@ -368,7 +376,7 @@ impl Door {
         } else {
             RECOVERY_MAX
         };
-        let end = later(now, max);
+        let end = now + max;
         let lookup = self.server_key.lookup(SecretKind::Recovery, &secret);
         let mut transaction = self.store.begin().await?;
         recoveries::insert(&mut transaction, owner, &lookup, now, end).await?;
@@ -449,14 +457,6 @@ async fn check_password(password: String, hash: Option<String>) -> Result<bool, 
     password::verify(password, hash)
         .await
         .map_err(ApiError::Internal)
-}
-
-fn later(at: WallTime, by: Duration) -> WallTime {
-    WallTime::from_micros(at.as_micros() + i64::try_from(by.as_micros()).unwrap_or(i64::MAX / 2))
-}
-
-fn is_older(at: WallTime, than: Duration, now: WallTime) -> bool {
-    later(at, than) <= now
 }
 
 fn whole_seconds(duration: Duration) -> Duration {

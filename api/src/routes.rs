@@ -7,9 +7,12 @@ pub mod health;
 pub mod moderators;
 pub mod openapi;
 pub mod problems;
+pub mod recoveries;
 pub mod request;
+pub mod session;
 pub mod stream_keys;
 pub mod streams;
+pub mod tokens;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -108,15 +111,15 @@ fn public() -> Router<AppState> {
             get(streams::show_thumbnail),
         )
         .route("/api/v1/entrance", get(account::entrance))
-        .route("/api/v1/recoveries", post(account::lost_password))
-        .route("/api/v1/recoveries/use", post(account::recover))
+        .route("/api/v1/recoveries", post(recoveries::lost_password))
+        .route("/api/v1/recoveries/use", post(recoveries::recover))
 }
 
 fn accounts() -> Router<AppState> {
     Router::new()
         .route(
             "/api/v1/session",
-            post(account::sign_in).delete(account::sign_out),
+            post(session::sign_in).delete(session::sign_out),
         )
         .route(
             "/api/v1/account",
@@ -125,18 +128,18 @@ fn accounts() -> Router<AppState> {
                 .patch(account::change),
         )
         .route("/api/v1/account/password", post(account::change_password))
-        .route("/api/v1/account/sessions", get(account::sessions))
+        .route("/api/v1/account/sessions", get(session::sessions))
         .route(
             "/api/v1/account/sessions/{id}",
-            axum::routing::delete(account::end_session),
+            axum::routing::delete(session::end_session),
         )
         .route(
             "/api/v1/account/tokens",
-            get(account::tokens).post(account::make_token),
+            get(tokens::tokens).post(tokens::make_token),
         )
         .route(
             "/api/v1/account/tokens/{id}",
-            axum::routing::delete(account::end_token),
+            axum::routing::delete(tokens::end_token),
         )
         .route(
             "/api/v1/account/moderates/{handle}",

@@ -135,6 +135,26 @@ impl Add<MediaTime> for WallTime {
     }
 }
 
+impl Add<Duration> for WallTime {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(whole_micros(rhs)))
+    }
+}
+
+impl Sub<Duration> for WallTime {
+    type Output = Self;
+
+    fn sub(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_sub(whole_micros(rhs)))
+    }
+}
+
+fn whole_micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,39 +1,25 @@
-//! One's own account: signing up, its profile, password, sessions and API tokens.
+//! One's own account: signing up, its profile and password, and the channels it moderates.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use kit::client::Client;
 use kit::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 use wire::Handle;
 
-use super::request::{
-    Body, From, HandlePath, IdPath, PLAIN_COOKIE, SECURE_COOKIE, check_same_origin,
-};
+use super::request::{Body, From, HandlePath, check_same_origin};
+use super::session::{agent, with_cookie};
 use super::streams::{find_channel, timestamp, uncached};
 use super::{AppState, valid_handle};
-use crate::door::{Caller, Means, SignUp, email_or_database};
+use crate::door::{Caller, SignUp, email_or_database};
 use crate::error::{ApiError, ErrorBody, Guarded, WithBody};
 use crate::mail::Mailer;
-use crate::scope::{Scope, Scopes};
-use crate::secrets::SecretKind;
-use crate::store::tokens::Token;
+use crate::scope::Scope;
 use crate::store::users::{Role, User, normal_email};
-use crate::store::{handles, tokens, users};
+use crate::store::{handles, users};
 use crate::text;
-
-/// How long a session's cookie is kept; the server may end the session before.
-const COOKIE_MAX_AGE_S: u64 = 180 * 24 * 60 * 60;
-
-/// Tokens a person may have.
-const TOKENS_MAX: i64 = 100;
-
-/// Longest life that can be asked for a token.
-const TOKEN_DAYS_MAX: u32 = 3650;
 
 /// What makes an account.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -52,16 +38,6 @@ pub struct NewAccount {
     /// Where a link is sent if the password is lost.
     #[serde(default)]
     email: Option<String>,
-}
-
-/// What opens an account.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Credentials {
-    /// Its handle.
-    handle: String,
-    /// Its password.
-    password: String,
 }
 
 /// An account, as its owner sees it.
@@ -112,7 +88,7 @@ pub struct Entrance {
     rtmp_port: u16,
 }
 
-async fn me(state: &AppState, user: &User) -> Result<Me, ApiError> {
+pub(super) async fn me(state: &AppState, user: &User) -> Result<Me, ApiError> {
     let channels = state.store.channels_of(user.id).await?;
     let moderates = state.store.posts(user.id).await?;
     let may_make_channel =
@@ -135,29 +111,6 @@ async fn me(state: &AppState, user: &User) -> Result<Me, ApiError> {
             .collect(),
         may_make_channel,
     })
-}
-
-fn agent(headers: &HeaderMap) -> &str {
-    headers
-        .get(header::USER_AGENT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
-}
-
-/// Over https the cookie goes nowhere else (`__Host-`); on plain http, where that cannot be had,
-/// it is at least sent from our own pages alone and hidden from scripts.
-fn cookie(client: &Client, value: &str, max_age_s: u64) -> String {
-    let (name, secure) = if client.is_secure() {
-        (SECURE_COOKIE, "; Secure")
-    } else {
-        (PLAIN_COOKIE, "")
-    };
-    format!("{name}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}")
-}
-
-fn with_cookie(client: &Client, token: &str, body: impl IntoResponse) -> Response {
-    let cookie = cookie(client, token, COOKIE_MAX_AGE_S);
-    (AppendHeaders([(header::SET_COOKIE, cookie)]), body).into_response()
 }
 
 fn email(text: Option<&str>) -> Result<Option<String>, ApiError> {
@@ -223,68 +176,6 @@ pub async fn sign_up(
         .await?;
     let body = (StatusCode::CREATED, uncached(me(&state, &user).await?));
     Ok(with_cookie(&client, &token, body))
-}
-
-/// Signs in.
-#[utoipa::path(
-    post,
-    path = "/api/v1/session",
-    tag = "account",
-    request_body = Credentials,
-    responses(
-        (status = 200, description = "The account; its session is in the cookie.", body = Me),
-        (status = 429, description = "Too many attempts.", body = ErrorBody),
-        WithBody,
-        Guarded,
-    )
-)]
-pub async fn sign_in(
-    State(state): State<AppState>,
-    From(client): From,
-    headers: HeaderMap,
-    Body(credentials): Body<Credentials>,
-) -> Result<Response, ApiError> {
-    check_same_origin(&axum::http::Method::POST, &headers, &client)?;
-    let (user, token) = state
-        .door
-        .sign_in(
-            &credentials.handle,
-            credentials.password,
-            &client,
-            agent(&headers),
-        )
-        .await?;
-    Ok(with_cookie(
-        &client,
-        &token,
-        uncached(me(&state, &user).await?),
-    ))
-}
-
-/// Signs out: ends the session of this request.
-#[utoipa::path(
-    delete,
-    path = "/api/v1/session",
-    tag = "account",
-    security(("session" = [])),
-    responses(
-        (status = 204, description = "Signed out."),
-        Guarded,
-    )
-)]
-pub async fn sign_out(
-    State(state): State<AppState>,
-    From(client): From,
-    caller: Caller,
-) -> Result<Response, ApiError> {
-    let session = caller.session()?;
-    state.store.end_session(caller.user.id, session).await?;
-    let gone = cookie(&client, "", 0);
-    Ok((
-        AppendHeaders([(header::SET_COOKIE, gone)]),
-        StatusCode::NO_CONTENT,
-    )
-        .into_response())
 }
 
 /// The caller's account.
@@ -414,373 +305,6 @@ pub async fn change_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A session.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SessionView {
-    /// Its identity, which opens nothing.
-    id: String,
-    /// Whether it is the one of this request.
-    current: bool,
-    /// What the browser calls itself.
-    agent: String,
-    /// The address that it was last used from.
-    address: String,
-    /// When it began.
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-    /// When it was last used, to the minute.
-    #[schema(value_type = String, format = DateTime)]
-    last_seen_at: Timestamp,
-}
-
-/// The caller's sessions, the one used last first.
-#[utoipa::path(
-    get,
-    path = "/api/v1/account/sessions",
-    tag = "account",
-    security(("session" = [])),
-    responses(
-        (status = 200, description = "The sessions.", body = Vec<SessionView>),
-        Guarded,
-    )
-)]
-pub async fn sessions(
-    State(state): State<AppState>,
-    caller: Caller,
-) -> Result<impl IntoResponse, ApiError> {
-    let current = caller.session()?;
-    let sessions = state.store.sessions(caller.user.id, clock::now()).await?;
-    let views: Vec<_> = sessions
-        .into_iter()
-        .map(|session| SessionView {
-            id: session.id.to_string(),
-            current: session.id == current,
-            agent: session.agent,
-            address: session.address,
-            created_at: timestamp(session.created_at),
-            last_seen_at: timestamp(session.last_seen_at),
-        })
-        .collect();
-    Ok(uncached(views))
-}
-
-/// Ends one of the caller's sessions.
-#[utoipa::path(
-    delete,
-    path = "/api/v1/account/sessions/{id}",
-    tag = "account",
-    security(("session" = [])),
-    params(("id" = String, Path, description = "The session's identity.")),
-    responses(
-        (status = 204, description = "Ended."),
-        (status = 404, description = "No such session.", body = ErrorBody),
-        Guarded,
-    )
-)]
-pub async fn end_session(
-    State(state): State<AppState>,
-    caller: Caller,
-    IdPath(id): IdPath,
-) -> Result<StatusCode, ApiError> {
-    caller.session()?;
-    if !state.store.end_session(caller.user.id, id).await? {
-        return Err(ApiError::NoSuch("session"));
-    }
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// A token, as its owner sees it.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct TokenView {
-    /// Its identity, which opens nothing.
-    id: String,
-    /// What its owner calls it.
-    name: String,
-    /// What it may do.
-    scopes: Vec<Scope>,
-    /// When it was made.
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-    /// When it ends by itself.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    expires_at: Option<Timestamp>,
-    /// When it was last used, to the minute.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    last_used_at: Option<Timestamp>,
-}
-
-impl std::convert::From<&Token> for TokenView {
-    fn from(token: &Token) -> Self {
-        Self {
-            id: token.id.to_string(),
-            name: token.name.clone(),
-            scopes: Scopes::parse(&token.scopes).iter().collect(),
-            created_at: timestamp(token.created_at),
-            expires_at: token.expires_at.map(timestamp),
-            last_used_at: token.last_used_at.map(timestamp),
-        }
-    }
-}
-
-/// What makes a token.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewToken {
-    /// What to call it.
-    #[schema(example = "title bot", max_length = 50)]
-    name: String,
-    /// What it may do.
-    scopes: Vec<Scope>,
-    /// Days until it ends by itself; never, if left out.
-    #[schema(minimum = 1, maximum = 3650)]
-    days: Option<u32>,
-}
-
-/// A new token.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct MadeToken {
-    /// The secret, shown this once: `Authorization: Bearer …`.
-    #[schema(example = "bt_…")]
-    secret: String,
-    /// What it is.
-    token: TokenView,
-}
-
-/// The caller's API tokens, newest first.
-#[utoipa::path(
-    get,
-    path = "/api/v1/account/tokens",
-    tag = "account",
-    security(("session" = [])),
-    responses(
-        (status = 200, description = "The tokens, without their secrets.", body = Vec<TokenView>),
-        Guarded,
-    )
-)]
-pub async fn tokens(
-    State(state): State<AppState>,
-    caller: Caller,
-) -> Result<impl IntoResponse, ApiError> {
-    caller.session()?;
-    let tokens = state.store.tokens(caller.user.id).await?;
-    Ok(uncached(
-        tokens.iter().map(TokenView::from).collect::<Vec<_>>(),
-    ))
-}
-
-/// Makes an API token.
-#[utoipa::path(
-    post,
-    path = "/api/v1/account/tokens",
-    tag = "account",
-    security(("session" = [])),
-    request_body = NewToken,
-    responses(
-        (status = 201, description = "The token, with its secret this once.", body = MadeToken),
-        (status = 409, description = "There are too many.", body = ErrorBody),
-        WithBody,
-        Guarded,
-    )
-)]
-pub async fn make_token(
-    State(state): State<AppState>,
-    caller: Caller,
-    Body(new): Body<NewToken>,
-) -> Result<impl IntoResponse, ApiError> {
-    caller.session()?;
-    let name = text::some_line("name", &new.name, text::NAME_MAX)?;
-    let scopes: Scopes = new.scopes.into_iter().collect();
-    if scopes.iter().next().is_none() {
-        return Err(ApiError::invalid("scopes", "Choose at least one."));
-    }
-    if scopes.iter().any(|scope| scope == Scope::Operator) {
-        caller.require(Scope::Operator)?;
-    }
-    if new
-        .days
-        .is_some_and(|days| !(1..=TOKEN_DAYS_MAX).contains(&days))
-    {
-        return Err(ApiError::invalid(
-            "days",
-            format!("Between 1 and {TOKEN_DAYS_MAX}, please."),
-        ));
-    }
-    let (now, secret) = (clock::now(), SecretKind::ApiToken.generate());
-    let token = Token {
-        id: Uuid::now_v7(),
-        owner: caller.user.id,
-        name,
-        scopes: scopes.to_string(),
-        created_at: now,
-        expires_at: new.days.map(|days| {
-            media::WallTime::from_micros(now.as_micros() + i64::from(days) * 86_400_000_000)
-        }),
-        last_used_at: None,
-    };
-    let mut transaction = state.store.begin().await?;
-    if tokens::count_of(&mut transaction, caller.user.id).await? >= TOKENS_MAX {
-        return Err(ApiError::LimitReached {
-            what: "tokens",
-            max: TOKENS_MAX,
-        });
-    }
-    let lookup = state.server_key.lookup(SecretKind::ApiToken, &secret);
-    tokens::insert(&mut transaction, &token, &lookup).await?;
-    transaction.commit().await?;
-    let token = TokenView::from(&token);
-    Ok((StatusCode::CREATED, uncached(MadeToken { secret, token })))
-}
-
-/// Ends one of the caller's API tokens.
-#[utoipa::path(
-    delete,
-    path = "/api/v1/account/tokens/{id}",
-    tag = "account",
-    security(("session" = [])),
-    params(("id" = String, Path, description = "The token's identity.")),
-    responses(
-        (status = 204, description = "Ended."),
-        (status = 404, description = "No such token.", body = ErrorBody),
-        Guarded,
-    )
-)]
-pub async fn end_token(
-    State(state): State<AppState>,
-    caller: Caller,
-    IdPath(id): IdPath,
-) -> Result<StatusCode, ApiError> {
-    caller.session()?;
-    if !state.store.end_token(caller.user.id, id).await? {
-        return Err(ApiError::NoSuch("token"));
-    }
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// Whose password is lost.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LostPassword {
-    /// The account's e-mail address.
-    email: String,
-}
-
-/// Sends a recovery link to an account's e-mail address. The answer does not tell whether there
-/// is one.
-#[utoipa::path(
-    post,
-    path = "/api/v1/recoveries",
-    tag = "account",
-    request_body = LostPassword,
-    responses(
-        (status = 202, description = "If an account has this address, a link is on its way."),
-        (status = 403, description = "A page of another site asks.", body = ErrorBody),
-        (status = 404, description = "This server sends no mail; its operator can issue a link.", body = ErrorBody),
-        (status = 429, description = "Too many attempts.", body = ErrorBody),
-        (status = 503, description = "The database does not answer.", body = ErrorBody),
-        WithBody,
-    )
-)]
-pub async fn lost_password(
-    State(state): State<AppState>,
-    From(client): From,
-    headers: HeaderMap,
-    Body(lost): Body<LostPassword>,
-) -> Result<StatusCode, ApiError> {
-    check_same_origin(&axum::http::Method::POST, &headers, &client)?;
-    if state.mailer.is_none() {
-        return Err(ApiError::NoSuch(
-            "way to recover a password here; ask the server's operator for a link",
-        ));
-    }
-    state.door.attempt(&client)?;
-    // By itself, so that the answer takes as long with an account as without.
-    tokio::spawn(async move {
-        if let Err(error) = mail_recovery(&state, &lost.email).await {
-            tracing::error!(%error, "failed to make a recovery link");
-        }
-    });
-    Ok(StatusCode::ACCEPTED)
-}
-
-async fn mail_recovery(state: &AppState, email: &str) -> Result<(), ApiError> {
-    let user = state.store.user_by_email(&normal_email(email)).await?;
-    // Only the configured address: who asks could claim any other in their request.
-    let (Some(mailer), Some(origin), Some(user)) = (&state.mailer, &state.public_url, user) else {
-        return Ok(());
-    };
-    let Some(to) = user.email.as_deref().filter(|_| user.disabled.is_none()) else {
-        return Ok(());
-    };
-    let (secret, _) = state.door.issue_recovery(user.id, false).await?;
-    let link = recovery_link(origin, &secret);
-    let text = format!(
-        "Somebody, hopefully you, asked to set a new password for @{}.\n\n\
-         Open this link within one hour to do so:\n{link}\n\n\
-         If it was not you, nothing needs to be done: the link works only from this mail.\n\n\
-         有人（希望是您本人）请求为 @{} 设置新密码。\n\
-         请在一小时内打开上面的链接。如果不是您本人，请忽略这封邮件。\n",
-        user.handle, user.handle
-    );
-    mailer.send(to, "A new password for Barrage · 重设密码", text);
-    Ok(())
-}
-
-/// The secret stands after the `#`: browsers do not send that part, so no log along the way has it.
-pub(super) fn recovery_link(origin: &str, secret: &str) -> String {
-    format!("{origin}/recover#{secret}")
-}
-
-/// A link and the password it shall set.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Recovery {
-    /// What stands after the # of the link.
-    #[schema(example = "br_…")]
-    secret: String,
-    /// The password to be.
-    #[schema(min_length = 10)]
-    password: String,
-}
-
-/// Sets a password by a recovery link. Every session and API token of the account ends.
-#[utoipa::path(
-    post,
-    path = "/api/v1/recoveries/use",
-    tag = "account",
-    request_body = Recovery,
-    responses(
-        (status = 200, description = "The account, to be signed in to.", body = Recovered),
-        (status = 403, description = "A page of another site asks.", body = ErrorBody),
-        (status = 410, description = "The link does not work any more.", body = ErrorBody),
-        (status = 429, description = "Too many attempts.", body = ErrorBody),
-        (status = 503, description = "The server or its database is busy.", body = ErrorBody),
-        WithBody,
-    )
-)]
-pub async fn recover(
-    State(state): State<AppState>,
-    From(client): From,
-    headers: HeaderMap,
-    Body(recovery): Body<Recovery>,
-) -> Result<impl IntoResponse, ApiError> {
-    check_same_origin(&axum::http::Method::POST, &headers, &client)?;
-    let user = state
-        .door
-        .recover(&recovery.secret, recovery.password, &client)
-        .await?;
-    state.forget_first_password(&user.handle);
-    Ok(uncached(Recovered {
-        handle: user.handle.to_string(),
-    }))
-}
-
-/// Whose password was set.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Recovered {
-    /// The account's handle.
-    handle: String,
-}
-
 /// Accepts to moderate a channel.
 #[utoipa::path(
     put,
@@ -839,12 +363,4 @@ pub async fn leave_post(
         return Err(ApiError::NoSuch("moderator"));
     }
     Ok(uncached(me(&state, &caller.user).await?))
-}
-
-/// Who is signed in, for the log.
-pub(super) fn by(caller: &Caller) -> String {
-    match &caller.means {
-        Means::Session(_) => caller.user.handle.to_string(),
-        Means::Token(_) => format!("{} (by token)", caller.user.handle),
-    }
 }

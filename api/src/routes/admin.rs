@@ -13,7 +13,7 @@ use uuid::Uuid;
 use wire::Handle;
 
 use super::AppState;
-use super::account::{by, recovery_link};
+use super::recoveries::recovery_link;
 use super::request::{Body, From, HandlePath, Params};
 use super::streams::{ChannelView, channel_of, find_channel, timestamp, uncached};
 use crate::door::Caller;
@@ -182,7 +182,7 @@ pub async fn change_user(
         user = %user.handle,
         role = %user.role,
         closed = user.disabled.is_some(),
-        by = by(&caller),
+        by = %caller,
         "changed an account"
     );
     Ok(uncached(UserView::from(&user)))
@@ -222,7 +222,7 @@ pub async fn issue_recovery(
     let user = find_user(&state, &handle).await?;
     let (secret, expires_at) = state.door.issue_recovery(user.id, true).await?;
     let origin = state.public_url.as_deref().or(client.origin.as_deref());
-    tracing::info!(user = %user.handle, by = by(&caller), "issued a recovery link");
+    tracing::info!(user = %user.handle, by = %caller, "issued a recovery link");
     let link = IssuedLink {
         link: recovery_link(origin.unwrap_or_default(), &secret),
         expires_at: timestamp(expires_at),
@@ -311,7 +311,7 @@ pub async fn end_stream(
         return Err(ApiError::NotLive(handle));
     }
     state.store.set_end_reason(broadcast.id, &reason).await?;
-    tracing::info!(channel = %channel.handle, reason, by = by(&caller), "ended a broadcast");
+    tracing::info!(channel = %channel.handle, reason, by = %caller, "ended a broadcast");
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use wire::{BroadcastId, ChannelId, Handle};
 
-use super::account::by;
 use super::request::{Body, HandlePath, Params};
 use super::streams::{
     ChannelView, Stream, channel_of, find_channel, now_ms, timestamp, uncached, view,
@@ -164,7 +163,7 @@ pub async fn make(
         users::set_role(&mut transaction, owner.id, Role::Streamer).await?;
     }
     transaction.commit().await?;
-    tracing::info!(channel = %channel.handle, by = by(&caller), "made a channel");
+    tracing::info!(channel = %channel.handle, by = %caller, "made a channel");
     Ok((StatusCode::CREATED, uncached(ChannelView::from(&channel))))
 }
 
@@ -287,7 +286,7 @@ async fn rename(
     }
     handles::rename_channel(&mut transaction, channel.id, &channel.handle, to, now).await?;
     transaction.commit().await?;
-    tracing::info!(from = %channel.handle, %to, by = by(caller), "renamed a channel");
+    tracing::info!(from = %channel.handle, %to, by = %caller, "renamed a channel");
     Ok(())
 }
 

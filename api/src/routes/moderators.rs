@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 use wire::Handle;
 
 use super::AppState;
-use super::account::by;
 use super::request::{HandlePath, TwoHandles};
 use super::streams::{find_channel, timestamp, uncached};
 use crate::door::Caller;
@@ -124,7 +123,7 @@ pub async fn invite(
     }
     moderators::invite(&mut transaction, channel.id, member.id, clock::now()).await?;
     transaction.commit().await?;
-    tracing::info!(channel = %channel.handle, member = %member.handle, by = by(&caller), "asked a moderator");
+    tracing::info!(channel = %channel.handle, member = %member.handle, by = %caller, "asked a moderator");
     Ok(uncached(views(&state, &channel).await?))
 }
 
@@ -155,6 +154,6 @@ pub async fn remove(
     if !state.store.remove_moderator(channel.id, member.id).await? {
         return Err(ApiError::NoSuch("moderator"));
     }
-    tracing::info!(channel = %channel.handle, member = %member.handle, by = by(&caller), "removed a moderator");
+    tracing::info!(channel = %channel.handle, member = %member.handle, by = %caller, "removed a moderator");
     Ok(StatusCode::NO_CONTENT)
 }

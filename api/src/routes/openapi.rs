@@ -8,7 +8,9 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi};
 
 use super::request::PLAIN_COOKIE;
-use super::{account, admin, channels, health, moderators, stream_keys, streams};
+use super::{
+    account, admin, channels, health, moderators, recoveries, session, stream_keys, streams, tokens,
+};
 
 /// The whole API.
 #[derive(OpenApi)]
@@ -36,18 +38,18 @@ use super::{account, admin, channels, health, moderators, stream_keys, streams};
         moderators::remove,
         account::entrance,
         account::sign_up,
-        account::sign_in,
-        account::sign_out,
+        session::sign_in,
+        session::sign_out,
         account::show,
         account::change,
         account::change_password,
-        account::sessions,
-        account::end_session,
-        account::tokens,
-        account::make_token,
-        account::end_token,
-        account::lost_password,
-        account::recover,
+        session::sessions,
+        session::end_session,
+        tokens::tokens,
+        tokens::make_token,
+        tokens::end_token,
+        recoveries::lost_password,
+        recoveries::recover,
         account::accept_post,
         account::leave_post,
         admin::users,

@@ -11,7 +11,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::AppState;
-use super::account::by;
 use super::request::{Body, HandleAndId, HandlePath};
 use super::streams::{find_channel, timestamp, uncached};
 use crate::door::Caller;
@@ -151,7 +150,7 @@ pub async fn make(
     let lookup = state.server_key.lookup(SecretKind::StreamKey, &secret);
     stream_keys::insert(&mut transaction, channel.id, &key, &lookup).await?;
     transaction.commit().await?;
-    tracing::info!(channel = %channel.handle, key.id = %key.id, by = by(&caller), "made a stream key");
+    tracing::info!(channel = %channel.handle, key.id = %key.id, by = %caller, "made a stream key");
     let key = StreamKeyView::from(&key);
     Ok((
         StatusCode::CREATED,
@@ -230,7 +229,7 @@ pub async fn rotate(
     stream_keys::insert(&mut transaction, channel.id, &key, &lookup).await?;
     transaction.commit().await?;
     state.publishers.show_out(id, REVOKED);
-    tracing::info!(channel = %channel.handle, key.id = %id, by = by(&caller), "rotated a stream key");
+    tracing::info!(channel = %channel.handle, key.id = %id, by = %caller, "rotated a stream key");
     let key = StreamKeyView::from(&key);
     Ok((
         StatusCode::CREATED,
@@ -267,6 +266,6 @@ pub async fn revoke(
         return Err(ApiError::NoSuch("stream key"));
     }
     state.publishers.show_out(id, REVOKED);
-    tracing::info!(channel = %channel.handle, key.id = %id, by = by(&caller), "revoked a stream key");
+    tracing::info!(channel = %channel.handle, key.id = %id, by = %caller, "revoked a stream key");
     Ok(StatusCode::NO_CONTENT)
 }

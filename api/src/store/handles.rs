@@ -23,7 +23,7 @@ pub(crate) async fn is_taken(
     now: WallTime,
 ) -> sqlx::Result<bool> {
     let me = me.map(|id| id.to_string()).unwrap_or_default();
-    let kept_since = now.as_micros() - micros(KEPT_FOR);
+    let kept_since = (now - KEPT_FOR).as_micros();
     let row = sqlx::query(
         "SELECT 1 AS taken FROM users WHERE handle = $1 AND id <> $2
          UNION ALL SELECT 1 FROM channels WHERE handle = $1 AND owner <> $2
@@ -74,7 +74,7 @@ pub(crate) async fn renames(
 ) -> sqlx::Result<i64> {
     sqlx::query("SELECT COUNT(*) FROM former_handles WHERE channel = $1 AND renamed_at > $2")
         .bind(channel.to_string())
-        .bind(now.as_micros() - micros(KEPT_FOR))
+        .bind((now - KEPT_FOR).as_micros())
         .fetch_one(&mut **transaction)
         .await?
         .try_get(0)
@@ -97,8 +97,4 @@ impl Store {
         .await?;
         row.map(|row| parse(row.try_get("handle")?)).transpose()
     }
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
