@@ -1,25 +1,84 @@
-//! Notes when broadcasts begin and end.
+//! Notes when broadcasts begin, go on and end, and what a server that was killed left open.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use kit::bus::Bus;
+use kit::clock;
 use kit::drain::Drain;
-use media::WallTime;
+use kit::stream::{Broadcast, Phase, Streams};
+use media::{MediaTime, WallTime};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::MissedTickBehavior;
 use wire::Event;
 
 use crate::store::Store;
+use crate::store::broadcasts::OpenBroadcast;
+
+/// How often it is noted that broadcasts go on.
+const SEEN_EVERY: Duration = Duration::from_secs(5);
 
 /// Listens to `bus` until the end, and notes the rest before it returns.
-pub fn record(store: Store, bus: &Bus, drain: Drain) -> impl Future<Output = ()> + use<> {
+pub fn record(
+    store: Store,
+    streams: Arc<Streams>,
+    bus: &Bus,
+    drain: Drain,
+) -> impl Future<Output = ()> + use<> {
     // Subscribed now, not at the first poll: what begins in between would be missed.
     let events = bus.subscribe();
-    run(store, events, drain)
+    run(store, streams, events, drain)
 }
 
-async fn run(store: Store, mut events: Receiver<Event>, mut drain: Drain) {
+/// The broadcasts that a server which was killed left open, if that was no longer ago than `grace`;
+/// older ones are closed as of when they were last seen.
+///
+/// # Errors
+/// When the database fails.
+pub async fn take_up(
+    store: &Store,
+    now: WallTime,
+    grace: Duration,
+) -> sqlx::Result<Vec<Broadcast>> {
+    let (mut taken_up, mut channels) = (Vec::new(), HashSet::new());
+    for open in store.open_broadcasts().await? {
+        let recent = !grace.is_zero() && open.seen_at + SEEN_EVERY + grace >= now;
+        // A channel has one at most; an older one of it is what could not be noted when it ended.
+        if recent && channels.insert(open.channel) {
+            taken_up.push(left_at(open, now));
+        } else {
+            store.broadcast_ended(open.id, open.seen_at).await?;
+            tracing::warn!(
+                broadcast.id = %open.id,
+                channel = %open.handle,
+                "closed a broadcast that a server which was killed had left open"
+            );
+        }
+    }
+    Ok(taken_up)
+}
+
+fn left_at(open: OpenBroadcast, now: WallTime) -> Broadcast {
+    let micros = |us: i64| Duration::from_micros(u64::try_from(us).unwrap_or(0));
+    let age = micros(now.since(open.began_at));
+    // A publisher that was ahead of the clock will be so again.
+    let ahead = micros((open.began_at + open.edge).since(open.seen_at));
+    Broadcast::new(open.id, open.channel, open.handle, open.began_at)
+        .taken_up(age, open.edge.max(MediaTime::ZERO + age + ahead))
+}
+
+async fn run(store: Store, streams: Arc<Streams>, mut events: Receiver<Event>, mut drain: Drain) {
+    let mut beats = tokio::time::interval(SEEN_EVERY);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let event = tokio::select! {
             event = events.recv() => event,
+            _ = beats.tick() => {
+                note_seen(&store, &streams).await;
+                continue;
+            }
             () = drain.signaled() => break,
         };
         match event {
@@ -60,5 +119,21 @@ async fn note(store: &Store, event: &Event) {
     if let Err(error) = done {
         // The stream plays on; only its entry in the history is missing.
         tracing::error!(%error, ?event, "failed to note a broadcast");
+    }
+}
+
+async fn note_seen(store: &Store, streams: &Streams) {
+    let edges: Vec<_> = streams
+        .all()
+        .iter()
+        .filter(|broadcast| broadcast.phase() == Phase::Live)
+        .map(|broadcast| (broadcast.id, broadcast.edge()))
+        .collect();
+    if edges.is_empty() {
+        return;
+    }
+    if let Err(error) = store.broadcasts_go_on(clock::now(), &edges).await {
+        // After a crash within the next seconds they would be taken for older than they are.
+        tracing::warn!(%error, "failed to note that broadcasts go on");
     }
 }

@@ -12,7 +12,7 @@ use api::keyring::Keyring;
 use api::mail::Mailer;
 use api::secrets::ServerKey;
 use api::thumbnails::Thumbnails;
-use api::{AppState, Store};
+use api::{AppState, Store, history};
 use axum::Router;
 use kit::bus::Bus;
 use kit::clock;
@@ -85,13 +85,7 @@ impl App {
         let (store, server_key) = open_store(&config).await?;
         let now = clock::now();
         let first_run = first_run::ensure(&store, &server_key, &data_dir, now).await?;
-        let closed = store.close_open_broadcasts(now).await?;
-        if closed > 0 {
-            tracing::warn!(
-                closed,
-                "closed broadcasts that a server which was killed had left open"
-            );
-        }
+        let left_open = history::take_up(&store, now, config.ingest.grace()).await?;
         let keyring = Arc::new(Keyring::new(store.clone(), server_key.clone()));
         let (streams, bus) = (Streams::new(), Bus::default());
         let hls = hls::Service::new(config.hls.clone(), Arc::clone(&streams));
@@ -106,6 +100,9 @@ impl App {
                 .map(|proxies| proxies.trusted),
         )
         .await?;
+        for broadcast in left_open {
+            ingest.theatre().take_up(broadcast);
+        }
         let mailer = Mailer::new(&config.mail)?;
         let door = Arc::new(Door::new(
             store.clone(),
@@ -211,8 +208,9 @@ impl App {
         let router = self.router(drain.clone());
         let (http_end, http_drain) = drain::channel();
         let (history_end, history_drain) = drain::channel();
-        let history = tokio::spawn(api::history::record(
+        let history = tokio::spawn(history::record(
             self.store.clone(),
+            Arc::clone(&self.streams),
             &self.bus,
             history_drain,
         ));

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use media::{TrackKind, WallTime};
+use media::{MediaTime, TrackKind, WallTime};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use wire::BroadcastId;
@@ -79,12 +79,19 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(id: BroadcastId, began_at: WallTime, config: Config) -> Self {
+    /// For a broadcast that began at `began_at` and whose media this server has from `begins_at` on.
+    pub(crate) fn new(
+        id: BroadcastId,
+        began_at: WallTime,
+        begins_at: MediaTime,
+        config: Config,
+    ) -> Self {
+        let packager = Packager::new(config.clone(), began_at).resuming_at(begins_at);
         let lasts = std::time::Duration::from_secs(u64::from(config.target_duration_s) * 3);
         Self {
             id,
             viewers: Viewers::new(config.viewers_max, lasts),
-            packager: RwLock::new(Packager::new(config.clone(), began_at)),
+            packager: RwLock::new(packager),
             config,
             changed: Default::default(),
             media: Default::default(),
@@ -228,7 +235,7 @@ impl Live {
             segments: renditions()
                 .next()
                 .and_then(Rendition::newest)
-                .map_or(0, |(msn, _)| msn + 1),
+                .map_or(0, |(msn, _)| msn + 1 - packager.first_msn()),
             parts: self.parts.load(Ordering::Relaxed),
             held_bytes: renditions().map(|rendition| rendition.bytes() as u64).sum(),
             part_target_us: presentation.part_target_us,

@@ -107,6 +107,17 @@ impl Packager {
         }
     }
 
+    /// For one that another server packaged until `at`. Every number counts on from the milliseconds
+    /// so far: a segment has at least one, so none of them has been given before.
+    #[must_use]
+    pub fn resuming_at(mut self, at: MediaTime) -> Self {
+        let first = u64::try_from(at.as_millis()).unwrap_or(0);
+        self.timeline.first = first;
+        self.video.first_init = first;
+        self.audio.first_init = first;
+        self
+    }
+
     /// What there is to fetch.
     pub fn presentation(&self) -> Presentation<'_> {
         Presentation {
@@ -123,6 +134,11 @@ impl Packager {
             part_target_us: self.target_us(),
             ready: self.ready,
         }
+    }
+
+    /// Number of the first segment.
+    pub const fn first_msn(&self) -> u64 {
+        self.timeline.first
     }
 
     /// What has happened so far.

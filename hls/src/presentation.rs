@@ -30,7 +30,7 @@ pub struct Segment {
     /// Media sequence number.
     pub msn: u64,
     /// Number of the init segment its frames need.
-    pub init: u32,
+    pub init: u64,
     /// When its first frame is shown.
     pub shown_at: WallTime,
     /// Whether it does not continue the one before.
@@ -86,7 +86,7 @@ pub struct Rendition {
     pub kind: TrackKind,
     /// The set-up of its newest frames.
     pub config: Arc<TrackConfig>,
-    inits: BTreeMap<u32, Bytes>,
+    inits: BTreeMap<u64, Bytes>,
     /// Oldest first: those off the playlist, those on it, and perhaps one being filled.
     segments: VecDeque<Segment>,
     /// How many of the segments, from the oldest, are off the playlist.
@@ -176,7 +176,7 @@ impl Rendition {
     }
 
     /// The init segment numbered `number`.
-    pub fn init(&self, number: u32) -> Option<Bytes> {
+    pub fn init(&self, number: u64) -> Option<Bytes> {
         self.inits.get(&number).cloned()
     }
 
@@ -221,7 +221,7 @@ impl Rendition {
         false
     }
 
-    pub(crate) fn add_init(&mut self, number: u32, init: Bytes) {
+    pub(crate) fn add_init(&mut self, number: u64, init: Bytes) {
         self.inits.insert(number, init);
     }
 

@@ -85,6 +85,7 @@ impl Service {
         let live = Arc::new(Live::new(
             broadcast.id,
             broadcast.began_at,
+            broadcast.begins_at,
             self.config.clone(),
         ));
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);

@@ -41,7 +41,8 @@ impl Config {
         Ok(())
     }
 
-    pub(crate) const fn grace(&self) -> Duration {
+    /// How long a publisher that vanished may take to return.
+    pub const fn grace(&self) -> Duration {
         Duration::from_millis(self.grace_ms)
     }
 

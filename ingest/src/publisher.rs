@@ -148,7 +148,7 @@ impl Publisher {
         let (begin_at, run) = before
             .map(|frame| (frame.dts + 1_000, frame.run + 1))
             .reduce(|a, b| (a.0.max(b.0), a.1.max(b.1)))
-            .unwrap_or((MediaTime::ZERO, 0));
+            .unwrap_or((broadcast.begins_at, 0));
         Self {
             broadcast,
             caps,

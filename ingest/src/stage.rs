@@ -99,6 +99,18 @@ impl Stage {
         );
     }
 
+    /// `broadcast` waits for its publisher from `now` on: another server had it before.
+    pub fn wait(&mut self, broadcast: Arc<Broadcast>, now: Instant) {
+        let until = now + self.grace;
+        self.slots.insert(
+            broadcast.channel,
+            Slot {
+                broadcast,
+                state: State::Waiting { until },
+            },
+        );
+    }
+
     /// `stream` left. Gives the broadcast that ended by it, if one did; one that waits is told as
     /// `Ok(None)`, and `Err` says that the stream was not on stage (any more).
     #[expect(
@@ -278,6 +290,21 @@ mod tests {
             .leave(now, other.channel, stream, Leaving::Finished)
             .unwrap();
         assert_eq!(ended.map(|b| b.id), Some(other.id));
+    }
+
+    #[test]
+    fn a_broadcast_of_another_server_waits_for_its_publisher() {
+        let mut stage = Stage::new(GRACE);
+        let (left, _) = on_stage(&mut Stage::new(GRACE));
+        let now = Instant::now();
+        stage.wait(Arc::clone(&left), now);
+        assert_eq!(stage.next_expiry(), Some(now + GRACE));
+        let Entry::Continue(continued) =
+            stage.enter(left.channel, StreamId::new(), SecondPublisher::Refuse)
+        else {
+            panic!("the broadcast continues");
+        };
+        assert_eq!(continued.id, left.id);
     }
 
     #[test]

@@ -158,6 +158,22 @@ impl Theatre {
         Ok(Publisher::new(broadcast, self.config.caps))
     }
 
+    /// Takes up a broadcast that another server left; it waits for its publisher.
+    pub fn take_up(&self, broadcast: Broadcast) {
+        tracing::info!(
+            broadcast.id = %broadcast.id,
+            channel = %broadcast.handle,
+            grace_ms = self.config.grace_ms,
+            "a server before this one broadcast; the broadcast waits for its publisher"
+        );
+        let broadcast = Arc::new(broadcast);
+        self.cast()
+            .stage
+            .wait(Arc::clone(&broadcast), Instant::now());
+        self.streams.begin(broadcast);
+        self.waiting_changed.notify_one();
+    }
+
     fn returned(&self, broadcast: &Broadcast) {
         tracing::info!(
             broadcast.id = %broadcast.id,

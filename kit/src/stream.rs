@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fanout::{Limits, Log, Meta};
 use media::{Frame, MediaTime, TrackConfig, TrackKind, WallTime};
@@ -83,8 +83,11 @@ pub struct Broadcast {
     pub handle: Handle,
     /// The wall time of `MediaTime` zero.
     pub began_at: WallTime,
-    /// The same moment on the clock that nobody sets.
-    began: Instant,
+    /// The earliest `MediaTime` of its first frame here: past zero if a server before this one
+    /// broadcast what came earlier.
+    pub begins_at: MediaTime,
+    /// When this server took it up, on the clock that nobody sets, and how old it was then.
+    taken_up: (Instant, Duration),
     /// Pictures; empty when the publisher sends none.
     pub video: TrackLog,
     /// Sound; empty when the publisher sends none.
@@ -111,7 +114,8 @@ impl Broadcast {
             channel,
             handle,
             began_at,
-            began: Instant::now(),
+            begins_at: MediaTime::ZERO,
+            taken_up: (Instant::now(), Duration::ZERO),
             video: Log::new(0, TRACK_WINDOW, measure),
             audio: Log::new(0, TRACK_WINDOW, measure),
             phase: watch::Sender::new(Phase::Live),
@@ -120,9 +124,27 @@ impl Broadcast {
         }
     }
 
+    /// Takes up a broadcast `age` after it began, which another server left at `edge`. It waits for
+    /// its publisher, whose frames come after all that viewers have seen.
+    #[must_use]
+    pub fn taken_up(mut self, age: Duration, edge: MediaTime) -> Self {
+        self.begins_at = edge.max(MediaTime::ZERO + age);
+        self.taken_up.1 = age;
+        self.phase.send_replace(Phase::Waiting);
+        self
+    }
+
     /// How long ago it began, on the clock that nobody sets: where the live edge stands.
     pub fn elapsed(&self) -> MediaTime {
-        MediaTime::ZERO + self.began.elapsed()
+        let (at, age) = self.taken_up;
+        MediaTime::ZERO + age + at.elapsed()
+    }
+
+    /// How far its media goes.
+    pub fn edge(&self) -> MediaTime {
+        let last = [self.video.last(), self.audio.last()];
+        let ends = last.into_iter().flatten().map(|frame| frame.dts);
+        ends.max().unwrap_or(self.begins_at)
     }
 
     /// The log of one kind of track.

@@ -137,6 +137,30 @@ const cases = {
     return `${delay} ms behind`;
   },
 
+  async 'a server that is killed and comes back goes on with the broadcast without a click'({ view, publisher }) {
+    const first = await publisher();
+    const page = await view();
+    await page.state('playing', 30_000);
+    await page.plays();
+    const { broadcast_id: before } = await server.live();
+    const began = Date.now();
+    await server.kill();
+    await first.stop();
+    server = await liveServer({ before: server });
+    const ready = Date.now() - began;
+    assert.equal((await server.live()).broadcast_id, before, 'it is the same broadcast');
+    await publisher();
+    const back = performance.now();
+    await server.isLive();
+    await page.state('playing', 30_000);
+    await page.plays();
+    const took = Math.round(performance.now() - back);
+    const delay = await page.delayWithin(DELAY_MAX_MS);
+    assert.equal((await server.live()).broadcast_id, before, 'it is still the same broadcast');
+    page.clean({ unreachable: true });
+    return `ready ${ready} ms after the kill, two seconds played ${took} ms after the new ffmpeg's start, ${delay} ms behind; shown: ${await page.since(began)}`;
+  },
+
   async 'a server that ends and comes back is honest meanwhile and plays again by itself'({ view, publisher }) {
     await publisher();
     const page = await view();

@@ -68,6 +68,11 @@ export async function startServer({ before, settings = {} } = {}) {
       child.kill('SIGTERM');
       return (await ended).code;
     },
+    /** As a crash. */
+    async kill() {
+      child.kill('SIGKILL');
+      await ended;
+    },
   };
 }
 

@@ -1,8 +1,8 @@
 //! Broadcasts, past and present.
 
-use media::WallTime;
+use media::{MediaTime, WallTime};
 use sqlx::Row as _;
-use wire::{BroadcastId, ChannelId};
+use wire::{BroadcastId, ChannelId, Handle};
 
 use super::{Store, parse};
 
@@ -21,6 +21,23 @@ pub struct PastBroadcast {
     pub ended_at: Option<WallTime>,
     /// Why an operator ended it, if one did.
     pub end_reason: Option<String>,
+}
+
+/// A broadcast that has not ended, as a server left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenBroadcast {
+    /// Its identity.
+    pub id: BroadcastId,
+    /// Whose it is.
+    pub channel: ChannelId,
+    /// What that is called now.
+    pub handle: Handle,
+    /// When it began.
+    pub began_at: WallTime,
+    /// When it was last seen to go on.
+    pub seen_at: WallTime,
+    /// How far its media went then.
+    pub edge: MediaTime,
 }
 
 impl Store {
@@ -95,16 +112,55 @@ impl Store {
         .map(|_| ())
     }
 
-    /// Closes what a server that was killed left open; gives how many.
+    /// Notes that broadcasts go on, and how far the media of each goes.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn close_open_broadcasts(&self, at: WallTime) -> sqlx::Result<u64> {
-        sqlx::query("UPDATE broadcasts SET ended_at = $1 WHERE ended_at IS NULL")
+    pub async fn broadcasts_go_on(
+        &self,
+        at: WallTime,
+        edges: &[(BroadcastId, MediaTime)],
+    ) -> sqlx::Result<()> {
+        let mut transaction = self.pool().begin().await?;
+        for (id, edge) in edges {
+            sqlx::query(
+                "UPDATE broadcasts SET seen_at = $1, edge = $2
+                 WHERE id = $3 AND ended_at IS NULL",
+            )
             .bind(at.as_micros())
-            .execute(self.pool())
-            .await
-            .map(|done| done.rows_affected())
+            .bind(edge.as_micros())
+            .bind(id.to_string())
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await
+    }
+
+    /// Broadcasts that have not ended, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open_broadcasts(&self) -> sqlx::Result<Vec<OpenBroadcast>> {
+        let rows = sqlx::query(
+            "SELECT broadcasts.id, broadcasts.channel, channels.handle, began_at,
+                    COALESCE(seen_at, began_at) AS seen_at, edge
+             FROM broadcasts JOIN channels ON channels.id = broadcasts.channel
+             WHERE ended_at IS NULL ORDER BY broadcasts.id DESC",
+        )
+        .fetch_all(self.pool())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(OpenBroadcast {
+                    id: parse(row.try_get("id")?)?,
+                    channel: parse(row.try_get("channel")?)?,
+                    handle: parse(row.try_get("handle")?)?,
+                    began_at: WallTime::from_micros(row.try_get("began_at")?),
+                    seen_at: WallTime::from_micros(row.try_get("seen_at")?),
+                    edge: MediaTime::from_micros(row.try_get("edge")?),
+                })
+            })
+            .collect()
     }
 
     /// When a channel's last finished broadcast ended.

@@ -116,7 +116,54 @@ async fn a_server_that_ends_takes_no_publishers_and_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_killed_starts_again_on_what_is_there() {
+async fn a_broadcast_goes_on_after_its_server_was_killed() {
+    let mut server = Server::start().await;
+    let mut ffmpeg = Source::new().publish(&server);
+    let mut viewer = Viewer::tune_in(&server).await;
+    viewer.watch(4).await;
+    let before = server.live().await;
+    server.signal("KILL");
+    server.ended().await;
+    ffmpeg.ended().await;
+    assert!(
+        server.path("runtime.json").exists(),
+        "nobody was there to remove it"
+    );
+
+    let again = Server::on(Arc::clone(server.dir()), &[]).await;
+    let waiting = again
+        .stream_until("the broadcast is there", |now| now["state"] == "waiting")
+        .await;
+    assert_eq!(waiting["broadcast_id"], before["broadcast_id"]);
+    let mut ffmpeg = Source::new().seconds(4).publish(&again);
+    viewer.move_to(&again);
+    let newest: Vec<_> = viewer.tracks.iter().map(Track::next).collect();
+    again
+        .stream_until("it is live again", |now| now["state"] == "live")
+        .await;
+    viewer.watch_to_the_end().await;
+    assert!(ffmpeg.ended().await.success());
+    // What was in the memory of a killed server is gone, and with it what it had promised.
+    viewer.assert_rules_kept_but(&["three targets stay", "the hinted part comes next"]);
+    for (track, newest) in viewer.tracks.iter().zip(newest) {
+        let segments = viewer.segments(track);
+        let (old, new): (Vec<_>, Vec<_>) = segments.iter().partition(|s| s.msn <= newest.0);
+        let (last, first) = (old.last().unwrap(), new.first().unwrap());
+        assert!(first.discontinuity && first.discontinuities > last.discontinuities);
+        assert!(
+            first.map != last.map,
+            "another init segment, another address"
+        );
+        // The time of the broadcast went on while nobody was there to take it down.
+        assert!(first.shown_at_us > last.shown_at_us + last.duration());
+    }
+    again.offline().await;
+    let page = again.json("/api/v1/channels/stage").await;
+    assert!(page["last_live_at"].is_string(), "{page}");
+}
+
+#[tokio::test]
+async fn without_grace_what_a_killed_server_left_open_is_closed() {
     let mut server = Server::start().await;
     let clip = Clip::plain().await;
     let mut publisher = Publisher::start(&server).await;
@@ -125,12 +172,8 @@ async fn a_server_that_was_killed_starts_again_on_what_is_there() {
     server.live().await;
     server.signal("KILL");
     server.ended().await;
-    assert!(
-        server.path("runtime.json").exists(),
-        "nobody was there to remove it"
-    );
-    let again = Server::on(Arc::clone(server.dir()), &[]).await;
-    again.logged(&["closed broadcasts", "had left open"]).await;
+    let again = Server::on(Arc::clone(server.dir()), &[("ingest.grace_ms", "0")]).await;
+    again.logged(&["closed a broadcast", "had left open"]).await;
     assert!(again.stream().await.is_none());
     assert!(again.json("/api/v1/channels/stage").await["last_live_at"].is_string());
     assert!(Publisher::with_key(&again, &server.key).await.is_ok());

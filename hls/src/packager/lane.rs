@@ -79,7 +79,9 @@ pub(super) struct Lane {
     /// How much later than decoded the newest keyframe is shown.
     delay_us: i64,
     part: Gathering,
-    init: Option<(Arc<TrackConfig>, u32)>,
+    init: Option<(Arc<TrackConfig>, u64)>,
+    /// Number of the first init segment.
+    pub(super) first_init: u64,
     /// The wall time of `MediaTime` zero.
     pub(super) began_at: WallTime,
     sequence: u32,
@@ -100,6 +102,7 @@ impl Lane {
             delay_us: 0,
             part: Gathering::default(),
             init: None,
+            first_init: 0,
             began_at,
             sequence: 0,
         }
@@ -200,7 +203,10 @@ impl Lane {
     }
 
     fn use_config(&mut self, config: &Arc<TrackConfig>) {
-        let number = self.init.as_ref().map_or(0, |(_, number)| number + 1);
+        let number = self
+            .init
+            .as_ref()
+            .map_or(self.first_init, |(_, number)| number + 1);
         let rendition = self
             .rendition
             .get_or_insert_with(|| Rendition::new(self.kind, Arc::clone(config)));
@@ -258,7 +264,10 @@ impl Lane {
         open.begun = true;
         rendition.begin(Segment {
             msn: open.cut.msn,
-            init: self.init.as_ref().map_or(0, |(_, number)| *number),
+            init: self
+                .init
+                .as_ref()
+                .map_or(self.first_init, |(_, number)| *number),
             shown_at: self.began_at + shown_at,
             discontinuity: open.cut.discontinuity,
             discontinuities: open.cut.discontinuities,

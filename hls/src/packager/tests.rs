@@ -671,3 +671,33 @@ proptest! {
         prop_assert_eq!(placed + dropped, count + sounds, "no frame is lost unseen");
     }
 }
+
+#[test]
+fn what_another_server_packaged_before_keeps_its_names() {
+    let frames = |from_us| {
+        let mut pictures = Pictures::new((30, 1), 60, 0);
+        (pictures.from_us, pictures.until_us) = (from_us, from_us + 10_000_000);
+        interleave(
+            vec![
+                pictures.frames(),
+                sound(48_000, from_us, from_us + 10_000_000, 0),
+            ],
+            0,
+        )
+    };
+    let before = Watched::new(wide(), Checker::new())
+        .feed(&frames(0))
+        .end()
+        .assert_clean();
+    let mut after = Watched::new(wide(), Checker::new());
+    after.packager = Packager::new(wide(), BEGAN_AT).resuming_at(MediaTime::from_millis(15_000));
+    let after = after.feed(&frames(15_000_000)).end().assert_clean();
+    for kind in KINDS {
+        let first = after.rendition(kind).listed().next().unwrap();
+        let last = before.rendition(kind).listed().next_back().unwrap();
+        assert!(first.msn > last.msn && first.init > last.init);
+        assert!(first.discontinuity && first.discontinuities > last.discontinuities);
+        assert_eq!(first.shown_at.since(BEGAN_AT) / 1000, 15_000);
+        assert!(after.rendition(kind).init(first.init).is_some());
+    }
+}

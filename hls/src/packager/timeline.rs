@@ -33,6 +33,8 @@ impl Cut {
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     cuts: VecDeque<Cut>,
+    /// Number of the first segment, and of the first discontinuity if that is not zero.
+    pub(super) first: u64,
 }
 
 impl Timeline {
@@ -59,11 +61,12 @@ impl Timeline {
     pub(super) fn cut(&mut self, at: MediaTime, run: u32, discontinuity: bool) -> Cut {
         let cut = match self.last() {
             None => Cut {
-                msn: 0,
+                msn: self.first,
                 at,
                 run,
-                discontinuity: false,
-                discontinuities: 0,
+                // Who saw what came before sees a break.
+                discontinuity: self.first > 0,
+                discontinuities: self.first,
             },
             Some(last) => {
                 let discontinuity = discontinuity || run != last.run;

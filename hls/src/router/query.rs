@@ -46,7 +46,7 @@ pub(super) fn parse(query: &str) -> Result<Directives, Refusal> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum File {
     /// `init-{n}.mp4`.
-    Init(u32),
+    Init(u64),
     /// `{msn}.m4s`.
     Segment(u64),
     /// `{msn}.{part}.m4s`.
@@ -59,7 +59,7 @@ pub(super) fn file_name(name: &str) -> Option<File> {
         .strip_prefix("init-")
         .and_then(|rest| rest.strip_suffix(".mp4"))
     {
-        return Some(File::Init(u32::try_from(number(init)?).ok()?));
+        return Some(File::Init(number(init)?));
     }
     let numbers = name.strip_suffix(".m4s")?;
     Some(match numbers.split_once('.') {
@@ -102,7 +102,8 @@ mod tests {
             "1.2.3.m4s",
             "1.mp4",
             "init-.mp4",
-            "init-4294967296.mp4",
+            "init-00.mp4",
+            "init-99999999999999999999.mp4",
             "99999999999999999999.m4s",
             "../1.m4s",
             "1.m4s/",
