@@ -60,6 +60,7 @@ test: setup-test web ## every test: crates, real clients, pages, browser
 	$(STEP) 'server in a browser' npm --prefix web run e2e
 	$(STEP) 'accounts in a browser' npm --prefix web run account
 	$(STEP) 'studio in a browser' npm --prefix web run journeys
+	$(STEP) 'OBS Studio, Chromium and Firefox' npm --prefix web run obs
 	$(STEP) 'player in a browser' npm --prefix web run playback
 	$(STEP) 'accessibility of the pages' npm --prefix web run axe
 	$(STEP) 'a short try of the fuzz targets' scripts/fuzz $(FUZZ_TRY_SECONDS)

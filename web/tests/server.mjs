@@ -54,6 +54,8 @@ export async function startServer({ before, settings = {} } = {}) {
     directory,
     url,
     http: runtime.http.port,
+    /** Over https, if that is on. */
+    secure: runtime.https && `https://127.0.0.1:${runtime.https.port}`,
     rtmp: runtime.rtmp.port,
     handle,
     room: `${url}/@${handle}`,
@@ -113,7 +115,7 @@ export function publish(server, { size = '640x360', audio = true } = {}) {
   ]);
 }
 
-function start(command, args, { env = process.env, stdin = 'ignore', stdout = 'pipe' } = {}) {
+export function start(command, args, { env = process.env, stdin = 'ignore', stdout = 'pipe' } = {}) {
   const child = spawn(command, args, { env, stdio: [stdin, 'pipe', 'pipe'] });
   children.add(child);
   let log = '';

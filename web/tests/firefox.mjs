@@ -1,0 +1,12 @@
+// The machine's own Firefox, as it comes.
+
+import puppeteer from 'puppeteer-core';
+
+export function openFirefox() {
+  return puppeteer.launch({
+    browser: 'firefox',
+    executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr',
+    headless: true,
+    acceptInsecureCerts: true,
+  });
+}

@@ -1,0 +1,193 @@
+// A streamer with OBS Studio and viewers with Chromium and Firefox: values copied from the studio page, pictures over http and
+// https, and what OBS tells its user when it is not let in or has to go. `npm run obs [-- NAME…]`; BARRAGE_BIN names another binary.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openBrowser } from './browser.mjs';
+import { openFirefox } from './firefox.mjs';
+import { publish, startServer, until } from './server.mjs';
+import { makeClip, openObs, openScreen } from './studio.mjs';
+
+const wanted = process.argv.slice(2);
+const directory = mkdtempSync(join(tmpdir(), 'barrage-obs-clip-'));
+process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+const clip = join(directory, 'clip.mp4');
+makeClip(clip);
+
+const server = await startServer({ settings: { 'https.listen': '127.0.0.1:0', 'ingest.grace_ms': '2000' } });
+const { admin } = JSON.parse(readFileSync(join(server.directory, 'first-run.json'), 'utf8'));
+const chromium = await openBrowser();
+const firefox = await openFirefox();
+const screen = await openScreen();
+
+/** What a streamer copies from the studio page into OBS. */
+async function studioValues() {
+  const context = await chromium.newContext({ locale: 'en' });
+  const page = await context.newPage();
+  await page.goto(`${server.url}/studio`);
+  for (const name of ['handle', 'password']) await page.locator(`[name=${name}]`).fill(admin[name]);
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+  await page.getByRole('button', { name: /^Show the key/ }).click();
+  const [url, key] = await page.locator('dd code').allInnerTexts();
+  return { page, values: { server: url.trim(), key: key.trim() }, close: () => context.close() };
+}
+
+/** Both browsers drive a page by the same few calls. */
+async function watch(browser, url) {
+  const page =
+    browser === firefox ? await firefox.newPage() : await (await chromium.newContext({ locale: 'en', ignoreHTTPSErrors: true })).newPage();
+  await page.goto(url);
+  const look = () =>
+    page.evaluate(() => {
+      const video = document.querySelector('video');
+      const shown = document.querySelector('[data-state]');
+      return {
+        state: shown?.getAttribute('data-state'),
+        protocol: shown?.getAttribute('data-protocol'),
+        delay_ms: Number(shown?.getAttribute('data-delay-ms')),
+        frames: video?.getVideoPlaybackQuality().totalVideoFrames ?? 0,
+        time: video?.currentTime ?? 0,
+        width: video?.videoWidth ?? 0,
+        height: video?.videoHeight ?? 0,
+      };
+    });
+  let from;
+  const now = await until(`the picture plays at ${url}`, async () => {
+    const now = await look();
+    if (now.state !== 'playing') return false;
+    if (!from || now.frames < from.frames || now.time < from.time) from = now;
+    return now.frames >= from.frames + 60 && now.time >= from.time + 2 && now;
+  }, 40_000).catch(async (error) => {
+    throw new Error(`${error.message}; it shows ${JSON.stringify(await look())}`);
+  });
+  await (browser === firefox ? page.close() : page.context().close());
+  assert.deepEqual([now.width, now.height, now.protocol], [640, 360, 'll-hls']);
+  return `${now.delay_ms} ms`;
+}
+
+const isLive = () => until('the channel is live', async () => (await server.live())?.state === 'live' && server.live(), 30_000);
+const isOffline = () => until('the channel is offline', async () => (await server.live()) === null, 30_000);
+const secureRoom = () => server.secure + new URL(server.room).pathname;
+
+/** What OBS's picture settings make, and where it is watched. */
+async function goesLive({ preset, codec, rooms }) {
+  const studio = await studioValues();
+  const began = performance.now();
+  const obs = openObs({ screen, clip, preset, ...studio.values });
+  try {
+    await isLive();
+    const took = Math.round(performance.now() - began);
+    await studio.page.waitForSelector('.monitor[data-live=live]', { timeout: 20_000 });
+    const shown = [];
+    for (const [name, browser, url] of rooms) shown.push(`${name} ${await watch(browser, url)}`);
+    const live = await until('its pictures are measured', async () => {
+      const now = await server.live();
+      return now?.video && now.audio && now;
+    });
+    assert.match(live.video.codec, codec);
+    assert.match(live.encoder, /libobs/);
+    assert.equal(live.dropped_frames, 0);
+    return { obs, note: `live ${took} ms after OBS's start; behind: ${shown.join(', ')}` };
+  } finally {
+    await obs.close();
+    await studio.close();
+    await isOffline();
+  }
+}
+
+const cases = {
+  async 'OBS with the values of the studio page is seen in Chromium and in Firefox'() {
+    const { note } = await goesLive({
+      preset: 'ultrafast',
+      codec: /^avc1\.42/,
+      rooms: [
+        ['Chromium over http', chromium, server.room],
+        ['Firefox over https', firefox, secureRoom()],
+      ],
+    });
+    return note;
+  },
+
+  async 'so it is with the settings it comes with: veryfast, High profile, B-frames'() {
+    const { obs, note } = await goesLive({
+      preset: 'veryfast',
+      codec: /^avc1\.64/,
+      rooms: [
+        ['Firefox over http', firefox, server.room],
+        ['Chromium over https', chromium, secureRoom()],
+      ],
+    });
+    assert.match(obs.log(), /preset: veryfast/);
+    return note;
+  },
+
+  async 'a wrong key is told in words'() {
+    const { values, close } = await studioValues();
+    await close();
+    const obs = openObs({ screen, clip, preset: 'ultrafast', server: values.server, key: `${values.key}x` });
+    await obs.says('NetStream.Publish.BadName (This stream key is not valid. Copy it again from your studio page.)', 20_000);
+    // -3 is “Could not access the specified channel or stream key”, which its dialog says.
+    await obs.says(/Connection to rtmp:\S+ failed: -3/, 10_000);
+    assert.equal(await server.live(), null);
+    await obs.close();
+  },
+
+  async 'a second publisher is refused in words'() {
+    const { values, close } = await studioValues();
+    await close();
+    const first = publish(server);
+    await isLive();
+    const obs = openObs({ screen, clip, preset: 'ultrafast', ...values });
+    await obs.says(/NetStream\.Publish\.\w+ \(/, 20_000);
+    await obs.says(/Connection to rtmp:\S+ failed: -3/, 10_000);
+    const words = /NetStream\.Publish\.\w+ \((.*)\)/.exec(obs.log())[1];
+    await obs.close();
+    await first.stop();
+    await isOffline();
+    return `“${words}”`;
+  },
+
+  async 'one who is replaced is told that it stopped'() {
+    const { values, page, close } = await studioValues();
+    await page.request.patch(`${server.url}/api/v1/channels/${server.handle}`, {
+      data: { second_publisher: 'replace' },
+      headers: { 'sec-fetch-site': 'same-origin' },
+    });
+    await close();
+    const obs = openObs({ screen, clip, preset: 'ultrafast', ...values });
+    const { broadcast_id: before } = await isLive();
+    const second = publish(server);
+    await obs.says('Disconnected from rtmp', 20_000);
+    await until('the other one publishes', async () => {
+      const live = await server.live();
+      return live?.state === 'live' && live.encoder?.startsWith('Lavf');
+    });
+    assert.equal((await server.live()).broadcast_id, before, 'it is the same broadcast');
+    await obs.close();
+    await second.stop();
+  },
+};
+
+let passed = 0;
+let failed = 0;
+for (const [name, run] of Object.entries(cases)) {
+  if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
+  const began = performance.now();
+  try {
+    const note = await run();
+    passed += 1;
+    console.log(`ok    ${name}${note ? ` (${note})` : ''} [${Math.round((performance.now() - began) / 1000)} s]`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAIL  ${name}: ${error.message}`);
+    console.log(server.log().split('\n').slice(-8).join('\n').replace(/^/gm, '      server: '));
+  }
+}
+await screen.close();
+await firefox.close();
+await chromium.close();
+await server.terminate();
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
