@@ -5,12 +5,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openBrowser, pagesFromDist } from './browser.mjs';
-import { startServer } from './server.mjs';
+import { openMailbox } from './mailbox.mjs';
+import { startServer, until } from './server.mjs';
 
 const PASSWORD = 'three blind mice sing loudly';
 const OTHER_PASSWORD = 'a lamp under seven rivers';
 
-const server = await startServer({ settings: { 'https.listen': '' } });
+let server = await startServer({ settings: { 'https.listen': '' } });
 const { admin } = JSON.parse(readFileSync(join(server.directory, 'first-run.json'), 'utf8'));
 const browser = await openBrowser();
 const complaints = [];
@@ -178,6 +179,43 @@ const steps = {
     await fill(lost, { password: OTHER_PASSWORD });
     await press(lost, 'Set the password');
     await lost.getByText('This link does not work any more').waitFor();
+    await lost.context().close();
+  },
+
+  async 'a link by mail sets another password, and nobody learns who has an account'() {
+    const mailbox = await openMailbox();
+    await server.terminate();
+    server = await startServer({
+      before: server,
+      settings: {
+        'https.listen': '',
+        public_url: server.url,
+        'mail.url': mailbox.url,
+        'mail.from': 'Barrage <live@example.org>',
+      },
+    });
+    const lost = await visitor();
+    for (const email of ['nobody@example.org', 'mei@example.org']) {
+      await open(lost, '/recover');
+      await fill(lost, { email });
+      await press(lost, 'Send the link');
+      await lost.getByText(`If an account has the address ${email}, a link is on its way to it.`).waitFor();
+    }
+    const mail = await until('the mail is there', () => mailbox.mails[0]);
+    assert.deepEqual(mail.to, ['mei@example.org']);
+    assert.match(mail.from, /live@example\.org/);
+    assert.equal(mail.subject, 'A new password for Barrage · 重设密码');
+    assert.match(mail.text, /为 @meizi 设置新密码/);
+    const link = /^http\S+$/m.exec(mail.text)[0];
+    await lost.goto(link);
+    await fill(lost, { password: OTHER_PASSWORD });
+    await press(lost, 'Set the password');
+    await lost.getByText('Sign in as @meizi with it.').waitFor();
+    await open(lost, '/sign-in');
+    await signIn(lost, 'meizi', OTHER_PASSWORD);
+    await lost.getByRole('button', { name: 'Your account: @meizi' }).waitFor();
+    assert.equal(mailbox.mails.length, 1);
+    await mailbox.close();
     await lost.context().close();
   },
 };
