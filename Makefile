@@ -57,6 +57,7 @@ test: setup-test web ## every test: crates, real clients, pages, browser
 	$(STEP) 'the same on PostgreSQL' scripts/postgres cargo test $(CARGO_FLAGS) --workspace --test e2e --test upgrade
 	$(STEP) 'tests of the pages' npm --prefix web test
 	$(STEP) 'server' cargo build $(CARGO_FLAGS) -p barrage -p loadtest
+	$(STEP) 'every route, as its description says' scripts/schemathesis --max-examples=20
 	$(STEP) 'server in a browser' npm --prefix web run e2e
 	$(STEP) 'accounts in a browser' npm --prefix web run account
 	$(STEP) 'studio in a browser' npm --prefix web run journeys

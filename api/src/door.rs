@@ -20,6 +20,7 @@ use crate::secrets::{SecretKind, ServerKey};
 use crate::store::sessions::Session;
 use crate::store::users::{NewUser, Role, User};
 use crate::store::{Store, Transaction, handles, recoveries, sessions, tokens, users};
+use crate::unfit::Unfit;
 
 /// A session ends when it was not used for this long…
 const IDLE_MAX: Duration = Duration::from_hours(30 * 24);
@@ -167,7 +168,7 @@ impl Door {
             return Err(ApiError::HandleTaken(new.handle.to_string()));
         }
         let about = [new.handle.as_str(), new.name, new.email.unwrap_or_default()];
-        let hash = new_password(new.password, &about).await?;
+        let hash = new_password("password", new.password, &about).await?;
         let now = clock::now();
         let mut transaction = self.store.begin().await?;
         let user = NewUser {
@@ -348,10 +349,10 @@ impl Door {
         self.attempt(client)?;
         let hash = self.store.password_hash(&user.handle).await?;
         if !check_password(current, hash.map(|(_, hash)| hash)).await? {
-            return Err(ApiError::WrongCredentials);
+            return Err(ApiError::invalid("current", Unfit::WrongPassword));
         }
         let about = [user.handle.as_str(), &user.name];
-        let hash = new_password(new, &about).await?;
+        let hash = new_password("new", new, &about).await?;
         let mut transaction = self.store.begin().await?;
         users::set_password(&mut transaction, user.id, &hash).await?;
         sessions::end_all(&mut transaction, user.id, Some(session)).await?;
@@ -399,7 +400,7 @@ impl Door {
             return Err(ApiError::LinkExpired);
         }
         // Before the link is taken, so that a weak password does not use it up.
-        let hash = new_password(new, &[]).await?;
+        let hash = new_password("password", new, &[]).await?;
         let lookup = self.server_key.lookup(SecretKind::Recovery, secret);
         let mut transaction = self.store.begin().await?;
         let owner = recoveries::take(&mut transaction, &lookup, clock::now()).await?;
@@ -442,9 +443,12 @@ pub(crate) fn email_or_database(error: sqlx::Error) -> ApiError {
     }
 }
 
-async fn new_password(password: String, about: &[&str]) -> Result<String, ApiError> {
-    password::check(&password, about)
-        .map_err(|weakness| ApiError::invalid("password", weakness.to_string()))?;
+async fn new_password(
+    field: &'static str,
+    password: String,
+    about: &[&str],
+) -> Result<String, ApiError> {
+    password::check(&password, about).map_err(|weakness| ApiError::invalid(field, weakness))?;
     let _place = password::queue().map_err(|_| ApiError::Busy)?;
     password::hash(password).await.map_err(ApiError::Internal)
 }

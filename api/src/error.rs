@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::unfit::Unfit;
+
 /// An answer that is not what was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -57,12 +59,12 @@ pub enum ApiError {
     #[error("Too many attempts. Try again in {} s.", .0.as_secs())]
     TooManyAttempts(Duration),
     /// A value is not acceptable.
-    #[error("{message}")]
+    #[error("{why}")]
     Invalid {
         /// Which.
         field: &'static str,
         /// Why.
-        message: String,
+        why: Unfit,
     },
     /// Somebody has this handle, or had it lately.
     #[error("@{0} is taken.")]
@@ -71,7 +73,7 @@ pub enum ApiError {
     #[error("Another account has this e-mail address.")]
     EmailTaken,
     /// There are as many as there may be.
-    #[error("There can be at most {max} {what}. Remove one first.")]
+    #[error("There can be no more than {max} {what}.")]
     LimitReached {
         /// Of what.
         what: &'static str,
@@ -127,14 +129,40 @@ pub struct ErrorDetail {
     /// Which value was not acceptable.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'static str>,
+    /// Why it was not; stable, for programs. For a closed account, what the operator wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "too_long")]
+    reason: Option<String>,
+    /// The most there may be, where that is the trouble.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max: Option<u64>,
 }
 
 impl ApiError {
     /// A value that is not acceptable.
-    pub fn invalid(field: &'static str, message: impl Into<String>) -> Self {
+    pub fn invalid(field: &'static str, why: impl Into<Unfit>) -> Self {
         Self::Invalid {
             field,
-            message: message.into(),
+            why: why.into(),
+        }
+    }
+
+    fn detail(&self, code: &'static str) -> ErrorDetail {
+        let (mut field, mut reason, mut max) = (None, None, None);
+        if let Self::Invalid { field: which, why } = self {
+            (field, max) = (Some(*which), why.max());
+            reason = Some(why.reason().to_owned());
+        } else if let Self::AccountDisabled(words) = self {
+            reason = Some(words.clone());
+        } else if let Self::LimitReached { max: most, .. } = self {
+            max = u64::try_from(*most).ok();
+        }
+        ErrorDetail {
+            code,
+            message: self.to_string(),
+            field,
+            reason,
+            max,
         }
     }
 
@@ -182,17 +210,8 @@ impl IntoResponse for ApiError {
             tracing::error!(error = ?source, "a request failed");
         }
         let (status, code) = self.status_and_code();
-        let field = if let Self::Invalid { field, .. } = &self {
-            Some(*field)
-        } else {
-            None
-        };
         let body = ErrorBody {
-            error: ErrorDetail {
-                code,
-                message: self.to_string(),
-                field,
-            },
+            error: self.detail(code),
         };
         let mut response =
             (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response();

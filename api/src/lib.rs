@@ -35,6 +35,7 @@ pub mod seed;
 pub mod store;
 pub mod text;
 pub mod thumbnails;
+pub mod unfit;
 
 pub use error::ApiError;
 pub use routes::{AppState, router};

@@ -35,6 +35,7 @@ use crate::publishers::Publishers;
 use crate::secrets::ServerKey;
 use crate::store::Store;
 use crate::thumbnails::Thumbnails;
+use crate::unfit::Unfit;
 
 /// What the routes work on.
 #[derive(Clone)]
@@ -198,13 +199,7 @@ fn operators() -> Router<AppState> {
 fn valid_handle(field: &'static str, text: &str) -> Result<Handle, ApiError> {
     text.trim()
         .parse()
-        .map_err(|error: wire::handle::HandleError| {
-            let message = match error {
-                wire::handle::HandleError::Length => "A handle has 3 to 24 characters.",
-                wire::handle::HandleError::Character => "A handle has only a-z, 0-9 and _.",
-            };
-            ApiError::invalid(field, message)
-        })
+        .map_err(|error| ApiError::invalid(field, Unfit::Handle(error)))
 }
 
 async fn nothing_here() -> ApiError {

@@ -1,6 +1,7 @@
 //! Texts that people write: cleaned and bounded.
 
 use crate::error::ApiError;
+use crate::unfit::Unfit;
 
 /// Longest name, in characters.
 pub const NAME_MAX: usize = 50;
@@ -39,10 +40,7 @@ pub fn line(field: &'static str, text: &str, max: usize) -> Result<String, ApiEr
         line.push(character);
         count += 1;
         if count > max {
-            return Err(ApiError::invalid(
-                field,
-                format!("At most {max} characters, please."),
-            ));
+            return Err(ApiError::invalid(field, Unfit::TooLong(max)));
         }
     }
     Ok(line)
@@ -55,7 +53,7 @@ pub fn line(field: &'static str, text: &str, max: usize) -> Result<String, ApiEr
 pub fn some_line(field: &'static str, text: &str, max: usize) -> Result<String, ApiError> {
     let line = line(field, text, max)?;
     if line.is_empty() {
-        return Err(ApiError::invalid(field, "This cannot be empty."));
+        return Err(ApiError::invalid(field, Unfit::Empty));
     }
     Ok(line)
 }
@@ -79,10 +77,7 @@ pub fn tags(tags: &[String]) -> Result<Vec<String>, ApiError> {
         }
     }
     if clean.len() > TAGS_MAX {
-        return Err(ApiError::invalid(
-            "tags",
-            format!("At most {TAGS_MAX} tags, please."),
-        ));
+        return Err(ApiError::invalid("tags", Unfit::TooMany(TAGS_MAX)));
     }
     Ok(clean)
 }
@@ -99,10 +94,7 @@ pub fn language(text: &str) -> Result<String, ApiError> {
     if text.is_empty() || (text.len() <= 35 && text.split('-').all(part)) {
         return Ok(text.to_owned());
     }
-    Err(ApiError::invalid(
-        "language",
-        "A language looks like en or zh-CN.",
-    ))
+    Err(ApiError::invalid("language", Unfit::Language))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! - [`rtmp`]: the protocol, bytes in, bytes and events out; a package of its own.
 //! - [`timeline`]: from a publisher's stamps to the broadcast's `MediaTime`.
 //! - [`stage`]: who publishes to which channel; takeover, grace, end.
+//! - [`evicted`]: who was replaced of late, and does not replace another by itself.
 //! - [`meter`]: rate, bitrate and keyframe interval of a track.
 //!
 //! The shell around it:
@@ -14,6 +15,7 @@
 //! - [`server`]: the listener, and one task a connection.
 
 pub mod config;
+pub mod evicted;
 pub mod gate;
 pub mod meter;
 pub mod publisher;

@@ -438,7 +438,7 @@ impl Connection {
                 .slot
                 .shared
                 .theatre
-                .enter(permit, self.stream_id, &self.exit)
+                .enter(permit, self.slot.peer.ip(), self.stream_id, &self.exit)
                 .map_err(|taken| (Refusal::InUse, taken.to_string())),
             Err(refusal) => Err((refusal_for(*refusal), refusal.to_string())),
         };

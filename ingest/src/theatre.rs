@@ -2,6 +2,7 @@
 //! everybody who must know is told.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -13,7 +14,8 @@ use tokio::sync::Notify;
 use wire::{BroadcastId, ChannelId, Event, StreamId, StreamKeyId};
 
 use crate::config::Config;
-use crate::gate::Permit;
+use crate::evicted::{Evicted, Who};
+use crate::gate::{Permit, SecondPublisher};
 use crate::publisher::Publisher;
 use crate::stage::{Entry, Leaving, Stage};
 
@@ -61,7 +63,7 @@ impl Exit {
 /// A publisher on stage.
 #[derive(Debug)]
 struct Player {
-    key: StreamKeyId,
+    who: Who,
     exit: Arc<Exit>,
 }
 
@@ -80,6 +82,7 @@ pub struct Theatre {
 struct Cast {
     stage: Stage,
     players: HashMap<StreamId, Player>,
+    evicted: Evicted,
 }
 
 impl Theatre {
@@ -88,6 +91,7 @@ impl Theatre {
         let cast = Cast {
             stage: Stage::new(config.grace()),
             players: HashMap::new(),
+            evicted: Evicted::default(),
         };
         Self {
             config,
@@ -103,21 +107,25 @@ impl Theatre {
         self.cast.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts `stream` on stage. `exit` is told when it has to go.
+    /// Puts `stream` of somebody at `peer` on stage. `exit` is told when it has to go.
     ///
     /// # Errors
     /// When somebody is there and stays.
     pub fn enter(
         &self,
         permit: &Permit,
+        peer: IpAddr,
         stream: StreamId,
         exit: &Arc<Exit>,
     ) -> Result<Publisher, Taken> {
         let mut cast = self.cast();
-        let broadcast = match cast
-            .stage
-            .enter(permit.channel, stream, permit.second_publisher)
-        {
+        let (who, now) = ((permit.key, peer), Instant::now());
+        let rule = if cast.evicted.has(who, now) {
+            SecondPublisher::Refuse
+        } else {
+            permit.second_publisher
+        };
+        let broadcast = match cast.stage.enter(permit.channel, stream, rule) {
             Entry::Begin => {
                 let broadcast = Arc::new(Broadcast::new(
                     BroadcastId::new(),
@@ -143,6 +151,7 @@ impl Theatre {
             Entry::TakeOver { broadcast, evicted } => {
                 if let Some(player) = cast.players.remove(&evicted) {
                     player.exit.tell(Why::TakenOver);
+                    cast.evicted.note(player.who, now);
                 }
                 self.returned(&broadcast);
                 broadcast
@@ -150,7 +159,7 @@ impl Theatre {
             Entry::Taken => return Err(Taken),
         };
         let player = Player {
-            key: permit.key,
+            who,
             exit: Arc::clone(exit),
         };
         cast.players.insert(stream, player);
@@ -222,7 +231,7 @@ impl Theatre {
     pub fn show_out(&self, key: StreamKeyId, reason: &str) -> bool {
         let cast = self.cast();
         let mut found = false;
-        for player in cast.players.values().filter(|player| player.key == key) {
+        for player in cast.players.values().filter(|player| player.who.0 == key) {
             player.exit.tell(Why::ShownOut(reason.to_owned()));
             found = true;
         }

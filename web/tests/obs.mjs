@@ -149,14 +149,15 @@ const cases = {
     return `“${words}”`;
   },
 
-  async 'one who is replaced is told that it stopped'() {
+  async 'one who is replaced is told so, and does not come back to replace the other'() {
     const { values, page, close } = await studioValues();
     await page.request.patch(`${server.url}/api/v1/channels/${server.handle}`, {
       data: { second_publisher: 'replace' },
       headers: { 'sec-fetch-site': 'same-origin' },
     });
     await close();
-    const obs = openObs({ screen, clip, preset: 'ultrafast', ...values });
+    // As it is set when nobody touches it, only sooner.
+    const obs = openObs({ screen, clip, preset: 'ultrafast', reconnects: true, ...values });
     const { broadcast_id: before } = await isLive();
     const second = publish(server);
     await obs.says('Disconnected from rtmp', 20_000);
@@ -164,7 +165,10 @@ const cases = {
       const live = await server.live();
       return live?.state === 'live' && live.encoder?.startsWith('Lavf');
     });
-    assert.equal((await server.live()).broadcast_id, before, 'it is the same broadcast');
+    await obs.says('NetStream.Publish.BadName (This channel is already live from another encoder.)', 20_000);
+    const live = await server.live();
+    assert.equal(live.broadcast_id, before, 'it is the same broadcast');
+    assert.match(live.encoder, /^Lavf/);
     await obs.close();
     await second.stop();
   },

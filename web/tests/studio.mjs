@@ -27,11 +27,12 @@ WarnBeforeStartingStream=false
 WarnBeforeStoppingStream=false
 `;
 
-const profile = (preset) => `[General]
+const profile = (preset, reconnects) => `[General]
 Name=test
 [Output]
 Mode=Simple
-Reconnect=false
+Reconnect=${reconnects}
+RetryDelay=1
 [SimpleOutput]
 StreamEncoder=x264
 Preset=${preset}
@@ -88,14 +89,14 @@ export function makeClip(path) {
 }
 
 /** Starts it, and with it the stream to `server` with `key`. */
-export function openObs({ screen, clip, preset, server, key }) {
+export function openObs({ screen, clip, preset, server, key, reconnects = false }) {
   const home = mkdtempSync(join(tmpdir(), 'barrage-obs-'));
   const config = join(home, '.config', 'obs-studio');
   const profiles = join(config, 'basic', 'profiles', 'test');
   const scenes = join(config, 'basic', 'scenes');
   for (const directory of [profiles, scenes]) mkdirSync(directory, { recursive: true });
   writeFileSync(join(config, 'global.ini'), GLOBAL);
-  writeFileSync(join(profiles, 'basic.ini'), profile(preset));
+  writeFileSync(join(profiles, 'basic.ini'), profile(preset, reconnects));
   writeFileSync(join(profiles, 'service.json'), JSON.stringify({ type: 'rtmp_custom', settings: { server, key } }));
   writeFileSync(join(scenes, 'test.json'), JSON.stringify(scene(clip)));
   const { child, log, ended } = start(

@@ -17,7 +17,7 @@ pub const MAX_LEN: usize = 24;
 pub struct Handle(String);
 
 /// Why a text is not a handle.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandleError {
     /// Too short or too long.
     #[error("a handle has {MIN_LEN} to {MAX_LEN} characters")]

@@ -17,9 +17,11 @@ use crate::door::{Caller, SignUp, email_or_database};
 use crate::error::{ApiError, ErrorBody, Guarded, WithBody};
 use crate::mail::Mailer;
 use crate::scope::Scope;
+use crate::store::Transaction;
 use crate::store::users::{Role, User, normal_email};
 use crate::store::{handles, users};
 use crate::text;
+use crate::unfit::Unfit;
 
 /// What makes an account.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -118,7 +120,7 @@ fn email(text: Option<&str>) -> Result<Option<String>, ApiError> {
         return Ok(None);
     };
     if text.len() > 254 || !Mailer::is_address(&text) {
-        return Err(ApiError::invalid("email", "This is no e-mail address."));
+        return Err(ApiError::invalid("email", Unfit::Email));
     }
     Ok(Some(text))
 }
@@ -236,32 +238,35 @@ pub async fn change(
     if let Some(text) = &change.email {
         user.email = email(Some(text))?;
     }
-    if let Some(handle) = &change.handle {
-        let handle = valid_handle("handle", handle)?;
-        if handle != user.handle {
-            rename(&state, &user, &handle).await?;
-            user.handle = handle;
-        }
+    let handle = change.handle.as_deref();
+    let handle = handle
+        .map(|text| valid_handle("handle", text))
+        .transpose()?;
+    // All of it or nothing.
+    let mut transaction = state.store.begin().await?;
+    if let Some(handle) = handle.filter(|handle| *handle != user.handle) {
+        rename(&mut transaction, &user, &handle).await?;
+        user.handle = handle;
     }
-    state
-        .store
-        .set_profile(user.id, &user.name, user.email.as_deref())
+    users::set_profile(&mut transaction, user.id, &user.name, user.email.as_deref())
         .await
         .map_err(email_or_database)?;
+    transaction.commit().await?;
     Ok(uncached(me(&state, &user).await?))
 }
 
-async fn rename(state: &AppState, user: &User, handle: &Handle) -> Result<(), ApiError> {
-    let mut transaction = state.store.begin().await?;
-    let now = clock::now();
+async fn rename(
+    transaction: &mut Transaction,
+    user: &User,
+    handle: &Handle,
+) -> Result<(), ApiError> {
     if crate::door::is_reserved(handle)
-        || handles::is_taken(&mut transaction, handle, Some(user.id), now).await?
+        || handles::is_taken(transaction, handle, Some(user.id), clock::now()).await?
     {
         return Err(ApiError::HandleTaken(handle.to_string()));
     }
-    users::rename(&mut transaction, user.id, handle).await?;
-    transaction.commit().await?;
-    tracing::info!(from = %user.handle, to = %handle, "renamed an account");
+    users::rename(transaction, user.id, handle).await?;
+    tracing::info!(from = %user.handle, to = %handle, "renames an account");
     Ok(())
 }
 

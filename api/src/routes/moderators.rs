@@ -18,6 +18,7 @@ use crate::scope::Scope;
 use crate::store::channels::Channel;
 use crate::store::moderators;
 use crate::store::users::User;
+use crate::unfit::Unfit;
 
 /// Moderators and invitations a channel may have.
 const MODERATORS_MAX: i64 = 100;
@@ -109,10 +110,7 @@ pub async fn invite(
     caller.require_owner(&channel)?;
     let member = find_user(&state, &member).await?;
     if member.id == channel.owner {
-        return Err(ApiError::invalid(
-            "member",
-            "The owner of a channel moderates it anyway.",
-        ));
+        return Err(ApiError::invalid("member", Unfit::Owner));
     }
     let mut transaction = state.store.begin().await?;
     if moderators::count_of(&mut transaction, channel.id).await? >= MODERATORS_MAX {

@@ -20,6 +20,7 @@ use crate::scope::{Scope, Scopes};
 use crate::secrets::SecretKind;
 use crate::store::tokens::{self, Token};
 use crate::text;
+use crate::unfit::Unfit;
 
 /// Tokens a person may have.
 const TOKENS_MAX: i64 = 100;
@@ -129,7 +130,7 @@ pub async fn make_token(
     let name = text::some_line("name", &new.name, text::NAME_MAX)?;
     let scopes: Scopes = new.scopes.into_iter().collect();
     if scopes.iter().next().is_none() {
-        return Err(ApiError::invalid("scopes", "Choose at least one."));
+        return Err(ApiError::invalid("scopes", Unfit::Empty));
     }
     if scopes.iter().any(|scope| scope == Scope::Operator) {
         caller.require(Scope::Operator)?;
@@ -138,10 +139,7 @@ pub async fn make_token(
         .days
         .is_some_and(|days| !(1..=TOKEN_DAYS_MAX).contains(&days))
     {
-        return Err(ApiError::invalid(
-            "days",
-            format!("Between 1 and {TOKEN_DAYS_MAX}, please."),
-        ));
+        return Err(ApiError::invalid("days", Unfit::OutOfRange(TOKEN_DAYS_MAX)));
     }
     let (now, secret) = (clock::now(), SecretKind::ApiToken.generate());
     let token = Token {

@@ -230,25 +230,22 @@ impl Store {
         }
         Ok(left > 0)
     }
+}
 
-    /// Changes the name and mail address of a person.
-    ///
-    /// # Errors
-    /// When the database fails, or another has the address.
-    pub async fn set_profile(
-        &self,
-        id: UserId,
-        name: &str,
-        email: Option<&str>,
-    ) -> sqlx::Result<()> {
-        sqlx::query("UPDATE users SET name = $1, email = $2 WHERE id = $3")
-            .bind(name)
-            .bind(email)
-            .bind(id.to_string())
-            .execute(self.pool())
-            .await
-            .map(|_| ())
-    }
+/// Changes the name and mail address of a person; fails when another has the address.
+pub(crate) async fn set_profile(
+    transaction: &mut Transaction,
+    id: UserId,
+    name: &str,
+    email: Option<&str>,
+) -> sqlx::Result<()> {
+    sqlx::query("UPDATE users SET name = $1, email = $2 WHERE id = $3")
+        .bind(name)
+        .bind(email)
+        .bind(id.to_string())
+        .execute(&mut **transaction)
+        .await
+        .map(|_| ())
 }
 
 /// Adds a person.

@@ -50,21 +50,37 @@ async fn somebody_signs_up_out_and_in_again() {
         again.refused(Method::POST, ACCOUNT, &email).await,
         (409, "email_taken".into())
     );
-    for (handle, password, field) in [
-        ("ab", PASSWORD, "handle"),
-        ("Mei Lin", PASSWORD, "handle"),
-        ("linlin", "short", "password"),
-        ("linlin", "password123", "password"),
-        ("linlin", "linlin-linlin", "password"),
+    for (handle, password, field, reason) in [
+        ("ab", PASSWORD, "handle", "handle_length"),
+        ("Mei Lin", PASSWORD, "handle", "handle_characters"),
+        ("linlin", "short", "password", "too_short"),
+        ("linlin", "password123", "password", "guessable"),
+        ("linlin", "linlin-linlin", "password", "guessable"),
     ] {
         let bad = json!({ "handle": handle, "password": password });
         let (status, answer) = again.ask(Method::POST, ACCOUNT, Some(&bad)).await;
-        assert_eq!(
-            (status.as_u16(), &answer["error"]["field"]),
-            (422, &json!(field)),
-            "{bad}"
-        );
+        let told = (&answer["error"]["field"], &answer["error"]["reason"]);
+        assert_eq!(status, 422, "{bad}");
+        assert_eq!(told, (&json!(field), &json!(reason)), "{bad}");
     }
+}
+
+#[tokio::test]
+async fn an_account_changes_as_a_whole_or_not_at_all() {
+    let server = Server::start().await;
+    let (mei, lin) = (
+        Person::new(&server, "mei").await,
+        Person::new(&server, "lin").await,
+    );
+    let email = json!({ "email": "lin@example.org" });
+    lin.ok(Method::PATCH, ACCOUNT, &email).await;
+    let both = json!({ "handle": "plum", "name": "Plum", "email": "lin@example.org" });
+    assert_eq!(
+        mei.refused(Method::PATCH, ACCOUNT, &both).await,
+        (409, "email_taken".into())
+    );
+    let me = mei.read(ACCOUNT).await;
+    assert_eq!((&me["handle"], &me["name"]), (&json!("mei"), &json!("")));
 }
 
 #[tokio::test]
@@ -149,9 +165,11 @@ async fn another_password_ends_every_other_session() {
 
     let wrong = json!({ "current": "not the one it was", "new": "four blind mice sing" });
     let path = "/api/v1/account/password";
+    let (status, answer) = here.ask(Method::POST, path, Some(&wrong)).await;
+    assert_eq!(status, 422);
     assert_eq!(
-        here.refused(Method::POST, path, &wrong).await,
-        (401, "wrong_credentials".into())
+        (&answer["error"]["field"], &answer["error"]["reason"]),
+        (&json!("current"), &json!("wrong_password"))
     );
     let right = json!({ "current": PASSWORD, "new": "four blind mice sing" });
     here.ok(Method::POST, path, &right).await;

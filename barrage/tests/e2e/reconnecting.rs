@@ -171,6 +171,11 @@ async fn a_second_publisher_is_refused_until_the_channel_lets_it_take_over() {
     server
         .logged(&["another publisher took over", &first.address()])
         .await;
+    // Encoders come back by themselves. Then it must not go to and fro between two of them.
+    assert!(
+        Publisher::with_key(&server, &server.key).await.is_err(),
+        "one that was replaced does not replace"
+    );
     second.introduce(&clip).await;
     second.send_all(&clip.frames[..150]).await;
     let after = server.live().await;

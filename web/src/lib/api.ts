@@ -80,16 +80,28 @@ export interface ChannelAnswer {
 export class ApiFailure extends Error {
   /** Which value was not acceptable. */
   readonly field: string | null;
+  /** Why it was not, or why the account is closed. */
+  readonly reason: string | null;
+  /** The most there may be, where that is the trouble. */
+  readonly max: number | null;
   /** How long to wait before another attempt, if the server said. */
   readonly retry_after_s: number | null;
 
   constructor(
     readonly status: number,
     readonly code: string | null,
-    more: { message?: string | null; field?: string | null; retry_after_s?: number | null } = {},
+    more: {
+      message?: string | null;
+      field?: string | null;
+      reason?: string | null;
+      max?: number | null;
+      retry_after_s?: number | null;
+    } = {},
   ) {
     super(more.message ?? code ?? `status ${status}`);
     this.field = more.field ?? null;
+    this.reason = more.reason ?? null;
+    this.max = more.max ?? null;
     this.retry_after_s = more.retry_after_s ?? null;
   }
 }
@@ -167,7 +179,13 @@ async function failureOf(response: Response): Promise<ApiFailure> {
   const retry_after_s = Number.isNaN(wait) ? null : wait;
   try {
     const { error } = (await response.json()) as { error?: Record<string, unknown> };
-    const more = { message: text(error?.['message']), field: text(error?.['field']), retry_after_s };
+    const more = {
+      message: text(error?.['message']),
+      field: text(error?.['field']),
+      reason: text(error?.['reason']),
+      max: typeof error?.['max'] === 'number' ? error['max'] : null,
+      retry_after_s,
+    };
     return new ApiFailure(response.status, text(error?.['code']), more);
   } catch {
     return new ApiFailure(response.status, null, { retry_after_s });

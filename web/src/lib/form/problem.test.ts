@@ -2,27 +2,33 @@ import { describe, expect, it } from 'vitest';
 import { ApiFailure } from '../api';
 import { checkEmail, checkHandle, checkPassword, problemOf } from './problem';
 
-const invalid = (field: string, message = 'No.'): ApiFailure => new ApiFailure(422, 'invalid', { field, message });
+const invalid = (field: string, reason: string, max: number | null = null): ApiFailure =>
+  new ApiFailure(422, 'invalid', { field, reason, max, message: 'No.' });
 
 describe('problemOf', () => {
   it.each([
-    ['handle', { handle: 'Mei Lin' }, 'error.handle_characters'],
-    ['handle', { handle: 'me' }, 'error.handle_length'],
-    ['handle', { handle: 'mei' }, 'error.handle'],
-    ['email', { email: 'mei' }, 'error.email'],
-    ['password', { password: 'short' }, 'error.password_short'],
-    ['password', { password: '弹'.repeat(90) }, 'error.password_long'],
-    ['password', { password: 'password123' }, 'error.password_guessable'],
-    ['name', { name: '  ' }, 'error.required'],
-  ])('tells what is wrong with %s %j', (field, values, key) => {
-    expect(problemOf(invalid(field), values)).toMatchObject({ field, message: { key } });
+    ['handle', 'handle_characters', 'error.handle_characters', undefined],
+    ['handle', 'handle_length', 'error.handle_length', { count: '4' }],
+    ['email', 'not_an_email_address', 'error.email', undefined],
+    ['password', 'too_short', 'error.password_short', { count: '4', min: '10' }],
+    ['password', 'too_long', 'error.password_long', undefined],
+    ['password', 'guessable', 'error.password_guessable', undefined],
+    ['current', 'wrong_password', 'error.wrong_current_password', undefined],
+    ['name', 'empty', 'error.required', undefined],
+    ['language', 'not_a_language', 'error.language', undefined],
+    ['member', 'is_owner', 'mods.self', undefined],
+    ['name', 'something_new', 'error.refused', { message: 'No.' }],
+  ])('tells why %s is not taken: %s', (field, reason, key, params) => {
+    const message = params === undefined ? { key } : { key, params };
+    expect(problemOf(invalid(field, reason), { [field]: '弹幕弹幕' })).toEqual({ field, message });
   });
 
-  it('takes the longest length from the server', () => {
-    expect(problemOf(invalid('name', 'At most 50 characters, please.'), { name: 'x'.repeat(51) })).toEqual({
-      field: 'name',
-      message: { key: 'error.too_long', params: { max: '50' } },
-    });
+  it.each([
+    ['name', 'too_long', 'error.too_long'],
+    ['tags', 'too_many', 'error.too_many'],
+    ['days', 'out_of_range', 'error.out_of_range'],
+  ])('takes the most from the server: %s, %s', (field, reason, key) => {
+    expect(problemOf(invalid(field, reason, 50))).toEqual({ field, message: { key, params: { max: '50' } } });
   });
 
   it('leads what is taken to its field', () => {
@@ -38,8 +44,7 @@ describe('problemOf', () => {
   });
 
   it('passes an operator’s reason on', () => {
-    const message = 'This account was closed by an operator: spam: 3 times';
-    expect(problemOf(new ApiFailure(403, 'account_disabled', { message })).message.params).toEqual({ reason: 'spam: 3 times' });
+    expect(problemOf(new ApiFailure(403, 'account_disabled', { reason: 'spam: 3 times' })).message.params).toEqual({ reason: 'spam: 3 times' });
   });
 
   it.each([

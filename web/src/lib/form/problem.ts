@@ -44,27 +44,48 @@ const BY_CODE: Readonly<Record<string, Problem>> = {
 export function problemOf(failure: ApiFailure, values: Values = {}): Problem {
   if (failure.status === 0) return whole('error.unreachable');
   if (failure.code === 'invalid' && failure.field !== null) {
-    return { field: failure.field, message: aboutField(failure.field, values[failure.field] ?? '', failure.message) };
+    return { field: failure.field, message: aboutField(failure, [...(values[failure.field] ?? '')].length) };
   }
   if (failure.code === 'too_many_attempts') {
     return whole('error.too_many_attempts', { seconds: String(failure.retry_after_s ?? 60) });
   }
-  if (failure.code === 'account_disabled') return whole('error.account_disabled', { reason: reasonIn(failure.message) });
+  if (failure.code === 'account_disabled') return whole('error.account_disabled', { reason: failure.reason ?? '' });
   const known = failure.code === null ? undefined : BY_CODE[failure.code];
   if (known) return known;
   if (failure.status >= 500 || failure.code === null) return whole('error.server', { status: String(failure.status) });
   return whole('error.refused', { message: failure.message });
 }
 
-/** The server tells its reason in English alone, so it is found again in what was typed. */
-function aboutField(field: string, value: string, message: string): Message {
-  if (field === 'handle') return checkHandle(value) ?? { key: 'error.handle' };
-  if (field === 'email') return { key: 'error.email' };
-  if (field === 'password') return checkPassword(value) ?? { key: 'error.password_guessable' };
-  if (value.trim() === '') return { key: 'error.required' };
-  const most = /^At most (\d+) characters/.exec(message)?.[1];
-  if (most !== undefined) return { key: 'error.too_long', params: { max: most } };
-  return { key: 'error.refused', params: { message } };
+/** `count` is how many characters were typed. */
+function aboutField({ reason, max, message }: ApiFailure, count: number): Message {
+  switch (reason) {
+    case 'empty':
+      return { key: 'error.required' };
+    case 'too_long':
+      return max === null ? { key: 'error.password_long' } : { key: 'error.too_long', params: { max: String(max) } };
+    case 'too_short':
+      return { key: 'error.password_short', params: { count: String(count), min: String(PASSWORD_MIN) } };
+    case 'too_many':
+      return { key: 'error.too_many', params: { max: String(max) } };
+    case 'out_of_range':
+      return { key: 'error.out_of_range', params: { max: String(max) } };
+    case 'guessable':
+      return { key: 'error.password_guessable' };
+    case 'wrong_password':
+      return { key: 'error.wrong_current_password' };
+    case 'handle_length':
+      return { key: 'error.handle_length', params: { count: String(count) } };
+    case 'handle_characters':
+      return { key: 'error.handle_characters' };
+    case 'not_an_email_address':
+      return { key: 'error.email' };
+    case 'not_a_language':
+      return { key: 'error.language' };
+    case 'is_owner':
+      return { key: 'mods.self' };
+    default:
+      return { key: 'error.refused', params: { message } };
+  }
 }
 
 export function checkHandle(value: string): Message | null {
@@ -85,11 +106,6 @@ export function checkPassword(value: string, min = PASSWORD_MIN): Message | null
 export function checkEmail(value: string): Message | null {
   const text = value.trim();
   return text === '' || /^[^@\s]+@[^@\s]+$/.test(text) ? null : { key: 'error.email' };
-}
-
-/** The operator's words, which follow the server's. */
-function reasonIn(message: string): string {
-  return message.slice(message.indexOf(': ') + 2);
 }
 
 function whole(key: MessageKey, params?: Record<string, string>): Problem {

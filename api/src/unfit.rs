@@ -1,0 +1,78 @@
+//! Why a value is not acceptable: a word for programs, and a sentence for people.
+
+use wire::handle::HandleError;
+
+use crate::password::Weakness;
+
+/// Why a value is not acceptable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// There is nothing.
+    #[error("This cannot be empty.")]
+    Empty,
+    /// It has more characters than that.
+    #[error("At most {0} characters, please.")]
+    TooLong(usize),
+    /// There are more than that.
+    #[error("At most {0}, please.")]
+    TooMany(usize),
+    /// It is not between one and that.
+    #[error("Between 1 and {0}, please.")]
+    OutOfRange(u32),
+    /// It is no handle.
+    #[error("{}", match .0 {
+        HandleError::Length => "A handle has 3 to 24 characters.",
+        HandleError::Character => "A handle has only a-z, 0-9 and _.",
+    })]
+    Handle(HandleError),
+    /// The password is not good enough.
+    #[error(transparent)]
+    Password(#[from] Weakness),
+    /// It is not the account's password.
+    #[error("This is not the current password.")]
+    WrongPassword,
+    /// It is no e-mail address.
+    #[error("This is no e-mail address.")]
+    Email,
+    /// It is no language tag.
+    #[error("A language looks like en or zh-CN.")]
+    Language,
+    /// Whoever owns a channel needs no such right.
+    #[error("The owner of a channel moderates it anyway.")]
+    Owner,
+}
+
+impl Unfit {
+    /// The word for programs; it stays.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::TooLong(_) | Self::Password(Weakness::Long) => "too_long",
+            Self::TooMany(_) => "too_many",
+            Self::OutOfRange(_) => "out_of_range",
+            Self::Handle(HandleError::Length) => "handle_length",
+            Self::Handle(HandleError::Character) => "handle_characters",
+            Self::Password(Weakness::Short) => "too_short",
+            Self::Password(Weakness::Guessable) => "guessable",
+            Self::WrongPassword => "wrong_password",
+            Self::Email => "not_an_email_address",
+            Self::Language => "not_a_language",
+            Self::Owner => "is_owner",
+        }
+    }
+
+    /// The most there may be, where that is the trouble.
+    pub const fn max(self) -> Option<u64> {
+        match self {
+            Self::TooLong(max) | Self::TooMany(max) => Some(max as u64),
+            Self::OutOfRange(max) => Some(max as u64),
+            Self::Empty
+            | Self::Handle(_)
+            | Self::Password(_)
+            | Self::WrongPassword
+            | Self::Email
+            | Self::Language
+            | Self::Owner => None,
+        }
+    }
+}
