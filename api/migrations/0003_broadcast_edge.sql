@@ -3,3 +3,6 @@
 
 ALTER TABLE broadcasts ADD COLUMN seen_at BIGINT;
 ALTER TABLE broadcasts ADD COLUMN edge BIGINT NOT NULL DEFAULT 0;
+
+-- How it came to its end; what ended before this was noted is not known.
+ALTER TABLE broadcasts ADD COLUMN ended_how TEXT;

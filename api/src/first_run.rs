@@ -6,12 +6,12 @@ use anyhow::Context as _;
 use kit::private_file;
 use media::WallTime;
 use serde::{Deserialize, Serialize};
-use wire::{ChannelId, Handle, UserId};
+use wire::{Handle, UserId};
 
 use crate::password;
-use crate::routes::stream_keys::make_key;
-use crate::secrets::{SecretKind, ServerKey, random_text};
+use crate::secrets::{ServerKey, random_text};
 use crate::store::channels::Channel;
+use crate::store::stream_keys::NewKey;
 use crate::store::users::{NewUser, Role};
 use crate::store::{Store, channels, stream_keys, users};
 
@@ -84,14 +84,14 @@ pub async fn ensure(
             stream_key: String::new(),
         },
     };
-    let (key, secret) = make_key(server_key, FIRST_KEY_NAME, now);
+    let (key, secret) = NewKey::make(server_key, FIRST_KEY_NAME, now);
     first_run.channel.stream_key = secret;
     let hash = password::hash(first_run.admin.password.clone()).await?;
     let json = serde_json::to_vec_pretty(&first_run)?;
     // A start that was interrupted between the file and the commit leaves a file that lies.
     remove(data_dir)?;
     let mut transaction = store.begin().await?;
-    let (admin, channel) = (UserId::new(), ChannelId::new());
+    let admin = UserId::new();
     let operator = NewUser {
         id: admin,
         handle: &first_run.admin.handle,
@@ -101,20 +101,10 @@ pub async fn ensure(
         password_hash: &hash,
     };
     users::insert(&mut transaction, &operator, now).await?;
-    let first_channel = Channel {
-        id: channel,
-        owner: admin,
-        handle: first_run.channel.handle.clone(),
-        name: CHANNEL_NAME.to_owned(),
-        title: String::new(),
-        category: String::new(),
-        tags: Vec::new(),
-        language: String::new(),
-        second_replaces: false,
-    };
-    channels::insert(&mut transaction, &first_channel, now).await?;
-    let lookup = server_key.lookup(SecretKind::StreamKey, &first_run.channel.stream_key);
-    stream_keys::insert(&mut transaction, channel, &key, &lookup).await?;
+    let handle = first_run.channel.handle.clone();
+    let channel = Channel::new(admin, handle, CHANNEL_NAME.to_owned());
+    channels::insert(&mut transaction, &channel, now).await?;
+    stream_keys::insert(&mut transaction, channel.id, &key).await?;
     let path = path(data_dir);
     private_file::create(&path, &json)
         .with_context(|| format!("failed to write {}", path.display()))?;

@@ -12,7 +12,7 @@ use media::{MediaTime, WallTime};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::MissedTickBehavior;
-use wire::Event;
+use wire::{Ended, Event};
 
 use crate::store::Store;
 use crate::store::broadcasts::OpenBroadcast;
@@ -49,7 +49,9 @@ pub async fn take_up(
         if recent && channels.insert(open.channel) {
             taken_up.push(left_at(open, now));
         } else {
-            store.broadcast_ended(open.id, open.seen_at).await?;
+            store
+                .broadcast_ended(open.id, open.seen_at, Ended::ServerLost)
+                .await?;
             tracing::warn!(
                 broadcast.id = %open.id,
                 channel = %open.handle,
@@ -109,9 +111,11 @@ async fn note(store: &Store, event: &Event) {
                 .broadcast_began(*broadcast, *channel, WallTime::from_micros(*at))
                 .await
         }
-        Event::BroadcastEnded { broadcast, at, .. } => {
+        Event::BroadcastEnded {
+            broadcast, at, how, ..
+        } => {
             store
-                .broadcast_ended(*broadcast, WallTime::from_micros(*at))
+                .broadcast_ended(*broadcast, WallTime::from_micros(*at), *how)
                 .await
         }
         Event::PublisherLost { .. } | Event::PublisherReturned { .. } => Ok(()),

@@ -4,13 +4,13 @@ use anyhow::{Context as _, bail};
 use media::WallTime;
 use serde::Serialize;
 use uuid::Uuid;
-use wire::{ChannelId, Handle, UserId};
+use wire::{Handle, UserId};
 
 use crate::password;
-use crate::routes::stream_keys::make_key;
 use crate::scope::{Scope, Scopes};
 use crate::secrets::{SecretKind, ServerKey, random_text};
 use crate::store::channels::Channel;
+use crate::store::stream_keys::NewKey;
 use crate::store::tokens::Token;
 use crate::store::users::{NewUser, Role};
 use crate::store::{Store, Transaction, channels, handles, stream_keys, tokens, users};
@@ -121,20 +121,9 @@ async fn add_channel(
     handle: &Handle,
     now: WallTime,
 ) -> anyhow::Result<String> {
-    let channel = Channel {
-        id: ChannelId::new(),
-        owner,
-        handle: handle.clone(),
-        name: handle.to_string(),
-        title: String::new(),
-        category: String::new(),
-        tags: Vec::new(),
-        language: String::new(),
-        second_replaces: false,
-    };
+    let channel = Channel::new(owner, handle.clone(), handle.to_string());
     channels::insert(transaction, &channel, now).await?;
-    let (key, secret) = make_key(server_key, "seed", now);
-    let lookup = server_key.lookup(SecretKind::StreamKey, &secret);
-    stream_keys::insert(transaction, channel.id, &key, &lookup).await?;
+    let (key, secret) = NewKey::make(server_key, "seed", now);
+    stream_keys::insert(transaction, channel.id, &key).await?;
     Ok(secret)
 }

@@ -1,7 +1,7 @@
 //! Still pictures of what is live: an ffmpeg child decodes one keyframe when somebody looks and the
 //! last picture is old. One child at a time, with a deadline: what is live never waits for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -121,7 +121,6 @@ impl Thumbnails {
         self.decoder().ok()?;
         let turn = {
             let mut slots = self.slots();
-            slots.retain(|id, _| *id == broadcast.id || self.is_live(*id));
             let slot = slots.entry(broadcast.id).or_default();
             if self.is_fresh(slot) {
                 return slot.picture.clone();
@@ -138,6 +137,7 @@ impl Thumbnails {
             return picture;
         }
         let made = self.make(broadcast).await;
+        self.forget_ended();
         metrics::counter!(
             "barrage_thumbnails_total",
             "result" => if made.is_ok() { "made" } else { "failed" }
@@ -157,11 +157,10 @@ impl Thumbnails {
         slot.picture.clone()
     }
 
-    fn is_live(&self, id: BroadcastId) -> bool {
-        self.streams
-            .all()
-            .iter()
-            .any(|broadcast| broadcast.id == id)
+    /// Forgets the pictures of what is over.
+    fn forget_ended(&self) {
+        let live: HashSet<_> = self.streams.all().iter().map(|one| one.id).collect();
+        self.slots().retain(|id, _| live.contains(id));
     }
 
     fn is_fresh(&self, slot: &Slot) -> bool {

@@ -1,5 +1,6 @@
 //! What every answer tells browsers to be careful about.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use axum::Router;
@@ -42,12 +43,14 @@ pub fn add(router: Router, config: &Config) -> Router {
         .public_origin()
         .is_some_and(|origin| origin.starts_with("https://"));
     router.layer(from_fn(move |request: Request, next: Next| async move {
-        let client = request.extensions().get::<Client>().cloned();
-        let secure = client.as_ref().is_some_and(Client::is_secure);
-        let asked = request.uri().path().to_owned();
+        let client = request.extensions().get::<Client>();
+        let (addr, secure) = client.map_or((None, false), |client| {
+            (Some(client.addr), client.is_secure())
+        });
+        let asked = request.uri().clone();
         let mut response: Response<_> = next.run(request).await;
         if response.status() == StatusCode::BAD_REQUEST {
-            tell_refused(client.as_ref(), &asked);
+            tell_refused(addr, asked.path());
         }
         let headers = response.headers_mut();
         for (name, value) in ALWAYS {
@@ -62,11 +65,11 @@ pub fn add(router: Router, config: &Config) -> Router {
 
 /// Requests that make no sense are told with who made them. What else is refused is in the metrics,
 /// and what concerns an account is told where that is known.
-fn tell_refused(client: Option<&Client>, path: &str) {
+fn tell_refused(addr: Option<SocketAddr>, path: &str) {
     if let Some(left_out) = REFUSALS.take(Instant::now()) {
         let path: String = path.chars().take(PATH_CHARS_MAX).collect();
         tracing::info!(
-            client.addr = client.map(|client| tracing::field::display(client.addr)),
+            client.addr = addr.map(tracing::field::display),
             path,
             left_out,
             "refused a request"

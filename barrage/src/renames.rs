@@ -1,6 +1,8 @@
-//! Sends those who ask for a channel by a handle that it had before to where it is now.
+//! Sends those who ask for a channel by a handle that it had before to where it is now, and tells
+//! those who ask for one that nobody has.
 
 use api::Store;
+use api::store::handles::Whereabouts;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
@@ -17,18 +19,40 @@ pub fn follow(router: Router, store: Store) -> Router {
             let Some((handle, is_page)) = named else {
                 return next.run(request).await;
             };
-            let uri = request.uri().clone();
-            let response = next.run(request).await;
-            // A playlist that is there needs no other; a page is there for every handle.
-            if !is_page && response.status() != StatusCode::NOT_FOUND {
-                return response;
-            }
-            match store.renamed(&handle).await {
-                Ok(Some(now)) => redirect(&uri, &handle, &now),
-                Ok(None) | Err(_) => response,
+            if is_page {
+                page(&store, &handle, request, next).await
+            } else {
+                playlist(&store, &handle, request, next).await
             }
         }
     }))
+}
+
+/// A page is there for every handle; what it says of one that nobody has is not found.
+async fn page(store: &Store, handle: &Handle, mut request: Request, next: Next) -> Response {
+    match store.whereabouts(handle).await {
+        Ok(Whereabouts::Moved(now)) => redirect(request.uri(), handle, &now),
+        Ok(Whereabouts::Nowhere) => {
+            request.headers_mut().remove(header::IF_NONE_MATCH);
+            let mut response = next.run(request).await;
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            response
+        }
+        Ok(Whereabouts::Here) | Err(_) => next.run(request).await,
+    }
+}
+
+/// A playlist that is there needs no other.
+async fn playlist(store: &Store, handle: &Handle, request: Request, next: Next) -> Response {
+    let uri = request.uri().clone();
+    let response = next.run(request).await;
+    if response.status() != StatusCode::NOT_FOUND {
+        return response;
+    }
+    match store.renamed(handle).await {
+        Ok(Some(now)) => redirect(&uri, handle, &now),
+        Ok(None) | Err(_) => response,
+    }
 }
 
 /// The handle that an address names, and whether it is that of a page.

@@ -337,7 +337,7 @@ impl Connection {
                 self.session.close(Reason::TakenOver);
             }
             Wake::ToldToGo(Why::ShownOut(reason)) => {
-                self.leave(Leaving::Vanished);
+                self.leave(Leaving::ShownOut);
                 self.session.close_saying(Reason::Ended, &reason);
             }
             Wake::ToldToGo(Why::Ended(reason)) => {
@@ -345,7 +345,7 @@ impl Connection {
                 self.session.close_saying(Reason::Ended, &reason);
             }
             Wake::Drain => {
-                self.leave(Leaving::Finished);
+                self.leave(Leaving::Drained);
                 self.session.close(Reason::ShuttingDown);
             }
         }
@@ -491,7 +491,7 @@ impl Connection {
         };
         metrics::counter!("barrage_rtmp_refused_total", "reason" => "media").increment(1);
         tracing::warn!(%error, "the publisher has to go");
-        self.leave(Leaving::Finished);
+        self.leave(Leaving::Unusable);
         self.session.close_saying(reason, &error.to_string());
         ControlFlow::Continue(())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kit::stream::Broadcast;
-use wire::{ChannelId, StreamId};
+use wire::{ChannelId, Ended, StreamId};
 
 use crate::gate::SecondPublisher;
 
@@ -33,8 +33,14 @@ pub enum Entry {
 pub enum Leaving {
     /// It said that it was done.
     Finished,
+    /// It was sent away for what it sent.
+    Unusable,
     /// It vanished: connection lost, silent, killed, or broke the rules.
     Vanished,
+    /// It was shown out, and another may come.
+    ShownOut,
+    /// It was sent away because the server ends.
+    Drained,
 }
 
 #[derive(Debug)]
@@ -47,8 +53,8 @@ struct Slot {
 enum State {
     /// `stream` publishes.
     Held { stream: StreamId },
-    /// Nobody does, until this moment.
-    Waiting { until: Instant },
+    /// Nobody does, until this moment; what it is over by then.
+    Waiting { until: Instant, how: Ended },
 }
 
 /// Every channel that is on stage or waits.
@@ -106,7 +112,10 @@ impl Stage {
             broadcast.channel,
             Slot {
                 broadcast,
-                state: State::Waiting { until },
+                state: State::Waiting {
+                    until,
+                    how: Ended::ServerLost,
+                },
             },
         );
     }
@@ -123,39 +132,44 @@ impl Stage {
         channel: ChannelId,
         stream: StreamId,
         how: Leaving,
-    ) -> Result<Option<Arc<Broadcast>>, ()> {
+    ) -> Result<Option<(Arc<Broadcast>, Ended)>, ()> {
         let slot = self.slots.get_mut(&channel).ok_or(())?;
         match slot.state {
             State::Held { stream: holder } if holder == stream => {}
             State::Held { .. } | State::Waiting { .. } => return Err(()),
         }
-        match how {
-            Leaving::Vanished if !self.grace.is_zero() => {
-                slot.state = State::Waiting {
-                    until: now + self.grace,
-                };
-                Ok(None)
-            }
-            Leaving::Finished | Leaving::Vanished => {
-                Ok(self.slots.remove(&channel).map(|slot| slot.broadcast))
-            }
+        let (how, waits) = match how {
+            Leaving::Finished => (Ended::Finished, false),
+            Leaving::Unusable => (Ended::Unusable, false),
+            Leaving::Drained => (Ended::ServerEnded, false),
+            Leaving::Vanished => (Ended::Lost, true),
+            Leaving::ShownOut => (Ended::ShownOut, true),
+        };
+        if waits && !self.grace.is_zero() {
+            slot.state = State::Waiting {
+                until: now + self.grace,
+                how,
+            };
+            return Ok(None);
         }
+        Ok(self
+            .slots
+            .remove(&channel)
+            .map(|slot| (slot.broadcast, how)))
     }
 
     /// Takes out the broadcasts whose grace is over.
-    pub fn expire(&mut self, now: Instant) -> Vec<Arc<Broadcast>> {
-        let over: Vec<ChannelId> = self
+    pub fn expire(&mut self, now: Instant) -> Vec<(Arc<Broadcast>, Ended)> {
+        let over: Vec<(ChannelId, Ended)> = self
             .slots
             .iter()
-            .filter(|(_, slot)| match slot.state {
-                State::Waiting { until } => until <= now,
-                State::Held { .. } => false,
+            .filter_map(|(channel, slot)| match slot.state {
+                State::Waiting { until, how } => (until <= now).then_some((*channel, how)),
+                State::Held { .. } => None,
             })
-            .map(|(channel, _)| *channel)
             .collect();
-        over.iter()
-            .filter_map(|channel| self.slots.remove(channel))
-            .map(|s| s.broadcast)
+        over.into_iter()
+            .filter_map(|(channel, how)| Some((self.slots.remove(&channel)?.broadcast, how)))
             .collect()
     }
 
@@ -179,7 +193,7 @@ impl Stage {
         self.slots
             .values()
             .filter_map(|slot| match slot.state {
-                State::Waiting { until } => Some(until),
+                State::Waiting { until, .. } => Some(until),
                 State::Held { .. } => None,
             })
             .min()
@@ -278,8 +292,8 @@ mod tests {
             .unwrap();
         let over = stage.expire(now + GRACE);
         assert_eq!(
-            over.iter().map(|b| b.id).collect::<Vec<_>>(),
-            [broadcast.id]
+            over.iter().map(|(b, how)| (b.id, *how)).collect::<Vec<_>>(),
+            [(broadcast.id, Ended::Lost)]
         );
         assert!(matches!(
             stage.enter(broadcast.channel, first, SecondPublisher::Refuse),
@@ -289,7 +303,10 @@ mod tests {
         let ended = stage
             .leave(now, other.channel, stream, Leaving::Finished)
             .unwrap();
-        assert_eq!(ended.map(|b| b.id), Some(other.id));
+        assert_eq!(
+            ended.map(|(b, how)| (b.id, how)),
+            Some((other.id, Ended::Finished))
+        );
     }
 
     #[test]
@@ -314,6 +331,9 @@ mod tests {
         let ended = stage
             .leave(Instant::now(), broadcast.channel, first, Leaving::Vanished)
             .unwrap();
-        assert_eq!(ended.map(|b| b.id), Some(broadcast.id));
+        assert_eq!(
+            ended.map(|(b, how)| (b.id, how)),
+            Some((broadcast.id, Ended::Lost))
+        );
     }
 }

@@ -11,7 +11,7 @@ use kit::clock;
 use kit::drain::Drain;
 use kit::stream::{Broadcast, Phase, Streams};
 use tokio::sync::Notify;
-use wire::{BroadcastId, ChannelId, Event, StreamId, StreamKeyId};
+use wire::{BroadcastId, ChannelId, Ended, Event, StreamId, StreamKeyId};
 
 use crate::config::Config;
 use crate::evicted::{Evicted, Who};
@@ -207,7 +207,7 @@ impl Theatre {
             .stage
             .leave(Instant::now(), broadcast.channel, stream, how)
         {
-            Ok(Some(ended)) => self.end(&ended),
+            Ok(Some((ended, how))) => self.end(&ended, how),
             Ok(None) => {
                 tracing::info!(
                     broadcast.id = %broadcast.id,
@@ -247,12 +247,13 @@ impl Theatre {
         if let Some(player) = stream.and_then(|stream| cast.players.remove(&stream)) {
             player.exit.tell(Why::Ended(reason.to_owned()));
         }
-        self.end(&broadcast);
+        self.end(&broadcast, Ended::Stopped);
         true
     }
 
-    fn end(&self, broadcast: &Broadcast) {
+    fn end(&self, broadcast: &Broadcast, how: Ended) {
         tracing::info!(
+            how = how.as_str(),
             broadcast.id = %broadcast.id,
             channel = %broadcast.handle,
             duration = %broadcast.elapsed(),
@@ -263,6 +264,7 @@ impl Theatre {
             channel,
             broadcast,
             at,
+            how,
         });
     }
 
@@ -291,7 +293,7 @@ impl Theatre {
             tokio::select! {
                 () = expiry => {
                     let over = self.cast().stage.expire(Instant::now());
-                    over.iter().for_each(|broadcast| self.end(broadcast));
+                    over.iter().for_each(|(broadcast, how)| self.end(broadcast, *how));
                 }
                 () = self.waiting_changed.notified() => {}
                 () = drain.signaled() => return,
@@ -302,6 +304,7 @@ impl Theatre {
     /// Ends every broadcast: the server ends.
     pub fn close(&self) {
         let all = self.cast().stage.clear();
-        all.iter().for_each(|broadcast| self.end(broadcast));
+        all.iter()
+            .for_each(|broadcast| self.end(broadcast, Ended::ServerEnded));
     }
 }

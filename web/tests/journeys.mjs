@@ -146,7 +146,7 @@ const steps = {
     await isShownOut(again);
     await mei.getByRole('navigation').getByRole('link', { name: 'Broadcasts' }).click();
     const row = mei.locator('tbody tr', { hasText: 'Dumplings for forty' });
-    await row.getByText('By the streamer').waitFor();
+    await row.getByText('Its key was revoked').waitFor();
   },
 
   async 'an operator ends a broadcast with a reason, which its streamer reads'() {

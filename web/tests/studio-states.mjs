@@ -30,15 +30,16 @@ const MODERATORS = [
   { handle: 'somebody_with_a_long_name', name: '', invited_at: before(HOUR), accepted: false },
 ];
 const PAST = [
-  ['Evening set: synth and rain', 2.5, null],
-  ['', 0.2, 'This is not allowed here: music of others, for the third time in a week.'],
-  ['Writing a parser from nothing, part 4: the part where everything is a state machine and the title is far too long', 5, null],
-].map(([title, hours, end_reason], i) => ({
+  ['Evening set: synth and rain', 2.5, 'finished', null],
+  ['', 0.2, 'stopped', 'This is not allowed here: music of others, for the third time in a week.'],
+  ['Writing a parser from nothing, part 4: the part where everything is a state machine and the title is far too long', 5, 'lost', null],
+].map(([title, hours, ended_how, end_reason], i) => ({
   id: id(20 + i),
   title,
   category: 'Music',
   started_at: before((i + 1) * DAY),
   ended_at: before((i + 1) * DAY - hours * HOUR),
+  ended_how,
   end_reason,
 }));
 

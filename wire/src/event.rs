@@ -43,5 +43,42 @@ pub enum Event {
         broadcast: BroadcastId,
         /// When.
         at: i64,
+        /// How it came to that.
+        how: Ended,
     },
+}
+
+/// How a broadcast came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// The publisher said that it was done.
+    Finished,
+    /// The publisher vanished and did not return in time.
+    Lost,
+    /// The publisher was shown out, as when its key is revoked, and no other came in time.
+    ShownOut,
+    /// What the publisher sent cannot be broadcast.
+    Unusable,
+    /// Somebody with the right to do so ended it.
+    Stopped,
+    /// The server ended.
+    ServerEnded,
+    /// The server was killed, and the broadcast not continued after its next start.
+    ServerLost,
+}
+
+impl Ended {
+    /// Its name, as programs read it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Lost => "lost",
+            Self::ShownOut => "shown_out",
+            Self::Unusable => "unusable",
+            Self::Stopped => "stopped",
+            Self::ServerEnded => "server_ended",
+            Self::ServerLost => "server_lost",
+        }
+    }
 }

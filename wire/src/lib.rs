@@ -5,7 +5,7 @@ pub mod event;
 pub mod handle;
 pub mod id;
 
-pub use event::Event;
+pub use event::{Ended, Event};
 pub use handle::Handle;
 pub use id::{
     BroadcastId, ChannelId, NodeId, RoomId, SessionId, StreamId, StreamKeyId, TrackId, UserId,

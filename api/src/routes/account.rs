@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use wire::Handle;
 
-use super::request::{Body, From, HandlePath, check_same_origin};
+use super::request::{AskedBy, Body, HandlePath, check_same_origin};
 use super::session::{agent, with_cookie};
 use super::streams::{find_channel, timestamp, uncached};
 use super::{AppState, valid_handle};
@@ -158,7 +158,7 @@ pub async fn entrance(State(state): State<AppState>) -> impl IntoResponse {
 )]
 pub async fn sign_up(
     State(state): State<AppState>,
-    From(client): From,
+    AskedBy(client): AskedBy,
     headers: HeaderMap,
     Body(new): Body<NewAccount>,
 ) -> Result<Response, ApiError> {
@@ -297,7 +297,7 @@ pub struct PasswordChange {
 )]
 pub async fn change_password(
     State(state): State<AppState>,
-    From(client): From,
+    AskedBy(client): AskedBy,
     caller: Caller,
     Body(change): Body<PasswordChange>,
 ) -> Result<StatusCode, ApiError> {

@@ -10,12 +10,11 @@ use kit::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
-use wire::Handle;
 
 use super::AppState;
 use super::recoveries::recovery_link;
-use super::request::{Body, From, HandlePath, Params};
-use super::streams::{ChannelView, channel_of, find_channel, timestamp, uncached};
+use super::request::{AskedBy, Body, HandlePath, Params};
+use super::streams::{ChannelView, find_channel, find_user, timestamp, uncached};
 use crate::door::Caller;
 use crate::error::{ApiError, ErrorBody, Guarded, WithBody};
 use crate::scope::Scope;
@@ -123,12 +122,6 @@ pub struct UserChange {
     disabled: Option<String>,
 }
 
-async fn find_user(state: &AppState, handle: &str) -> Result<User, ApiError> {
-    let not_found = || ApiError::UserNotFound(handle.chars().take(wire::handle::MAX_LEN).collect());
-    let parsed: Handle = handle.parse().map_err(|_| not_found())?;
-    state.store.user(&parsed).await?.ok_or_else(not_found)
-}
-
 /// Changes what a person may do. Closing an account ends its sessions, tokens and broadcast.
 #[utoipa::path(
     patch,
@@ -214,7 +207,7 @@ pub struct IssuedLink {
 )]
 pub async fn issue_recovery(
     State(state): State<AppState>,
-    From(client): From,
+    AskedBy(client): AskedBy,
     caller: Caller,
     HandlePath(handle): HandlePath,
 ) -> Result<impl IntoResponse, ApiError> {
@@ -267,7 +260,7 @@ pub async fn channels(
         .iter()
         .map(|channel| AdminChannelView {
             channel: channel.into(),
-            live: channel_of(&state, channel.id).is_some(),
+            live: state.streams.of_channel(channel.id).is_some(),
         })
         .collect();
     Ok(uncached(views))
@@ -306,7 +299,10 @@ pub async fn end_stream(
     let channel = find_channel(&state, &handle).await?;
     caller.require_owner(&channel)?;
     let reason = text::some_line("reason", &end.reason, text::REASON_MAX)?;
-    let broadcast = channel_of(&state, channel.id).ok_or(ApiError::NotLive(handle.clone()))?;
+    let broadcast = state
+        .streams
+        .of_channel(channel.id)
+        .ok_or(ApiError::NotLive(handle.clone()))?;
     if !state.publishers.end(channel.id, &reason) {
         return Err(ApiError::NotLive(handle));
     }

@@ -7,12 +7,10 @@ use jiff::Timestamp;
 use kit::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use wire::{BroadcastId, ChannelId, Handle};
+use wire::{BroadcastId, Handle};
 
 use super::request::{Body, HandlePath, Params};
-use super::streams::{
-    ChannelView, Stream, channel_of, find_channel, now_ms, timestamp, uncached, view,
-};
+use super::streams::{ChannelView, Stream, find_channel, now_ms, timestamp, uncached, view};
 use super::{AppState, valid_handle};
 use crate::door::{Caller, is_reserved};
 use crate::error::{ApiError, ErrorBody, Guarded, WithBody};
@@ -63,7 +61,10 @@ pub async fn show(
         Ok(channel) => channel,
         Err(error) => return moved(&state, &handle).await?.ok_or(error),
     };
-    let live = channel_of(&state, channel.id).map(|broadcast| view(&state, &broadcast, &channel));
+    let live = state
+        .streams
+        .of_channel(channel.id)
+        .map(|broadcast| view(&state, &broadcast, &channel));
     let last_live_at = state.store.last_live_at(channel.id).await?.map(timestamp);
     let channel = ChannelView::from(&channel);
     Ok(uncached(ChannelPage {
@@ -133,17 +134,7 @@ pub async fn make(
         None if owner.name.is_empty() => owner.handle.to_string(),
         None => owner.name.clone(),
     };
-    let channel = Channel {
-        id: ChannelId::new(),
-        owner: owner.id,
-        handle,
-        name,
-        title: String::new(),
-        category: String::new(),
-        tags: Vec::new(),
-        language: String::new(),
-        second_replaces: false,
-    };
+    let channel = Channel::new(owner.id, handle, name);
     let now = clock::now();
     let mut transaction = state.store.begin().await?;
     if channels::count_of(&mut transaction, owner.id).await? >= CHANNELS_MAX {
@@ -270,7 +261,7 @@ async fn rename(
     caller: &Caller,
 ) -> Result<(), ApiError> {
     // What is live has its handle in the addresses that its viewers use.
-    if channel_of(state, channel.id).is_some() {
+    if state.streams.of_channel(channel.id).is_some() {
         return Err(ApiError::ChannelIsLive(channel.handle.to_string()));
     }
     let now = clock::now();
@@ -312,7 +303,13 @@ pub struct BroadcastView {
     /// When it ended, if it did.
     #[schema(value_type = Option<String>, format = DateTime)]
     ended_at: Option<Timestamp>,
-    /// Why an operator ended it, if one did.
+    /// How it came to its end: `finished` by the publisher, `lost` with the publisher, `shown_out`
+    /// when the publisher was and no other came, `unusable` for what the publisher sent, `stopped`
+    /// by somebody with the right to, `server_ended`, `server_lost`. Null while it goes on, and for
+    /// those from before this was noted.
+    #[schema(example = "finished")]
+    ended_how: Option<String>,
+    /// Why somebody stopped it, in their words.
     end_reason: Option<String>,
 }
 
@@ -357,6 +354,7 @@ fn broadcast_view(past: broadcasts::PastBroadcast) -> BroadcastView {
         category: past.category,
         started_at: timestamp(past.began_at),
         ended_at: past.ended_at.map(timestamp),
+        ended_how: past.ended_how,
         end_reason: past.end_reason,
     }
 }

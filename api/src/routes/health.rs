@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use kit::client::Client;
 
 use super::AppState;
-use super::request::From;
+use super::request::AskedBy;
 use crate::door::Caller;
 use crate::error::{ApiError, Guarded};
 use crate::scope::Scope;
@@ -66,7 +66,7 @@ pub async fn ready(State(state): State<AppState>) -> impl IntoResponse {
 )]
 pub async fn metrics(
     State(state): State<AppState>,
-    From(client): From,
+    AskedBy(client): AskedBy,
     headers: HeaderMap,
     caller: Option<Caller>,
 ) -> Result<impl IntoResponse, ApiError> {

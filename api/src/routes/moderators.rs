@@ -7,17 +7,15 @@ use jiff::Timestamp;
 use kit::clock;
 use serde::Serialize;
 use utoipa::ToSchema;
-use wire::Handle;
 
 use super::AppState;
 use super::request::{HandlePath, TwoHandles};
-use super::streams::{find_channel, timestamp, uncached};
+use super::streams::{find_channel, find_user, timestamp, uncached};
 use crate::door::Caller;
 use crate::error::{ApiError, ErrorBody, Guarded};
 use crate::scope::Scope;
 use crate::store::channels::Channel;
 use crate::store::moderators;
-use crate::store::users::User;
 use crate::unfit::Unfit;
 
 /// Moderators and invitations a channel may have.
@@ -48,12 +46,6 @@ async fn views(state: &AppState, channel: &Channel) -> Result<Vec<ModeratorView>
             accepted: moderator.accepted_at.is_some(),
         })
         .collect())
-}
-
-async fn find_user(state: &AppState, handle: &str) -> Result<User, ApiError> {
-    let not_found = || ApiError::UserNotFound(handle.chars().take(wire::handle::MAX_LEN).collect());
-    let parsed: Handle = handle.parse().map_err(|_| not_found())?;
-    state.store.user(&parsed).await?.ok_or_else(not_found)
 }
 
 /// The moderators of a channel, and those who were asked. For its owner and its moderators.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::request::{Body, From, check_same_origin};
+use super::request::{AskedBy, Body, check_same_origin};
 use super::streams::uncached;
 use crate::error::{ApiError, ErrorBody, WithBody};
 use crate::store::users::normal_email;
@@ -38,7 +38,7 @@ pub struct LostPassword {
 )]
 pub async fn lost_password(
     State(state): State<AppState>,
-    From(client): From,
+    AskedBy(client): AskedBy,
     headers: HeaderMap,
     Body(lost): Body<LostPassword>,
 ) -> Result<StatusCode, ApiError> {
@@ -115,7 +115,7 @@ pub struct Recovery {
 )]
 pub async fn recover(
     State(state): State<AppState>,
-    From(client): From,
+    AskedBy(client): AskedBy,
     headers: HeaderMap,
     Body(recovery): Body<Recovery>,
 ) -> Result<impl IntoResponse, ApiError> {

@@ -65,9 +65,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Where a request comes from.
 #[derive(Clone, Debug)]
-pub struct From(pub Client);
+pub struct AskedBy(pub Client);
 
-impl<S: Send + Sync> FromRequestParts<S> for From {
+impl<S: Send + Sync> FromRequestParts<S> for AskedBy {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::account::{Me, me};
-use super::request::{Body, From, IdPath, PLAIN_COOKIE, SECURE_COOKIE, check_same_origin};
+use super::request::{AskedBy, Body, IdPath, PLAIN_COOKIE, SECURE_COOKIE, check_same_origin};
 use super::streams::{timestamp, uncached};
 use crate::door::{Caller, SESSION_MAX};
 use crate::error::{ApiError, ErrorBody, Guarded, WithBody};
@@ -64,7 +64,7 @@ pub(super) fn with_cookie(client: &Client, token: &str, body: impl IntoResponse)
 )]
 pub async fn sign_in(
     State(state): State<AppState>,
-    From(client): From,
+    AskedBy(client): AskedBy,
     headers: HeaderMap,
     Body(credentials): Body<Credentials>,
 ) -> Result<Response, ApiError> {
@@ -98,7 +98,7 @@ pub async fn sign_in(
 )]
 pub async fn sign_out(
     State(state): State<AppState>,
-    From(client): From,
+    AskedBy(client): AskedBy,
     caller: Caller,
 ) -> Result<Response, ApiError> {
     let session = caller.session()?;

@@ -5,19 +5,16 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use jiff::Timestamp;
 use kit::clock;
-use media::WallTime;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::AppState;
 use super::request::{Body, HandleAndId, HandlePath};
 use super::streams::{find_channel, timestamp, uncached};
 use crate::door::Caller;
 use crate::error::{ApiError, ErrorBody, Guarded, WithBody};
-use crate::secrets::{SecretKind, ServerKey};
 use crate::store::channels::Channel;
-use crate::store::stream_keys::{self, StreamKey};
+use crate::store::stream_keys::{self, NewKey, StreamKey};
 use crate::text;
 
 /// Keys that may open a channel at a time.
@@ -69,19 +66,6 @@ pub struct NewStreamKey {
     /// What to call it.
     #[schema(example = "the laptop", max_length = 50)]
     name: String,
-}
-
-/// A key that was just made, and its secret.
-pub(crate) fn make_key(server_key: &ServerKey, name: &str, now: WallTime) -> (StreamKey, String) {
-    let (id, secret) = (Uuid::now_v7(), SecretKind::StreamKey.generate());
-    let key = StreamKey {
-        id,
-        name: name.to_owned(),
-        sealed: server_key.seal(&secret, &id.to_string()),
-        created_at: now,
-        last_used_at: None,
-    };
-    (key, secret)
 }
 
 async fn owned(state: &AppState, caller: &Caller, handle: &str) -> Result<Channel, ApiError> {
@@ -139,7 +123,7 @@ pub async fn make(
 ) -> Result<impl IntoResponse, ApiError> {
     let channel = owned(&state, &caller, &handle).await?;
     let name = text::some_line("name", &new.name, text::NAME_MAX)?;
-    let (key, secret) = make_key(&state.server_key, &name, clock::now());
+    let (key, secret) = NewKey::make(&state.server_key, &name, clock::now());
     let mut transaction = state.store.begin().await?;
     if stream_keys::count_of(&mut transaction, channel.id).await? >= KEYS_MAX {
         return Err(ApiError::LimitReached {
@@ -147,11 +131,10 @@ pub async fn make(
             max: KEYS_MAX,
         });
     }
-    let lookup = state.server_key.lookup(SecretKind::StreamKey, &secret);
-    stream_keys::insert(&mut transaction, channel.id, &key, &lookup).await?;
+    stream_keys::insert(&mut transaction, channel.id, &key).await?;
     transaction.commit().await?;
-    tracing::info!(channel = %channel.handle, key.id = %key.id, by = %caller, "made a stream key");
-    let key = StreamKeyView::from(&key);
+    tracing::info!(channel = %channel.handle, key.id = %key.shown.id, by = %caller, "made a stream key");
+    let key = StreamKeyView::from(&key.shown);
     Ok((
         StatusCode::CREATED,
         uncached(ShownStreamKey { secret, key }),
@@ -220,17 +203,16 @@ pub async fn rotate(
     let old = state.store.stream_key(channel.id, id).await?;
     let old = old.ok_or(ApiError::NoSuch("stream key"))?;
     let now = clock::now();
-    let (key, secret) = make_key(&state.server_key, &old.name, now);
+    let (key, secret) = NewKey::make(&state.server_key, &old.name, now);
     let mut transaction = state.store.begin().await?;
     if !stream_keys::revoke(&mut transaction, channel.id, id, now).await? {
         return Err(ApiError::NoSuch("stream key"));
     }
-    let lookup = state.server_key.lookup(SecretKind::StreamKey, &secret);
-    stream_keys::insert(&mut transaction, channel.id, &key, &lookup).await?;
+    stream_keys::insert(&mut transaction, channel.id, &key).await?;
     transaction.commit().await?;
     state.publishers.show_out(id, REVOKED);
     tracing::info!(channel = %channel.handle, key.id = %id, by = %caller, "rotated a stream key");
-    let key = StreamKeyView::from(&key);
+    let key = StreamKeyView::from(&key.shown);
     Ok((
         StatusCode::CREATED,
         uncached(ShownStreamKey { secret, key }),

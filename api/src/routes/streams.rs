@@ -1,7 +1,6 @@
 //! What is live.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +11,7 @@ use kit::stream::{Broadcast, Phase, TrackStats};
 use media::{TrackConfig, WallTime};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wire::{ChannelId, Handle};
+use wire::Handle;
 
 use super::AppState;
 use super::channels::SecondPublisher;
@@ -21,6 +20,7 @@ use super::request::HandlePath;
 use crate::delivery::Viewers;
 use crate::error::{ApiError, ErrorBody};
 use crate::store::channels::Channel;
+use crate::store::users::User;
 
 /// Everything that is live.
 #[derive(Debug, Serialize, ToSchema)]
@@ -212,7 +212,10 @@ pub async fn show_thumbnail(
     HandlePath(handle): HandlePath,
 ) -> Result<impl IntoResponse, ApiError> {
     let channel = find_channel(&state, &handle).await?;
-    let broadcast = channel_of(&state, channel.id).ok_or(ApiError::NotLive(handle))?;
+    let broadcast = state
+        .streams
+        .of_channel(channel.id)
+        .ok_or(ApiError::NotLive(handle))?;
     let picture = state.thumbnails.picture(&broadcast).await;
     let picture = picture.ok_or(ApiError::NoSuch("picture"))?;
     let headers = [
@@ -239,20 +242,25 @@ pub async fn show(
     HandlePath(handle): HandlePath,
 ) -> Result<impl IntoResponse, ApiError> {
     let channel = find_channel(&state, &handle).await?;
-    let broadcast = channel_of(&state, channel.id).ok_or(ApiError::NotLive(handle))?;
+    let broadcast = state
+        .streams
+        .of_channel(channel.id)
+        .ok_or(ApiError::NotLive(handle))?;
     Ok(uncached(view(&state, &broadcast, &channel)))
 }
 
 /// What a channel broadcasts now.
-pub(super) fn channel_of(state: &AppState, channel: ChannelId) -> Option<Arc<Broadcast>> {
-    state.streams.of_channel(channel)
-}
-
 pub(super) async fn find_channel(state: &AppState, handle: &str) -> Result<Channel, ApiError> {
     let not_found =
         || ApiError::ChannelNotFound(handle.chars().take(wire::handle::MAX_LEN).collect());
     let parsed: Handle = handle.parse().map_err(|_| not_found())?;
     state.store.channel(&parsed).await?.ok_or_else(not_found)
+}
+
+pub(super) async fn find_user(state: &AppState, handle: &str) -> Result<User, ApiError> {
+    let not_found = || ApiError::UserNotFound(handle.chars().take(wire::handle::MAX_LEN).collect());
+    let parsed: Handle = handle.parse().map_err(|_| not_found())?;
+    state.store.user(&parsed).await?.ok_or_else(not_found)
 }
 
 pub(super) fn view(state: &AppState, broadcast: &Broadcast, channel: &Channel) -> Stream {

@@ -2,7 +2,7 @@
 
 use media::{MediaTime, WallTime};
 use sqlx::Row as _;
-use wire::{BroadcastId, ChannelId, Handle};
+use wire::{BroadcastId, ChannelId, Ended, Handle};
 
 use super::{Store, parse};
 
@@ -19,7 +19,9 @@ pub struct PastBroadcast {
     pub began_at: WallTime,
     /// When it ended, if it did.
     pub ended_at: Option<WallTime>,
-    /// Why an operator ended it, if one did.
+    /// How it came to its end, as [`Ended`] names it.
+    pub ended_how: Option<String>,
+    /// Why somebody ended it from outside, in their words.
     pub end_reason: Option<String>,
 }
 
@@ -68,13 +70,22 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn broadcast_ended(&self, id: BroadcastId, at: WallTime) -> sqlx::Result<()> {
-        sqlx::query("UPDATE broadcasts SET ended_at = $1 WHERE id = $2 AND ended_at IS NULL")
-            .bind(at.as_micros())
-            .bind(id.to_string())
-            .execute(self.pool())
-            .await
-            .map(|_| ())
+    pub async fn broadcast_ended(
+        &self,
+        id: BroadcastId,
+        at: WallTime,
+        how: Ended,
+    ) -> sqlx::Result<()> {
+        sqlx::query(
+            "UPDATE broadcasts SET ended_at = $1, ended_how = $2
+             WHERE id = $3 AND ended_at IS NULL",
+        )
+        .bind(at.as_micros())
+        .bind(how.as_str())
+        .bind(id.to_string())
+        .execute(self.pool())
+        .await
+        .map(|_| ())
     }
 
     /// Notes why somebody ended a broadcast from outside.
@@ -189,7 +200,8 @@ impl Store {
         // Identities are in the order of their time; "z" stands after every one of them.
         let before = before.map_or_else(|| "z".to_owned(), |id| id.to_string());
         let rows = sqlx::query(
-            "SELECT id, title, category, began_at, ended_at, end_reason FROM broadcasts
+            "SELECT id, title, category, began_at, ended_at, ended_how, end_reason
+             FROM broadcasts
              WHERE channel = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
         )
         .bind(channel.to_string())
@@ -207,6 +219,7 @@ impl Store {
                     ended_at: row
                         .try_get::<Option<i64>, _>("ended_at")?
                         .map(WallTime::from_micros),
+                    ended_how: row.try_get("ended_how")?,
                     end_reason: row.try_get("end_reason")?,
                 })
             })

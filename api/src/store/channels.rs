@@ -30,6 +30,23 @@ pub struct Channel {
     pub second_replaces: bool,
 }
 
+impl Channel {
+    /// One that is new: nothing is on yet, and a second publisher is refused.
+    pub fn new(owner: UserId, handle: Handle, name: String) -> Self {
+        Self {
+            id: ChannelId::new(),
+            owner,
+            handle,
+            name,
+            title: String::new(),
+            category: String::new(),
+            tags: Vec::new(),
+            language: String::new(),
+            second_replaces: false,
+        }
+    }
+}
+
 macro_rules! select {
     ($rest:literal) => {
         concat!(

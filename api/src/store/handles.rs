@@ -80,7 +80,33 @@ pub(crate) async fn renames(
         .try_get(0)
 }
 
+/// Where the channel of a handle is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// It has this handle.
+    Here,
+    /// It had it, and has this one now.
+    Moved(Handle),
+    /// There is none.
+    Nowhere,
+}
+
 impl Store {
+    /// Where the channel of `handle` is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn whereabouts(&self, handle: &Handle) -> sqlx::Result<Whereabouts> {
+        let here = sqlx::query("SELECT 1 FROM channels WHERE handle = $1")
+            .bind(handle.as_str())
+            .fetch_optional(self.pool());
+        if here.await?.is_some() {
+            return Ok(Whereabouts::Here);
+        }
+        let moved = self.renamed(handle).await?;
+        Ok(moved.map_or(Whereabouts::Nowhere, Whereabouts::Moved))
+    }
+
     /// What the channel that was called `handle` is called now.
     ///
     /// # Errors

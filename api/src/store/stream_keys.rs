@@ -6,6 +6,7 @@ use uuid::Uuid;
 use wire::{ChannelId, Handle};
 
 use super::{Store, Transaction, count, parse};
+use crate::secrets::{SecretKind, ServerKey};
 
 /// What a stream key opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,13 +132,37 @@ impl Store {
     }
 }
 
+/// A key that was just made, and what it is found by.
+#[derive(Debug)]
+pub(crate) struct NewKey {
+    /// As it is listed.
+    pub(crate) shown: StreamKey,
+    lookup: [u8; 32],
+}
+
+impl NewKey {
+    /// Makes one, and the secret that is the key itself.
+    pub(crate) fn make(server_key: &ServerKey, name: &str, now: WallTime) -> (Self, String) {
+        let (id, secret) = (Uuid::now_v7(), SecretKind::StreamKey.generate());
+        let shown = StreamKey {
+            id,
+            name: name.to_owned(),
+            sealed: server_key.seal(&secret, &id.to_string()),
+            created_at: now,
+            last_used_at: None,
+        };
+        let lookup = server_key.lookup(SecretKind::StreamKey, &secret);
+        (Self { shown, lookup }, secret)
+    }
+}
+
 /// Adds a key.
 pub(crate) async fn insert(
     transaction: &mut Transaction,
     channel: ChannelId,
-    key: &StreamKey,
-    lookup: &[u8; 32],
+    key: &NewKey,
 ) -> sqlx::Result<()> {
+    let NewKey { shown: key, lookup } = key;
     sqlx::query(
         "INSERT INTO stream_keys (id, channel, name, lookup, sealed, created_at)
          VALUES ($1, $2, $3, $4, $5, $6)",

@@ -144,6 +144,7 @@ async fn an_operator_ends_a_broadcast_with_a_reason_that_everybody_concerned_rea
     })
     .await;
     assert_eq!(past["end_reason"], "This is not allowed here.");
+    assert_eq!(past["ended_how"], "stopped");
     assert_eq!(
         admin
             .refused(Method::POST, "/api/v1/streams/mei/end", &end)
@@ -264,4 +265,38 @@ async fn a_moderator_is_asked_accepts_and_goes() {
     assert_eq!(lin.refused(Method::GET, list, &Value::Null).await.0, 403);
     let owner = "/api/v1/channels/mei/moderators/mei";
     assert_eq!(mei.refused(Method::PUT, owner, &Value::Null).await.0, 422);
+}
+
+#[tokio::test]
+async fn the_history_tells_how_each_broadcast_ended() {
+    let server = Server::with(&[("ingest.grace_ms", "300")]).await;
+    let (mei, key) = Person::streamer(&server, "mei").await;
+    let (id, secret) = (&key["key"]["id"], key["secret"].as_str().unwrap());
+    let clip = Clip::plain().await;
+    let mut ways = Vec::new();
+    for way in ["finished", "lost", "shown_out"] {
+        let mut publisher = Publisher::with_key(&server, secret).await.unwrap();
+        publisher.introduce(&clip).await;
+        publisher.send_all(&clip.frames[..30]).await;
+        until("mei is live", async || live(&server, "mei").await).await;
+        match way {
+            "finished" => publisher.finish().await,
+            "lost" => drop(publisher),
+            _ => {
+                let path = format!("/api/v1/channels/mei/keys/{}", id.as_str().unwrap());
+                assert_eq!(mei.delete(&path).await, 204);
+            }
+        }
+        ways.insert(0, json!(way));
+        until("the history tells it", async || {
+            let past = mei.read("/api/v1/channels/mei/broadcasts").await;
+            let told: Vec<_> = past
+                .as_array()?
+                .iter()
+                .map(|one| one["ended_how"].clone())
+                .collect();
+            (told == ways).then_some(())
+        })
+        .await;
+    }
 }

@@ -4,12 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ingest::rtmp::client::Event;
+use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::support::publisher::code_of;
 use crate::support::viewer::Track;
-use crate::support::{Clip, Publisher, Server, Source, Viewer, until, within};
+use crate::support::{Clip, Person, Publisher, Server, Source, Viewer, until, within};
+
+async fn how_the_last_one_ended(server: &Server) -> Value {
+    let admin = Person::admin(server).await;
+    let past = admin.read("/api/v1/channels/stage/broadcasts").await;
+    past[0]["ended_how"].clone()
+}
 
 /// Asks for what comes next, and gives what is answered.
 fn ask_next(server: &Server, track: &Track) -> JoinHandle<String> {
@@ -71,6 +78,7 @@ async fn a_server_that_is_told_to_end_tells_publishers_and_viewers_and_exits_wit
     );
     let page = again.json("/api/v1/channels/stage").await;
     assert!(page["last_live_at"].is_string(), "{page}");
+    assert_eq!(how_the_last_one_ended(&again).await, "server_ended");
 }
 
 #[tokio::test]
@@ -176,6 +184,7 @@ async fn without_grace_what_a_killed_server_left_open_is_closed() {
     again.logged(&["closed a broadcast", "had left open"]).await;
     assert!(again.stream().await.is_none());
     assert!(again.json("/api/v1/channels/stage").await["last_live_at"].is_string());
+    assert_eq!(how_the_last_one_ended(&again).await, "server_lost");
     assert!(Publisher::with_key(&again, &server.key).await.is_ok());
 }
 

@@ -129,3 +129,16 @@ async fn what_is_not_there_is_a_page_that_says_so() {
         assert_eq!(status, 404, "{path}: {body}");
     }
 }
+
+#[tokio::test]
+async fn the_page_of_nobody_says_so_by_its_status() {
+    let server = Server::start().await;
+    assert_eq!(server.get("/@stage").await.status(), 200);
+    let nobody = server.get("/@nobody_at_all").await;
+    assert_eq!(nobody.status(), 404);
+    let tag = nobody.headers()["etag"].clone();
+    assert!(nobody.text().await.unwrap().contains("<div id=\"app\""));
+    let request = server.client.get(server.url("/@nobody_at_all"));
+    let again = request.header("if-none-match", tag).send().await.unwrap();
+    assert_eq!(again.status(), 404, "also to somebody who has the page");
+}

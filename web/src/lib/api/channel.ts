@@ -41,6 +41,9 @@ export interface PastBroadcast {
   started_at: string;
   ended_at: string | null;
   /** Why somebody ended it from outside. */
+  /** Null while it goes on. */
+  ended_how: string | null;
+  /** In the words of whoever stopped it. */
   end_reason: string | null;
 }
 
