@@ -26,7 +26,7 @@ const FORMAT: &str = "barrage backup 1";
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Every table, those that others refer to first, with the migration that made it.
-const TABLES: [(&str, i64); 9] = [
+const TABLES: [(&str, i64); 10] = [
     ("users", 1),
     ("sessions", 2),
     ("api_tokens", 2),
@@ -36,6 +36,7 @@ const TABLES: [(&str, i64); 9] = [
     ("moderators", 2),
     ("stream_keys", 1),
     ("broadcasts", 1),
+    ("former_user_handles", 3),
 ];
 
 #[derive(Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -16,7 +17,7 @@ use crate::config::AccountsConfig;
 use crate::error::ApiError;
 use crate::password;
 use crate::scope::Scopes;
-use crate::secrets::{SecretKind, ServerKey};
+use crate::secrets::{SecretKind, ServerKey, random_text};
 use crate::store::sessions::Session;
 use crate::store::users::{NewUser, Role, User};
 use crate::store::{Store, Transaction, handles, recoveries, sessions, tokens, users};
@@ -34,6 +35,10 @@ const SESSIONS_MAX: i64 = 50;
 const RECOVERY_MAX: Duration = Duration::from_hours(1);
 /// How long a link that an operator hands over works.
 const ISSUED_RECOVERY_MAX: Duration = Duration::from_hours(48);
+/// Recovery links that go to one mail address.
+const MAILS_PER_HOUR: NonZeroU32 = NonZeroU32::new(3).expect("three is not zero");
+/// A password that nobody knows has so many characters.
+const NO_PASSWORD_CHARS: usize = 40;
 /// Longest secret looked at. Ours have 35 characters.
 const SECRET_BYTES_MAX: usize = 128;
 /// As much of a browser's name for itself as is kept.
@@ -106,6 +111,8 @@ pub struct Door {
     config: AccountsConfig,
     by_address: DefaultKeyedRateLimiter<IpAddr>,
     by_account: DefaultKeyedRateLimiter<Handle>,
+    /// Links by mail: a stranger must not fill somebody's mailbox.
+    by_mailbox: DefaultKeyedRateLimiter<String>,
 }
 
 impl Door {
@@ -119,6 +126,7 @@ impl Door {
             config,
             by_address: RateLimiter::keyed(by_address),
             by_account: RateLimiter::keyed(by_account),
+            by_mailbox: RateLimiter::keyed(Quota::per_hour(MAILS_PER_HOUR)),
         }
     }
 
@@ -141,12 +149,19 @@ impl Door {
             })
     }
 
+    /// Whether another recovery link may go to this mail address now.
+    pub fn may_mail(&self, email: &str) -> bool {
+        self.by_mailbox.check_key(&email.to_owned()).is_ok()
+    }
+
     /// Forgets addresses and accounts that were left alone since.
     pub fn forget_idle(&self) {
         self.by_address.retain_recent();
         self.by_address.shrink_to_fit();
         self.by_account.retain_recent();
         self.by_account.shrink_to_fit();
+        self.by_mailbox.retain_recent();
+        self.by_mailbox.shrink_to_fit();
     }
 
     /// Makes an account, and signs it in.
@@ -187,6 +202,30 @@ impl Door {
         tracing::info!(user = %new.handle, client.addr = %client.addr, "signed up");
         let user = self.store.user_by_id(user.id).await?;
         Ok((user.ok_or(ApiError::NotSignedIn)?, token))
+    }
+
+    /// Makes an account that nobody can sign in to before a recovery link gave it a password.
+    ///
+    /// # Errors
+    /// When the handle is taken, or the database fails.
+    pub async fn make_account(&self, handle: &Handle, role: Role) -> Result<User, ApiError> {
+        if is_reserved(handle) {
+            return Err(ApiError::HandleTaken(handle.to_string()));
+        }
+        let hash = new_password("password", random_text(NO_PASSWORD_CHARS), &[]).await?;
+        let mut transaction = self.store.begin().await?;
+        let user = NewUser {
+            id: UserId::new(),
+            handle,
+            name: "",
+            email: None,
+            role,
+            password_hash: &hash,
+        };
+        add_user(&mut transaction, &user, clock::now()).await?;
+        transaction.commit().await?;
+        let made = self.store.user_by_id(user.id).await?;
+        made.ok_or(ApiError::NotSignedIn)
     }
 
     /// Signs somebody in; gives what their cookie shall say.
@@ -421,7 +460,7 @@ pub(crate) fn is_reserved(handle: &Handle) -> bool {
     RESERVED.contains(&handle.as_str())
 }
 
-/// Adds a person whose handle and mail address must be free.
+/// Adds a person whose handle must be free.
 pub(crate) async fn add_user(
     transaction: &mut Transaction,
     user: &NewUser<'_>,
@@ -430,17 +469,8 @@ pub(crate) async fn add_user(
     if handles::is_taken(transaction, user.handle, None, now).await? {
         return Err(ApiError::HandleTaken(user.handle.to_string()));
     }
-    users::insert(transaction, user, now)
-        .await
-        .map_err(email_or_database)
-}
-
-/// The one unique thing about a person that nobody looks up before is their mail address.
-pub(crate) fn email_or_database(error: sqlx::Error) -> ApiError {
-    match error.as_database_error() {
-        Some(database) if database.is_unique_violation() => ApiError::EmailTaken,
-        _ => ApiError::Database(error),
-    }
+    users::insert(transaction, user, now).await?;
+    Ok(())
 }
 
 async fn new_password(

@@ -53,7 +53,7 @@ pub enum ApiError {
     #[error("This server does not let people sign up. Ask its operator for an account.")]
     SignUpClosed,
     /// Becoming a streamer is not open.
-    #[error("Only an operator of this server can make a channel for you.")]
+    #[error("Ask an operator of this server to make you a streamer.")]
     ChannelsClosed,
     /// Too many attempts; try again later.
     #[error("Too many attempts. Try again in {} s.", .0.as_secs())]
@@ -69,9 +69,6 @@ pub enum ApiError {
     /// Somebody has this handle, or had it lately.
     #[error("@{0} is taken.")]
     HandleTaken(String),
-    /// An account has this mail address.
-    #[error("Another account has this e-mail address.")]
-    EmailTaken,
     /// There are as many as there may be.
     #[error("There can be no more than {max} {what}.")]
     LimitReached {
@@ -86,6 +83,9 @@ pub enum ApiError {
     /// Somebody must be left who runs the server.
     #[error("The server would be left without an operator.")]
     LastOperator,
+    /// The server has lost the key under which this was sealed.
+    #[error("This key cannot be shown any more: the server's own key was lost. Make it anew.")]
+    Unreadable,
     /// The link was used, is too old, or never was one.
     #[error("This link does not work any more. Ask for another.")]
     LinkExpired,
@@ -185,10 +185,10 @@ impl ApiError {
             Self::TooManyAttempts(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
             Self::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             Self::HandleTaken(_) => (StatusCode::CONFLICT, "handle_taken"),
-            Self::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
             Self::LimitReached { .. } => (StatusCode::CONFLICT, "limit_reached"),
             Self::ChannelIsLive(_) => (StatusCode::CONFLICT, "channel_is_live"),
             Self::LastOperator => (StatusCode::CONFLICT, "last_operator"),
+            Self::Unreadable => (StatusCode::GONE, "unreadable"),
             Self::LinkExpired => (StatusCode::GONE, "link_expired"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
@@ -219,6 +219,11 @@ impl IntoResponse for ApiError {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+        }
+        if matches!(self, Self::Busy) {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if matches!(self, Self::NotSignedIn) {
             response

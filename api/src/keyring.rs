@@ -35,7 +35,7 @@ pub enum KeyError {
     Revoked,
     /// The channel's owner may not sign in, and so may not publish.
     #[error("the account of the channel's owner is closed")]
-    OwnerDisabled,
+    OwnerMayNot,
     /// This address was wrong too often.
     #[error("too many wrong stream keys from this address")]
     TooManyAttempts,
@@ -73,7 +73,7 @@ impl Keyring {
         let found = self.find(key).await;
         match found {
             Ok(Some(owner)) if owner.revoked => Err(KeyError::Revoked),
-            Ok(Some(owner)) if owner.owner_disabled => Err(KeyError::OwnerDisabled),
+            Ok(Some(owner)) if owner.owner_may_not => Err(KeyError::OwnerMayNot),
             Ok(Some(owner)) => {
                 self.note_use(owner.key);
                 Ok(owner)

@@ -184,7 +184,10 @@ fn owners() -> Router<AppState> {
 
 fn operators() -> Router<AppState> {
     Router::new()
-        .route("/api/v1/admin/users", get(admin::users))
+        .route(
+            "/api/v1/admin/users",
+            get(admin::users).post(admin::make_user),
+        )
         .route("/api/v1/admin/users/{handle}", patch(admin::change_user))
         .route(
             "/api/v1/admin/users/{handle}/recovery",

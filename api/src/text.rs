@@ -29,7 +29,7 @@ pub fn line(field: &'static str, text: &str, max: usize) -> Result<String, ApiEr
             gap = count > 0;
             continue;
         }
-        if character.is_control() || turns_direction(character) {
+        if character.is_control() || turns_direction(character) || is_unseen(character) {
             continue;
         }
         if gap {
@@ -62,6 +62,22 @@ pub fn some_line(field: &'static str, text: &str, max: usize) -> Result<String, 
 /// stands around it.
 const fn turns_direction(character: char) -> bool {
     matches!(character, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Characters that show nothing and join nothing: with them a name could seem to be none, or to be
+/// somebody else's. Joiners stay, which emoji and several scripts are written with.
+const fn is_unseen(character: char) -> bool {
+    matches!(
+        character,
+        '\u{AD}'
+            | '\u{115F}'
+            | '\u{1160}'
+            | '\u{17B4}'
+            | '\u{17B5}'
+            | '\u{180E}'
+            | '\u{200B}'
+            | '\u{2060}'..='\u{2064}' | '\u{2800}' | '\u{3164}' | '\u{FEFF}' | '\u{FFA0}'
+    )
 }
 
 /// Tags: each one line, none twice.
@@ -110,6 +126,8 @@ mod tests {
         assert_eq!(line("name", "弹幕直播", 4).unwrap(), "弹幕直播");
         assert!(line("name", "弹幕直播间", 4).is_err());
         assert!(some_line("name", " \u{2066} ", 4).is_err());
+        assert!(some_line("name", "\u{3164}\u{200B}", 4).is_err());
+        assert_eq!(line("name", "👩\u{200D}🚀", 4).unwrap(), "👩\u{200D}🚀");
     }
 
     #[test]

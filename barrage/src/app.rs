@@ -29,7 +29,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use wire::Handle;
 
 use crate::config::Config;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, public_host};
 use crate::wiring::{HlsDelivery, KeyGate, Stage};
 use crate::{assets, counts, headers, http, renames};
 
@@ -153,7 +153,9 @@ impl App {
 
     /// What a person who has just started the server wants to know.
     pub fn banner(&self) -> String {
-        self.runtime.banner(self.first_run.as_ref())
+        let public = self.config.public_origin();
+        self.runtime
+            .banner(self.first_run.as_ref(), public.as_deref())
     }
 
     /// The first channel and its stream key.
@@ -333,11 +335,8 @@ fn certificate(config: &Config) -> anyhow::Result<Option<Arc<Certificate>>> {
     let files = if config.https.certificate.is_empty() {
         let files = tls::Files::self_signed(config.data_dir());
         let public = config.public_origin();
-        let host = public.as_deref().and_then(|origin| {
-            let host = origin.split("://").nth(1)?;
-            Some(host.rsplit_once(':').map_or(host, |(host, _)| host))
-        });
-        files.ensure_self_signed(&tls::self_signed_names(host))?;
+        let host = public.as_deref().and_then(public_host);
+        files.ensure_self_signed(&tls::self_signed_names(host.as_deref()))?;
         files
     } else {
         tls::Files {

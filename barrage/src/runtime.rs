@@ -75,12 +75,18 @@ impl Runtime {
     }
 
     /// What a person who has just started the server wants to know.
-    pub fn banner(&self, first_run: Option<&FirstRun>) -> String {
+    pub fn banner(&self, first_run: Option<&FirstRun>, public: Option<&str>) -> String {
         let host = host_of(self.http.listen.ip());
-        let page = format!("http://{host}:{}", self.http.port);
+        let page = public.map_or_else(
+            || format!("http://{host}:{}", self.http.port),
+            ToOwned::to_owned,
+        );
+        let host = public
+            .and_then(public_host)
+            .unwrap_or_else(|| host_of(self.rtmp.listen.ip()));
         let obs = match self.rtmp.port {
-            1935 => format!("rtmp://{}/live", host_of(self.rtmp.listen.ip())),
-            port => format!("rtmp://{}:{port}/live", host_of(self.rtmp.listen.ip())),
+            1935 => format!("rtmp://{host}/live"),
+            port => format!("rtmp://{host}:{port}/live"),
         };
         let mut lines = vec![
             String::new(),
@@ -116,6 +122,17 @@ impl Runtime {
         lines.push(String::new());
         lines.join("\n")
     }
+}
+
+/// The host of an origin such as `https://live.example:8443`; a port follows the last colon, unless
+/// that is within the brackets of an IPv6 address.
+pub(crate) fn public_host(origin: &str) -> Option<String> {
+    let authority = origin.split("://").nth(1)?;
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host,
+        Some(_) | None => authority,
+    };
+    Some(host.to_owned())
 }
 
 /// The name to open a listener by, on this machine.

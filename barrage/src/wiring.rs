@@ -25,7 +25,7 @@ impl PublishGate for KeyGate {
                     .await
                     .map_err(|error| match error {
                         KeyError::Unknown => Refusal::UnknownKey,
-                        KeyError::Revoked | KeyError::OwnerDisabled => Refusal::NotAllowed,
+                        KeyError::Revoked | KeyError::OwnerMayNot => Refusal::NotAllowed,
                         KeyError::TooManyAttempts => Refusal::TooManyAttempts,
                         KeyError::Unavailable => Refusal::Unavailable,
                     })?;

@@ -213,7 +213,8 @@ impl Theatre {
                     broadcast.id = %broadcast.id,
                     channel = %broadcast.handle,
                     grace_ms = self.config.grace_ms,
-                    "the publisher vanished; the broadcast waits for it"
+                    ?how,
+                    "the publisher is gone; the broadcast waits for one"
                 );
                 broadcast.set_phase(Phase::Waiting);
                 self.tell(broadcast, |channel, broadcast, at| Event::PublisherLost {

@@ -66,6 +66,7 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
         .or_else(|_| hop.parse::<std::net::SocketAddr>().map(|addr| addr.ip()))
         .or_else(|_| hop.trim_matches(['[', ']']).parse())
         .ok()
+        .map(|address: IpAddr| address.to_canonical())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::request::{AskedBy, Body, HandlePath, check_same_origin};
 use super::session::{agent, with_cookie};
 use super::streams::{find_channel, timestamp, uncached};
 use super::{AppState, valid_handle};
-use crate::door::{Caller, SignUp, email_or_database};
+use crate::door::{Caller, SignUp};
 use crate::error::{ApiError, ErrorBody, Guarded, WithBody};
 use crate::mail::Mailer;
 use crate::scope::Scope;
@@ -150,7 +150,7 @@ pub async fn entrance(State(state): State<AppState>) -> impl IntoResponse {
     responses(
         (status = 201, description = "The account; its session is in the cookie.", body = Me),
         (status = 403, description = "Signing up is closed, or a page of another site asks.", body = ErrorBody),
-        (status = 409, description = "The handle or e-mail address is taken.", body = ErrorBody),
+        (status = 409, description = "The handle is taken, or was changed too often.", body = ErrorBody),
         (status = 429, description = "Too many attempts.", body = ErrorBody),
         (status = 503, description = "The server or its database is busy.", body = ErrorBody),
         WithBody,
@@ -162,7 +162,7 @@ pub async fn sign_up(
     headers: HeaderMap,
     Body(new): Body<NewAccount>,
 ) -> Result<Response, ApiError> {
-    check_same_origin(&axum::http::Method::POST, &headers, &client)?;
+    check_same_origin(&axum::http::Method::POST, &headers, &client, &state)?;
     let handle = valid_handle("handle", &new.handle)?;
     let name = text::line("name", &new.name, text::NAME_MAX)?;
     let email = email(new.email.as_deref())?;
@@ -220,7 +220,7 @@ pub struct AccountChange {
     request_body = AccountChange,
     responses(
         (status = 200, description = "The account.", body = Me),
-        (status = 409, description = "The handle or e-mail address is taken.", body = ErrorBody),
+        (status = 409, description = "The handle is taken, or was changed too often.", body = ErrorBody),
         WithBody,
         Guarded,
     )
@@ -248,25 +248,27 @@ pub async fn change(
         rename(&mut transaction, &user, &handle).await?;
         user.handle = handle;
     }
-    users::set_profile(&mut transaction, user.id, &user.name, user.email.as_deref())
-        .await
-        .map_err(email_or_database)?;
+    let email = user.email.as_deref();
+    users::set_profile(&mut transaction, user.id, &user.name, email).await?;
     transaction.commit().await?;
     Ok(uncached(me(&state, &user).await?))
 }
 
-async fn rename(
-    transaction: &mut Transaction,
-    user: &User,
-    handle: &Handle,
-) -> Result<(), ApiError> {
-    if crate::door::is_reserved(handle)
-        || handles::is_taken(transaction, handle, Some(user.id), clock::now()).await?
-    {
-        return Err(ApiError::HandleTaken(handle.to_string()));
+async fn rename(transaction: &mut Transaction, user: &User, to: &Handle) -> Result<(), ApiError> {
+    let now = clock::now();
+    if handles::renames_of_user(transaction, user.id, now).await? >= handles::RENAMES_MAX {
+        return Err(ApiError::LimitReached {
+            what: "renames in 90 days",
+            max: handles::RENAMES_MAX,
+        });
     }
-    users::rename(transaction, user.id, handle).await?;
-    tracing::info!(from = %user.handle, to = %handle, "renames an account");
+    if crate::door::is_reserved(to)
+        || handles::is_taken(transaction, to, Some(user.id), now).await?
+    {
+        return Err(ApiError::HandleTaken(to.to_string()));
+    }
+    users::rename(transaction, user.id, &user.handle, to, now).await?;
+    tracing::info!(from = %user.handle, %to, "renames an account");
     Ok(())
 }
 

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::AppState;
 use super::recoveries::recovery_link;
 use super::request::{AskedBy, Body, HandlePath, Params};
 use super::streams::{ChannelView, find_channel, find_user, timestamp, uncached};
+use super::{AppState, valid_handle};
 use crate::door::Caller;
 use crate::error::{ApiError, ErrorBody, Guarded, WithBody};
 use crate::scope::Scope;
@@ -166,7 +166,8 @@ pub async fn change_user(
         return Err(ApiError::LastOperator);
     }
     transaction.commit().await?;
-    if let Some(reason) = &user.disabled {
+    let over = user.disabled.as_deref();
+    if let Some(reason) = over.or((user.role == Role::Viewer).then_some(NO_STREAMER)) {
         for channel in state.store.channels_of(user.id).await? {
             state.publishers.end(channel.id, reason);
         }
@@ -180,6 +181,48 @@ pub async fn change_user(
     );
     Ok(uncached(UserView::from(&user)))
 }
+
+/// An account that an operator makes for somebody.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewAccount {
+    /// Its handle.
+    #[schema(example = "mei")]
+    handle: String,
+    /// What they may do; a viewer, if left out.
+    role: Option<Role>,
+}
+
+/// Makes an account for somebody, also where people cannot sign up. It has no password yet: issue
+/// them a recovery link.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/users",
+    tag = "operator",
+    security(("session" = []), ("token" = ["operator"])),
+    request_body = NewAccount,
+    responses(
+        (status = 201, description = "The person.", body = UserView),
+        (status = 409, description = "The handle is taken.", body = ErrorBody),
+        WithBody,
+        Guarded,
+    )
+)]
+pub async fn make_user(
+    State(state): State<AppState>,
+    caller: Caller,
+    Body(new): Body<NewAccount>,
+) -> Result<impl IntoResponse, ApiError> {
+    caller.require(Scope::Operator)?;
+    let handle = valid_handle("handle", &new.handle)?;
+    let role = new.role.unwrap_or(Role::Viewer);
+    let user = state.door.make_account(&handle, role).await?;
+    tracing::info!(user = %handle, %role, by = %caller, "made an account");
+    Ok((StatusCode::CREATED, uncached(UserView::from(&user))))
+}
+
+/// What a publisher is told whose owner became a viewer.
+const NO_STREAMER: &str = "The account may not broadcast any more.";
 
 /// A link with which a person sets a password.
 #[derive(Debug, Serialize, ToSchema)]

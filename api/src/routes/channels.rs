@@ -10,7 +10,9 @@ use utoipa::{IntoParams, ToSchema};
 use wire::{BroadcastId, Handle};
 
 use super::request::{Body, HandlePath, Params};
-use super::streams::{ChannelView, Stream, find_channel, now_ms, timestamp, uncached, view};
+use super::streams::{
+    ChannelView, Stream, find_channel, find_channel_here, now_ms, timestamp, uncached, view,
+};
 use super::{AppState, valid_handle};
 use crate::door::{Caller, is_reserved};
 use crate::error::{ApiError, ErrorBody, Guarded, WithBody};
@@ -57,7 +59,7 @@ pub async fn show(
     State(state): State<AppState>,
     HandlePath(handle): HandlePath,
 ) -> Result<Response, ApiError> {
-    let channel = match find_channel(&state, &handle).await {
+    let channel = match find_channel_here(&state, &handle).await {
         Ok(channel) => channel,
         Err(error) => return moved(&state, &handle).await?.ok_or(error),
     };

@@ -53,6 +53,7 @@ use super::{
         account::accept_post,
         account::leave_post,
         admin::users,
+        admin::make_user,
         admin::change_user,
         admin::issue_recovery,
         admin::channels,

@@ -12,6 +12,9 @@ use super::streams::uncached;
 use crate::error::{ApiError, ErrorBody, WithBody};
 use crate::store::users::normal_email;
 
+/// Accounts with one mail address that get a link. Of more, those that came first do.
+const ACCOUNTS_MAX: i64 = 5;
+
 /// Whose password is lost.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -42,7 +45,7 @@ pub async fn lost_password(
     headers: HeaderMap,
     Body(lost): Body<LostPassword>,
 ) -> Result<StatusCode, ApiError> {
-    check_same_origin(&Method::POST, &headers, &client)?;
+    check_same_origin(&Method::POST, &headers, &client, &state)?;
     if state.mailer.is_none() {
         return Err(ApiError::NoSuch(
             "way to recover a password here; ask the server's operator for a link",
@@ -59,25 +62,32 @@ pub async fn lost_password(
 }
 
 async fn mail_recovery(state: &AppState, email: &str) -> Result<(), ApiError> {
-    let user = state.store.user_by_email(&normal_email(email)).await?;
+    let email = normal_email(email);
     // Only the configured address: who asks could claim any other in their request.
-    let (Some(mailer), Some(origin), Some(user)) = (&state.mailer, &state.public_url, user) else {
+    let (Some(mailer), Some(origin)) = (&state.mailer, &state.public_url) else {
         return Ok(());
     };
-    let Some(to) = user.email.as_deref().filter(|_| user.disabled.is_none()) else {
+    let users = state.store.users_by_email(&email, ACCOUNTS_MAX).await?;
+    let open: Vec<_> = users
+        .iter()
+        .filter(|user| user.disabled.is_none())
+        .collect();
+    if open.is_empty() || !state.door.may_mail(&email) {
         return Ok(());
-    };
-    let (secret, _) = state.door.issue_recovery(user.id, false).await?;
-    let link = recovery_link(origin, &secret);
-    let text = format!(
-        "Somebody, hopefully you, asked to set a new password for @{}.\n\n\
-         Open this link within one hour to do so:\n{link}\n\n\
-         If it was not you, nothing needs to be done: the link works only from this mail.\n\n\
-         有人（希望是您本人）请求为 @{} 设置新密码。\n\
-         请在一小时内打开上面的链接。如果不是您本人，请忽略这封邮件。\n",
-        user.handle, user.handle
-    );
-    mailer.send(to, "A new password for Barrage · 重设密码", text);
+    }
+    for user in open {
+        let (secret, _) = state.door.issue_recovery(user.id, false).await?;
+        let link = recovery_link(origin, &secret);
+        let text = format!(
+            "Somebody, hopefully you, asked to set a new password for @{}.\n\n\
+             Open this link within one hour to do so:\n{link}\n\n\
+             If it was not you, nothing needs to be done: the link works only from this mail.\n\n\
+             有人（希望是您本人）请求为 @{} 设置新密码。\n\
+             请在一小时内打开上面的链接。如果不是您本人，请忽略这封邮件。\n",
+            user.handle, user.handle
+        );
+        mailer.send(&email, "A new password for Barrage · 重设密码", text);
+    }
     Ok(())
 }
 
@@ -119,7 +129,7 @@ pub async fn recover(
     headers: HeaderMap,
     Body(recovery): Body<Recovery>,
 ) -> Result<impl IntoResponse, ApiError> {
-    check_same_origin(&Method::POST, &headers, &client)?;
+    check_same_origin(&Method::POST, &headers, &client, &state)?;
     let user = state
         .door
         .recover(&recovery.secret, recovery.password, &client)

@@ -109,6 +109,7 @@ pub fn check_same_origin(
     method: &Method,
     headers: &HeaderMap,
     client: &Client,
+    state: &AppState,
 ) -> Result<(), ApiError> {
     if method.is_safe() {
         return Ok(());
@@ -116,7 +117,10 @@ pub fn check_same_origin(
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let same = match (text("sec-fetch-site"), text("origin")) {
         (Some(site), _) => matches!(site, "same-origin" | "none"),
-        (None, Some(origin)) => Some(origin) == client.origin.as_deref(),
+        // Where people are told to go is ours too, whatever a proxy makes of the request's host.
+        (None, Some(origin)) => [&client.origin, &state.public_url]
+            .into_iter()
+            .any(|ours| ours.as_deref() == Some(origin)),
         (None, None) => true,
     };
     if same {
@@ -153,7 +157,7 @@ impl OptionalFromRequestParts<AppState> for Caller {
         let Some(cookie) = session_cookie(&parts.headers, client.is_secure()) else {
             return Ok(None);
         };
-        check_same_origin(&parts.method, &parts.headers, &client)?;
+        check_same_origin(&parts.method, &parts.headers, &client, &state)?;
         state.door.by_session(cookie, &client).await
     }
 }

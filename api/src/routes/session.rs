@@ -68,7 +68,7 @@ pub async fn sign_in(
     headers: HeaderMap,
     Body(credentials): Body<Credentials>,
 ) -> Result<Response, ApiError> {
-    check_same_origin(&axum::http::Method::POST, &headers, &client)?;
+    check_same_origin(&axum::http::Method::POST, &headers, &client, &state)?;
     let (user, token) = state
         .door
         .sign_in(

@@ -154,6 +154,7 @@ pub async fn make(
     responses(
         (status = 200, description = "The key.", body = ShownStreamKey),
         (status = 404, description = "No such channel or key.", body = ErrorBody),
+        (status = 410, description = "The server has lost what it was sealed with.", body = ErrorBody),
         Guarded,
     )
 )]
@@ -166,11 +167,8 @@ pub async fn show(
     let key = state.store.stream_key(channel.id, id).await?;
     let key = key.ok_or(ApiError::NoSuch("stream key"))?;
     let secret = state.server_key.open(&key.sealed, &key.id.to_string());
-    let secret = secret.ok_or_else(|| {
-        ApiError::Internal(anyhow::anyhow!(
-            "stream key {id} was sealed under another server.key"
-        ))
-    })?;
+    let secret = secret.ok_or(ApiError::Unreadable)?;
+    tracing::info!(channel = %channel.handle, key.id = %id, by = %caller, "showed a stream key");
     Ok(uncached(ShownStreamKey {
         secret,
         key: (&key).into(),

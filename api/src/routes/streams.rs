@@ -250,11 +250,24 @@ pub async fn show(
 }
 
 /// What a channel broadcasts now.
-pub(super) async fn find_channel(state: &AppState, handle: &str) -> Result<Channel, ApiError> {
+/// The channel that has this handle.
+pub(super) async fn find_channel_here(state: &AppState, handle: &str) -> Result<Channel, ApiError> {
     let not_found =
         || ApiError::ChannelNotFound(handle.chars().take(wire::handle::MAX_LEN).collect());
     let parsed: Handle = handle.parse().map_err(|_| not_found())?;
     state.store.channel(&parsed).await?.ok_or_else(not_found)
+}
+
+/// The channel that has this handle, or had it before: programs that know it by that go on working.
+pub(super) async fn find_channel(state: &AppState, handle: &str) -> Result<Channel, ApiError> {
+    let here = find_channel_here(state, handle).await;
+    let (Err(ApiError::ChannelNotFound(_)), Ok(former)) = (&here, handle.parse()) else {
+        return here;
+    };
+    match state.store.renamed(&former).await? {
+        Some(now) => find_channel_here(state, now.as_str()).await,
+        None => here,
+    }
 }
 
 pub(super) async fn find_user(state: &AppState, handle: &str) -> Result<User, ApiError> {

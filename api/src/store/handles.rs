@@ -29,6 +29,8 @@ pub(crate) async fn is_taken(
          UNION ALL SELECT 1 FROM channels WHERE handle = $1 AND owner <> $2
          UNION ALL SELECT 1 FROM former_handles JOIN channels ON channels.id = former_handles.channel
                    WHERE former_handles.handle = $1 AND owner <> $2 AND renamed_at > $3
+         UNION ALL SELECT 1 FROM former_user_handles
+                   WHERE handle = $1 AND owner <> $2 AND renamed_at > $3
          LIMIT 1",
     )
     .bind(handle.as_str())
@@ -64,6 +66,20 @@ pub(crate) async fn rename_channel(
         .execute(&mut **transaction)
         .await
         .map(|_| ())
+}
+
+/// How often a person was renamed lately.
+pub(crate) async fn renames_of_user(
+    transaction: &mut Transaction,
+    user: UserId,
+    now: WallTime,
+) -> sqlx::Result<i64> {
+    sqlx::query("SELECT COUNT(*) FROM former_user_handles WHERE owner = $1 AND renamed_at > $2")
+        .bind(user.to_string())
+        .bind((now - KEPT_FOR).as_micros())
+        .fetch_one(&mut **transaction)
+        .await?
+        .try_get(0)
 }
 
 /// How often a channel was renamed lately.

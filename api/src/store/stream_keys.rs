@@ -5,6 +5,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 use wire::{ChannelId, Handle};
 
+use super::users::Role;
 use super::{Store, Transaction, count, parse};
 use crate::secrets::{SecretKind, ServerKey};
 
@@ -21,8 +22,8 @@ pub struct KeyOwner {
     pub second_replaces: bool,
     /// Whether the key was revoked.
     pub revoked: bool,
-    /// Whether the channel's owner may not sign in, and so may not publish.
-    pub owner_disabled: bool,
+    /// Whether the channel's owner may not publish: the account is closed, or a viewer's.
+    pub owner_may_not: bool,
 }
 
 /// A stream key that opens its channel, without the key itself.
@@ -70,7 +71,7 @@ impl Store {
     pub async fn key_owner(&self, lookup: &[u8; 32]) -> sqlx::Result<Option<KeyOwner>> {
         let row = sqlx::query(
             "SELECT stream_keys.id AS key_id, channels.id AS channel_id, channels.handle AS handle,
-                    second_publisher, revoked_at, disabled_at
+                    second_publisher, revoked_at, disabled_at, role
              FROM stream_keys JOIN channels ON channels.id = stream_keys.channel
                               JOIN users ON users.id = channels.owner
              WHERE lookup = $1",
@@ -85,7 +86,8 @@ impl Store {
             handle: parse(row.try_get("handle")?)?,
             second_replaces: row.try_get::<&str, _>("second_publisher")? == "replace",
             revoked: row.try_get::<Option<i64>, _>("revoked_at")?.is_some(),
-            owner_disabled: row.try_get::<Option<i64>, _>("disabled_at")?.is_some(),
+            owner_may_not: row.try_get::<Option<i64>, _>("disabled_at")?.is_some()
+                || row.try_get::<&str, _>("role")? == Role::Viewer.as_str(),
         }))
     }
 

@@ -154,19 +154,21 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// The person with this mail address, as [`normal_email`] writes it.
+    /// The people with this mail address, as [`normal_email`] writes it, `limit` of those that came
+    /// first.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn user_by_email(&self, email: &str) -> sqlx::Result<Option<User>> {
-        let row = sqlx::query(select!("WHERE email = $1"))
+    pub async fn users_by_email(&self, email: &str, limit: i64) -> sqlx::Result<Vec<User>> {
+        let rows = sqlx::query(select!("WHERE email = $1 ORDER BY id LIMIT $2"))
             .bind(email)
-            .fetch_optional(self.pool())
+            .bind(limit)
+            .fetch_all(self.pool())
             .await?;
-        row.as_ref().map(read).transpose()
+        rows.iter().map(read).collect()
     }
 
-    /// People whose handle or name contains `part`, in the order they came, after `after`.
+    /// People whose handle, name or mail address contains `part`, in the order they came, after `after`.
     ///
     /// # Errors
     /// When the database fails.
@@ -177,11 +179,12 @@ impl Store {
         limit: i64,
     ) -> sqlx::Result<Vec<User>> {
         let rows = sqlx::query(select!(
-            "WHERE id > $1 AND (handle LIKE $2 ESCAPE '\\' OR lower(name) LIKE $2 ESCAPE '\\')
+            "WHERE id > $1 AND (handle LIKE $2 ESCAPE '\\' OR lower(name) LIKE $2 ESCAPE '\\'
+                             OR email LIKE $2 ESCAPE '\\')
              ORDER BY id LIMIT $3"
         ))
         .bind(after.map(|id| id.to_string()).unwrap_or_default())
-        .bind(like(&part.to_lowercase()))
+        .bind(like(&part.trim_start_matches('@').to_lowercase()))
         .bind(limit)
         .fetch_all(self.pool())
         .await?;
@@ -232,7 +235,7 @@ impl Store {
     }
 }
 
-/// Changes the name and mail address of a person; fails when another has the address.
+/// Changes the name and mail address of a person.
 pub(crate) async fn set_profile(
     transaction: &mut Transaction,
     id: UserId,
@@ -314,15 +317,28 @@ pub(crate) async fn set_disabled(
         .map(|_| ())
 }
 
-/// Gives a person another handle.
+/// Gives a person another handle; the one they had is theirs for a while yet.
 pub(crate) async fn rename(
     transaction: &mut Transaction,
     id: UserId,
-    handle: &Handle,
+    from: &Handle,
+    to: &Handle,
+    now: WallTime,
 ) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM former_user_handles WHERE handle IN ($1, $2)")
+        .bind(from.as_str())
+        .bind(to.as_str())
+        .execute(&mut **transaction)
+        .await?;
     sqlx::query("UPDATE users SET handle = $1 WHERE id = $2")
-        .bind(handle.as_str())
+        .bind(to.as_str())
         .bind(id.to_string())
+        .execute(&mut **transaction)
+        .await?;
+    sqlx::query("INSERT INTO former_user_handles (handle, owner, renamed_at) VALUES ($1, $2, $3)")
+        .bind(from.as_str())
+        .bind(id.to_string())
+        .bind(now.as_micros())
         .execute(&mut **transaction)
         .await
         .map(|_| ())

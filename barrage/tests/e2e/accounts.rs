@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::person::PASSWORD;
-use crate::support::{Person, Server};
+use crate::support::{Person, Publisher, Server};
 
 const ACCOUNT: &str = "/api/v1/account";
 const SESSION: &str = "/api/v1/session";
@@ -45,11 +45,9 @@ async fn somebody_signs_up_out_and_in_again() {
     );
     let reserved = json!({ "handle": "support", "password": PASSWORD });
     assert_eq!(again.refused(Method::POST, ACCOUNT, &reserved).await.0, 409);
+    // Whose mail address it is, nobody learns from signing up with it.
     let email = json!({ "handle": "other", "password": PASSWORD, "email": "mei@example.org" });
-    assert_eq!(
-        again.refused(Method::POST, ACCOUNT, &email).await,
-        (409, "email_taken".into())
-    );
+    again.ok(Method::POST, ACCOUNT, &email).await;
     for (handle, password, field, reason) in [
         ("ab", PASSWORD, "handle", "handle_length"),
         ("Mei Lin", PASSWORD, "handle", "handle_characters"),
@@ -68,19 +66,107 @@ async fn somebody_signs_up_out_and_in_again() {
 #[tokio::test]
 async fn an_account_changes_as_a_whole_or_not_at_all() {
     let server = Server::start().await;
-    let (mei, lin) = (
-        Person::new(&server, "mei").await,
-        Person::new(&server, "lin").await,
-    );
-    let email = json!({ "email": "lin@example.org" });
-    lin.ok(Method::PATCH, ACCOUNT, &email).await;
-    let both = json!({ "handle": "plum", "name": "Plum", "email": "lin@example.org" });
+    let mei = Person::new(&server, "mei").await;
+    let _lin = Person::new(&server, "lin").await;
+    let both = json!({ "handle": "lin", "name": "Lin" });
     assert_eq!(
         mei.refused(Method::PATCH, ACCOUNT, &both).await,
-        (409, "email_taken".into())
+        (409, "handle_taken".into())
     );
     let me = mei.read(ACCOUNT).await;
     assert_eq!((&me["handle"], &me["name"]), (&json!("mei"), &json!("")));
+}
+
+#[tokio::test]
+async fn a_handle_that_was_given_up_is_nobody_elses_for_a_while() {
+    let server = Server::start().await;
+    let mei = Person::new(&server, "mei").await;
+    let handle = |to: &str| json!({ "handle": to });
+    mei.ok(Method::PATCH, ACCOUNT, &handle("plum")).await;
+    let thief = Person::stranger(&server);
+    let account = json!({ "handle": "mei", "password": PASSWORD });
+    assert_eq!(
+        thief.refused(Method::POST, ACCOUNT, &account).await,
+        (409, "handle_taken".into())
+    );
+    // Its owner can take it back, but not go to and fro for ever.
+    mei.ok(Method::PATCH, ACCOUNT, &handle("mei")).await;
+    for to in ["plum_a", "plum_b", "plum_c", "plum_d"] {
+        let _ = mei.ask(Method::PATCH, ACCOUNT, Some(&handle(to))).await;
+    }
+    assert_eq!(
+        mei.refused(Method::PATCH, ACCOUNT, &handle("plum_e")).await,
+        (409, "limit_reached".into())
+    );
+}
+
+#[tokio::test]
+async fn an_operator_makes_an_account_where_nobody_can_sign_up() {
+    let server = Server::with(&[("accounts.sign_up", "false")]).await;
+    let admin = Person::admin(&server).await;
+    let new = json!({ "handle": "mei", "role": "streamer" });
+    let path = "/api/v1/admin/users";
+    let made = admin.ok(Method::POST, path, &new).await;
+    assert_eq!(
+        (&made["handle"], &made["role"]),
+        (&json!("mei"), &json!("streamer"))
+    );
+    assert_eq!(
+        admin.refused(Method::POST, path, &new).await,
+        (409, "handle_taken".into())
+    );
+    let link = admin
+        .ok(Method::POST, &format!("{path}/mei/recovery"), &Value::Null)
+        .await;
+    let secret = link["link"].as_str().unwrap().split('#').nth(1).unwrap();
+    let mei = Person::stranger(&server);
+    let recovery = json!({ "secret": secret, "password": PASSWORD });
+    mei.ok(Method::POST, "/api/v1/recoveries/use", &recovery)
+        .await;
+    mei.sign_in("mei", PASSWORD).await;
+    assert_eq!(mei.read(ACCOUNT).await["role"], "streamer");
+}
+
+#[tokio::test]
+async fn who_is_made_a_viewer_is_off_the_air() {
+    let server = Server::start().await;
+    let admin = Person::admin(&server).await;
+    let (mei, key) = Person::streamer(&server, "mei").await;
+    let secret = key["secret"].as_str().unwrap();
+    let mut publisher = Publisher::with_key(&server, secret).await.unwrap();
+    let role = |role: &str| json!({ "role": role });
+    let path = "/api/v1/admin/users/mei";
+    admin.ok(Method::PATCH, path, &role("viewer")).await;
+    let told = publisher.farewell().await;
+    assert!(
+        format!("{told:?}").contains("may not broadcast any more"),
+        "{told:?}"
+    );
+    assert!(Publisher::with_key(&server, secret).await.is_err());
+    assert_eq!(mei.read(ACCOUNT).await["role"], "viewer");
+    admin.ok(Method::PATCH, path, &role("streamer")).await;
+    assert!(Publisher::with_key(&server, secret).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_address_that_people_are_told_is_ours() {
+    let public = "http://live.example:8000";
+    let server = Server::with(&[("public_url", public)]).await;
+    let mei = Person::new(&server, "mei").await;
+    for (origin, status) in [(public, 200), ("http://live.example", 403)] {
+        let request = mei
+            .request(Method::PATCH, ACCOUNT)
+            .header("origin", origin)
+            .json(&json!({ "name": "Mei" }));
+        assert_eq!(mei.send(request).await.status(), status, "{origin}");
+    }
+    assert!(
+        server
+            .banner()
+            .await
+            .contains("http://live.example:8000/@stage")
+    );
+    assert!(server.banner().await.contains("rtmp://live.example:"));
 }
 
 #[tokio::test]

@@ -207,6 +207,8 @@ async fn a_renamed_channel_is_found_by_what_it_was_called() {
         assert_eq!(answer.status(), 308, "{from}");
         assert_eq!(answer.headers()["location"], to);
     }
+    // Programs that know it by its former handle go on working.
+    assert!(mei.read("/api/v1/channels/mei/keys").await.is_array());
     // Nobody else can take it, and its owner can take it back.
     let thief = Person::new(&server, "thief").await;
     assert_eq!(

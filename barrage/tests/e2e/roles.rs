@@ -161,6 +161,12 @@ fn table() -> Vec<(Who, Method, &'static str, Value)> {
             json!({ "reason": "x" }),
         ),
         (Operator, get.clone(), "/api/v1/admin/users", none()),
+        (
+            Operator,
+            post.clone(),
+            "/api/v1/admin/users",
+            json!({ "handle": "newcomer" }),
+        ),
         (Operator, patch, "/api/v1/admin/users/{handle}", json!({})),
         (
             Operator,

@@ -146,3 +146,24 @@ async fn accounts_for_load_tests_are_made_in_bulk() {
     assert!(fails(&taken).await.contains("@load_1 is taken"));
     assert!(!other.exists());
 }
+
+#[tokio::test]
+async fn what_was_sealed_under_a_lost_server_key_is_told_and_made_anew() {
+    let mut server = Server::start().await;
+    assert!(server.terminate().await.success());
+    std::fs::remove_file(server.path("server.key")).unwrap();
+    let again = Server::on(Arc::clone(server.dir()), &[]).await;
+    let admin = Person::admin(&again).await;
+    let keys = "/api/v1/channels/stage/keys";
+    let id = admin.read(keys).await[0]["id"].clone();
+    let path = format!("{keys}/{}", id.as_str().unwrap());
+    assert_eq!(
+        admin.refused(Method::GET, &path, &Value::Null).await,
+        (410, "unreadable".into())
+    );
+    let anew = admin
+        .ok(Method::POST, &format!("{path}/rotate"), &Value::Null)
+        .await;
+    let secret = anew["secret"].as_str().unwrap();
+    assert!(Publisher::with_key(&again, secret).await.is_ok());
+}

@@ -50,6 +50,7 @@ const asked = (search: string, after: string | null): string => {
 
 export const getUsers = async (search: string, after: string | null, signal?: AbortSignal): Promise<User[]> =>
   (await get<User[]>(`${ADMIN}/users${asked(search, after)}`, signal)).body;
+export const makeUser = (handle: string): Promise<User> => send('POST', `${ADMIN}/users`, { handle });
 /** An empty `disabled` opens a closed account again. */
 export const changeUser = (handle: string, change: { role?: Role; disabled?: string }): Promise<User> =>
   send('PATCH', `${ADMIN}/users/${encodeURIComponent(handle)}`, change);

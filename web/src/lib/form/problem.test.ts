@@ -33,7 +33,6 @@ describe('problemOf', () => {
 
   it('leads what is taken to its field', () => {
     expect(problemOf(new ApiFailure(409, 'handle_taken')).field).toBe('handle');
-    expect(problemOf(new ApiFailure(409, 'email_taken')).field).toBe('email');
   });
 
   it('tells how long to wait', () => {

@@ -26,7 +26,6 @@ const BY_CODE: Readonly<Record<string, Problem>> = {
   sign_up_closed: whole('error.sign_up_closed'),
   channels_closed: whole('error.channels_closed'),
   handle_taken: { field: 'handle', message: { key: 'error.handle_taken' } },
-  email_taken: { field: 'email', message: { key: 'error.email_taken' } },
   channel_is_live: whole('error.channel_is_live'),
   last_operator: whole('error.last_operator'),
   limit_reached: whole('error.limit_reached'),

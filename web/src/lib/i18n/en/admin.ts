@@ -34,7 +34,10 @@ export const admin = {
 
   'users.title': 'People',
   'users.text': 'Everybody with an account, in the order they came.',
-  'users.search_hint': 'In handles and names',
+  'users.search_hint': 'In handles, names and e-mail addresses',
+  'users.make': 'Make an account',
+  'users.make.text': 'For somebody who cannot sign up here. Then issue a link, with which they set their password.',
+  'users.make.do': 'Make it',
   'users.person': 'Person',
   'users.email': 'E-mail',
   'users.role': 'Role',

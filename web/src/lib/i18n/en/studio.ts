@@ -88,7 +88,7 @@ export const studio = {
   'end.title': 'End the broadcast of @{handle}?',
   'end.text': 'Viewers see that it is over, and OBS is disconnected. OBS may come back by itself as a new broadcast: stop it there, too.',
   'end.reason': 'Reason',
-  'end.reason_hint': 'Kept in the list of your broadcasts and told to whoever publishes.',
+  'end.reason_hint': 'Kept in the list of the channel’s broadcasts and told to whoever publishes.',
   'end.reason_default': 'Ended from the studio',
   'end.confirm': 'End it',
   'end.done': 'The broadcast was ended.',

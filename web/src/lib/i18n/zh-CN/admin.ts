@@ -35,7 +35,10 @@ export const admin: Record<keyof typeof en, string> = {
 
   'users.title': '用户',
   'users.text': '所有账号，按注册先后排列。',
-  'users.search_hint': '按用户名或昵称查找',
+  'users.search_hint': '按用户名、昵称或邮箱查找',
+  'users.make': '新建账号',
+  'users.make.text': '给不能自行注册的人开账号。建好后发一个链接，由对方设置密码。',
+  'users.make.do': '新建',
   'users.person': '用户',
   'users.email': '邮箱',
   'users.role': '身份',
