@@ -178,6 +178,12 @@ async fn without_grace_what_a_killed_server_left_open_is_closed() {
     publisher.introduce(&clip).await;
     publisher.send_all(&clip.frames[..100]).await;
     server.live().await;
+    let admin = Person::admin(&server).await;
+    until("the history has it", async || {
+        let past = admin.read("/api/v1/channels/stage/broadcasts").await;
+        past[0].is_object().then_some(())
+    })
+    .await;
     server.signal("KILL");
     server.ended().await;
     let again = Server::on(Arc::clone(server.dir()), &[("ingest.grace_ms", "0")]).await;
