@@ -106,7 +106,7 @@ export const ACCOUNT_STATES = {
   },
   'sign-up-guessable': {
     path: '/sign-up',
-    api: stranger({ 'POST /api/v1/account': refusal(422, 'invalid', { field: 'password' }) }),
+    api: stranger({ 'POST /api/v1/account': refusal(422, 'invalid', { field: 'password', reason: 'guessable' }) }),
     prepare: (page) => fill(page, { handle: 'mei', password: 'password123' }),
     ready: see('.problem'),
   },
@@ -148,7 +148,7 @@ export const ACCOUNT_STATES = {
   'account-wrong-password': {
     path: '/account',
     signedIn: true,
-    api: somebody(STREAMER, { 'POST /api/v1/account/password': refusal(401, 'wrong_credentials') }),
+    api: somebody(STREAMER, { 'POST /api/v1/account/password': refusal(422, 'invalid', { field: 'current', reason: 'wrong_password' }) }),
     prepare: async (page) => {
       await page.waitForSelector('form');
       await page.fill('[name=current]', 'not this one');

@@ -208,6 +208,10 @@ export function studioStates({ live, offline, wall }) {
     'admin-users-none': admin('/users', { api: somebody(OPERATOR, { 'GET /api/v1/admin/users': [200, []] }), ready: see('.empty') }),
     'admin-users-error': admin('/users', { ...failing('/api/v1/admin/users'), ready: see('.empty') }),
     'admin-users-loading': admin('/users', { ...hanging('/api/v1/admin/users'), ready: see('.skeleton') }),
+    'admin-users-make': admin('/users', {
+      prepare: (page) => page.locator('.above > .button').click(),
+      ready: see('dialog[open] form'),
+    }),
     'admin-user': admin('/users', {
       api: somebody(OPERATOR, {
         'POST /api/v1/admin/users/wanfeng/recovery': [201, { link: 'https://live.example/recover#br_7ceppbdbaezzwuwz4c8ffe94s2eue5tr', expires_at: before(-2 * DAY) }],
