@@ -42,6 +42,7 @@ const WHILE_LIVE = {
   'home-desktop-dark-zh': { ready: listed, options: { ...DESKTOP, colorScheme: 'dark', locale: 'zh-CN' } },
   'home-phone-light-en': { ready: listed, options: { ...PHONE, colorScheme: 'light', locale: 'en' } },
 };
+const seen = (page) => page.waitForSelector('.agent');
 const form = (page) => page.waitForSelector('form');
 const ACCOUNTS = {
   'sign-in-phone-dark-en': { path: '/sign-in', ready: form, options: { ...PHONE, colorScheme: 'dark', locale: 'en' } },
@@ -55,6 +56,13 @@ const ACCOUNTS = {
       await page.waitForSelector('dialog[open] form');
     },
     options: { ...PHONE, colorScheme: 'light', locale: 'zh-CN' },
+  },
+  'sessions-desktop-light-en': { path: '/account/sessions', signedIn: true, ready: seen, options: { ...DESKTOP, colorScheme: 'light', locale: 'en' } },
+  'recover-phone-light-zh': { path: '/recover#br_example', ready: form, options: { ...PHONE, colorScheme: 'light', locale: 'zh-CN' } },
+  'not-found-phone-dark-en': {
+    path: '/nowhere',
+    ready: (page) => page.waitForSelector('h1'),
+    options: { ...PHONE, colorScheme: 'dark', locale: 'en' },
   },
 };
 const rows = (page) => page.waitForSelector('tbody tr');
@@ -77,6 +85,15 @@ const STUDIO = {
 const ADMIN = {
   'admin-people-phone-dark-zh': { path: '/admin/users', signedIn: true, ready: rows, options: { ...PHONE, colorScheme: 'dark', locale: 'zh-CN' } },
   'admin-health-desktop-dark-zh': { path: '/admin/health', signedIn: true, ready: rows, options: { ...DESKTOP, colorScheme: 'dark', locale: 'zh-CN' } },
+  'admin-channels-desktop-light-zh': { path: '/admin/channels', signedIn: true, ready: rows, options: { ...DESKTOP, colorScheme: 'light', locale: 'zh-CN' } },
+  'admin-config-phone-dark-en': { path: '/admin/config', signedIn: true, ready: (page) => page.waitForSelector('dl'), options: { ...PHONE, colorScheme: 'dark', locale: 'en' } },
+  'studio-moderators-desktop-dark-zh': {
+    path: '/studio/moderators',
+    signedIn: true,
+    ready: form,
+    options: { ...DESKTOP, colorScheme: 'dark', locale: 'zh-CN' },
+  },
+  'studio-broadcasts-phone-light-en': { path: '/studio/broadcasts', signedIn: true, ready: rows, options: { ...PHONE, colorScheme: 'light', locale: 'en' } },
   'studio-offline-desktop-light-en': { path: '/studio', signedIn: true, ready: offline, options: { ...DESKTOP, colorScheme: 'light', locale: 'en' } },
 };
 const AFTERWARDS = {
@@ -100,8 +117,8 @@ await until('the channel is offline', async () => (await server.live()) === null
 await take(AFTERWARDS);
 await take(ACCOUNTS, kept);
 await take(ADMIN, kept);
+await takeOutage();
 await browser.close();
-await server.terminate();
 const sizes = readdirSync(directory).map((file) => statSync(join(directory, file)).size);
 console.log(`${sizes.length} pictures, ${Math.round(sizes.reduce((sum, size) => sum + size, 0) / 1024)} kB`);
 process.exit(0);
@@ -152,13 +169,30 @@ async function take(pictures, kept) {
     const page = await context.newPage();
     await page.goto(room ? server.room : server.url + path);
     await ready(page);
-    await sleep(400);
-    const file = join(directory, `${name}.png`);
-    await page.screenshot({ path: `${file}.full`, type: 'png' });
-    shrink(`${file}.full`, file);
+    await shoot(page, name);
     await context.close();
-    console.log(`${file} ${Math.round(statSync(file).size / 1024)} kB`);
   }
+}
+
+async function shoot(page, name) {
+  await sleep(400);
+  const file = join(directory, `${name}.png`);
+  await page.screenshot({ path: `${file}.full`, type: 'png' });
+  shrink(`${file}.full`, file);
+  console.log(`${file} ${Math.round(statSync(file).size / 1024)} kB`);
+}
+
+/** What a room says whose server has gone. */
+async function takeOutage() {
+  const context = await browser.newContext({ ...DESKTOP, colorScheme: 'dark', locale: 'zh-CN' });
+  await pagesFromDist(context);
+  const page = await context.newPage();
+  await page.goto(server.room);
+  await state(page, 'offline');
+  await server.terminate();
+  await state(page, 'error');
+  await shoot(page, 'error-desktop-dark-zh');
+  await context.close();
 }
 
 /** 256 colours, chosen for the picture, are enough and a third of the size. */
