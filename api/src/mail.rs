@@ -1,6 +1,6 @@
 //! Mail: a few texts, sent by SMTP, off the path of the request that asked for them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -22,7 +22,10 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
+    server: String,
     places: Arc<Semaphore>,
+    /// Why the last mail could not be sent, if it could not.
+    problem: Arc<Mutex<Option<String>>>,
 }
 
 impl std::fmt::Debug for Mailer {
@@ -51,9 +54,13 @@ impl Mailer {
             .from
             .parse()
             .context("`mail.from` is no sender, such as \"Barrage <live@example.org>\"")?;
+        // Without the user and the password.
+        let server = config.url.rsplit(['@', '/']).find(|part| !part.is_empty());
         Ok(Some(Self {
             transport,
             from,
+            server: server.unwrap_or_default().to_owned(),
+            problem: Arc::default(),
             places: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
         }))
     }
@@ -61,6 +68,17 @@ impl Mailer {
     /// Whether mail can be sent to this address.
     pub fn is_address(text: &str) -> bool {
         text.parse::<lettre::Address>().is_ok()
+    }
+
+    /// Which mail server it is.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Why the last mail could not be sent, if it could not.
+    pub fn problem(&self) -> Option<String> {
+        let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        problem.clone()
     }
 
     /// Sends a text, by itself; what becomes of it stands in the log.
@@ -88,7 +106,7 @@ impl Mailer {
                 return;
             }
         };
-        let transport = self.transport.clone();
+        let (transport, problem) = (self.transport.clone(), Arc::clone(&self.problem));
         tokio::spawn(async move {
             let sent = transport.send(message).await;
             let result = match &sent {
@@ -96,6 +114,8 @@ impl Mailer {
                 Err(_) => "failed",
             };
             metrics::counter!("barrage_mails_total", "result" => result).increment(1);
+            let told = sent.as_ref().err().map(ToString::to_string);
+            *problem.lock().unwrap_or_else(PoisonError::into_inner) = told;
             if let Err(error) = sent {
                 tracing::error!(%error, "failed to send a mail");
             }

@@ -44,7 +44,15 @@ async function signIn(page, handle, password) {
 const mei = await visitor();
 const operator = await visitor();
 /** Asks the server as the operator, from their page. */
-const operate = (method, path) => operator.evaluate(async ([method, path]) => (await fetch(path, { method })).json(), [method, path]);
+const operate = (method, path, body) =>
+  operator.evaluate(
+    async ([method, path, body]) => {
+      const sent = body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+      const answer = await fetch(path, { method, ...sent });
+      return answer.json().catch(() => null);
+    },
+    [method, path, body],
+  );
 
 const steps = {
   async 'a stranger is not asked about, and signs up where they wanted to go'() {
@@ -225,6 +233,20 @@ const steps = {
     assert.equal(mailbox.mails.length, 3);
     await mailbox.close();
     await lost.context().close();
+  },
+
+  async 'the operator sees that the mail server has gone'() {
+    await open(operator, '/');
+    await operate('PATCH', '/api/v1/account', { email: 'operator@example.org' });
+    await open(operator, '/admin/health');
+    const part = operator.locator('tr[data-part="mail server"]');
+    await part.getByText('Works').waitFor();
+    await operate('POST', '/api/v1/recoveries', { email: 'operator@example.org' });
+    await until('the health page tells', async () => {
+      await operator.reload();
+      await part.waitFor();
+      return (await part.getByText('Works').count()) === 0;
+    });
   },
 };
 

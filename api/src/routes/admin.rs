@@ -424,6 +424,7 @@ pub async fn health(
         decoder(&state),
     ];
     dependencies.extend(certificate(&state));
+    dependencies.extend(mail(&state));
     Ok(uncached(ServerHealth {
         version: env!("CARGO_PKG_VERSION"),
         started_at: timestamp(state.started_at),
@@ -451,6 +452,19 @@ fn certificate(state: &AppState) -> Option<Dependency> {
     Some(Dependency {
         name: "certificate",
         kind: certificate.file().display().to_string(),
+        ok: problem.is_none(),
+        answered_us: None,
+        problem,
+    })
+}
+
+/// What became of the last mail; another is not sent for this.
+fn mail(state: &AppState) -> Option<Dependency> {
+    let mailer = state.mailer.as_ref()?;
+    let problem = mailer.problem();
+    Some(Dependency {
+        name: "mail server",
+        kind: mailer.server().to_owned(),
         ok: problem.is_none(),
         answered_us: None,
         problem,

@@ -111,6 +111,7 @@ export const admin = {
   'health.part.data_directory': 'Data directory',
   'health.part.ffmpeg': 'ffmpeg, for thumbnails',
   'health.part.certificate': 'Certificate',
+  'health.part.mail_server': 'Mail server',
   'health.error': 'The server does not tell how it does',
   'health.all_ok': 'Everything works.',
   'health.some_failed': 'Something fails: see the rows marked below.',

@@ -112,6 +112,7 @@ export const admin: Record<keyof typeof en, string> = {
   'health.part.data_directory': '数据目录',
   'health.part.ffmpeg': 'ffmpeg（生成封面）',
   'health.part.certificate': '证书',
+  'health.part.mail_server': '邮件服务器',
   'health.error': '无法获取运行状况',
   'health.all_ok': '一切正常。',
   'health.some_failed': '有部分出现故障，见下方标出的几行。',
