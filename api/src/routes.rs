@@ -129,7 +129,10 @@ fn accounts() -> Router<AppState> {
                 .patch(account::change),
         )
         .route("/api/v1/account/password", post(account::change_password))
-        .route("/api/v1/account/sessions", get(session::sessions))
+        .route(
+            "/api/v1/account/sessions",
+            get(session::sessions).delete(session::end_other_sessions),
+        )
         .route(
             "/api/v1/account/sessions/{id}",
             axum::routing::delete(session::end_session),

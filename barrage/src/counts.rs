@@ -47,6 +47,14 @@ pub fn begin() {
             "Requests that wait for a part or playlist.",
         ),
         (
+            "barrage_database_ok",
+            "1 while the database answers within a second.",
+        ),
+        (
+            "barrage_database_answer_seconds",
+            "How long the database took to answer the simplest question.",
+        ),
+        (
             "barrage_certificate_ok",
             "1 while the files of the https certificate are good.",
         ),

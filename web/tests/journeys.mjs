@@ -142,6 +142,7 @@ const steps = {
     await mei.getByText('No stream keys').waitFor();
     await until('the broadcast is not live any more', async () => (await mei.locator('.monitor').getAttribute('data-live')) !== 'live');
     await monitor(mei, 'offline', GRACE_MS + 20_000);
+    await mei.getByText('The broadcast has ended: Its key was revoked').waitFor();
     const again = goLive(key);
     await isShownOut(again);
     await mei.getByRole('navigation').getByRole('link', { name: 'Broadcasts' }).click();
@@ -167,6 +168,7 @@ const steps = {
     await operator.getByText('The broadcast of @mei was ended.').waitFor();
     await isShownOut(publisher);
     await monitor(mei, 'offline');
+    await mei.getByText(`The broadcast has ended: ${REASON}`).waitFor();
     await mei.getByRole('navigation').getByRole('link', { name: 'Broadcasts' }).click();
     await mei.locator('tbody tr').first().getByText(REASON).waitFor();
   },

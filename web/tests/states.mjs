@@ -155,46 +155,62 @@ const SCREENS = {
   ...studioStates({ live, offline, wall }),
 };
 
-const scene = { broadcast, streams: () => ({ streams: [] }), channel: () => null };
-const fixture = await startFixture(scene);
 const browser = await openBrowser();
 let openedAt = 0;
 let findings = 0;
 
-for (const [name, screen] of Object.entries(SCREENS)) {
-  if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
-  for (const [device, options] of Object.entries(DEVICES)) {
-    for (const colorScheme of SCHEMES) {
-      for (const language of LANGUAGES) {
-        if (!(screen.only ?? []).every((tag) => [device, colorScheme, language].includes(tag))) continue;
-        if (few && (screen.only || FEW[device] !== `${colorScheme} ${language}`)) continue;
-        scene.broadcast = screen.broadcast === undefined ? broadcast : screen.broadcast;
-        scene.streams = screen.streams ?? (() => ({ streams: [] }));
-        scene.channel = screen.channel ?? (() => null);
-        scene.api = screen.api;
-        screen.before?.();
-        const context = await browser.newContext({ ...options, colorScheme, locale: language });
-        const page = await context.newPage();
-        if (screen.silent) await forbidSound(page);
-        if (screen.signedIn) await page.addInitScript(() => localStorage.setItem('barrage.signed_in', 'yes'));
-        const file = `${name}-${device}-${colorScheme}-${language}.png`;
-        openedAt = Date.now();
-        try {
-          await page.goto(fixture.url + screen.path);
-          await screen.prepare?.(page);
-          await screen.ready(page);
-          await sleep(300);
-          if (!few) await page.screenshot({ path: join(directory, file) });
-          findings += await examine(page, file);
-        } catch (error) {
-          findings += 1;
-          console.log(`FAIL  ${file}: ${error.message.split('\n')[0]}`);
+// The short round has no state that others would disturb, so both devices are looked at side by side.
+const rounds = few ? Object.keys(DEVICES).map((device) => [device]) : [Object.keys(DEVICES)];
+await Promise.all(rounds.map(lookAt));
+
+async function lookAt(devices) {
+  const scene = { broadcast, streams: () => ({ streams: [] }), channel: () => null };
+  const fixture = await startFixture(scene);
+  for (const [name, screen] of Object.entries(SCREENS)) {
+    if (!isWanted(name)) continue;
+    for (const device of devices) {
+      for (const colorScheme of SCHEMES) {
+        for (const language of LANGUAGES) {
+          if (!(screen.only ?? []).every((tag) => [device, colorScheme, language].includes(tag))) continue;
+          if (few && (screen.only || FEW[device] !== `${colorScheme} ${language}`)) continue;
+          const context = await browser.newContext({ ...DEVICES[device], colorScheme, locale: language });
+          await take(await context.newPage(), `${name}-${device}-${colorScheme}-${language}.png`, screen, scene, fixture);
+          await context.close();
         }
-        await context.close();
       }
     }
+    console.log(`done  ${name} ${devices.join(' ')}`);
   }
-  console.log(`done  ${name}`);
+  await fixture.stop();
+}
+
+/** Pictures are wished for by a part of their name; the short round names each state. */
+function isWanted(name) {
+  if (few) return wanted.includes(name);
+  return wanted.length === 0 || wanted.some((part) => name.includes(part));
+}
+
+/** Opens one state, waits until it stands, and examines it. */
+async function take(page, file, screen, scene, fixture) {
+  scene.broadcast = screen.broadcast === undefined ? broadcast : screen.broadcast;
+  scene.streams = screen.streams ?? (() => ({ streams: [] }));
+  scene.channel = screen.channel ?? (() => null);
+  scene.api = screen.api;
+  screen.before?.();
+  if (screen.silent) await forbidSound(page);
+  if (screen.signedIn) await page.addInitScript(() => localStorage.setItem('barrage.signed_in', 'yes'));
+  openedAt = Date.now();
+  try {
+    await page.goto(fixture.url + screen.path);
+    await screen.prepare?.(page);
+    await screen.ready(page);
+    await sleep(300);
+    if (!few) await page.screenshot({ path: join(directory, file) });
+    findings += await examine(page, file);
+  } catch (error) {
+    findings += 1;
+    console.log(`FAIL  ${file}: ${error.message.split('\n')[0]}`);
+  }
 }
 
 async function examine(page, file) {
@@ -222,6 +238,5 @@ async function examine(page, file) {
 }
 
 await browser.close();
-await fixture.stop();
 console.log(findings === 0 ? 'nothing serious found' : `${findings} findings`);
 process.exit(findings === 0 ? 0 : 1);

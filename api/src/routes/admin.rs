@@ -323,7 +323,7 @@ pub struct EndReason {
     post,
     path = "/api/v1/streams/{handle}/end",
     tag = "streams",
-    security(("session" = []), ("token" = ["channel"])),
+    security(("session" = []), ("token" = ["channel"]), ("token" = ["operator"])),
     params(("handle" = String, Path, description = "The channel's handle.", example = "stage")),
     request_body = EndReason,
     responses(

@@ -199,7 +199,7 @@ pub enum SecondPublisher {
     patch,
     path = "/api/v1/channels/{handle}",
     tag = "channels",
-    security(("session" = []), ("token" = ["channel"])),
+    security(("session" = []), ("token" = ["channel"]), ("token" = ["operator"])),
     params(("handle" = String, Path, description = "The channel's handle.", example = "stage")),
     request_body = ChannelChange,
     responses(

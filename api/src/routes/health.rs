@@ -1,6 +1,6 @@
 //! What operators' tools ask: alive, ready, and how it goes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -40,16 +40,20 @@ pub async fn live() -> impl IntoResponse {
 pub async fn ready(State(state): State<AppState>) -> impl IntoResponse {
     let (status, text) = if state.drain.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else if database_answers(&state).await {
+        (StatusCode::OK, "ready\n")
     } else {
-        match tokio::time::timeout(DATABASE_DEADLINE, state.store.ping()).await {
-            Ok(Ok(())) => (StatusCode::OK, "ready\n"),
-            Ok(Err(_)) | Err(_) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the database does not answer\n",
-            ),
-        }
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the database does not answer\n",
+        )
     };
     (status, [(header::CACHE_CONTROL, "no-store")], text)
+}
+
+async fn database_answers(state: &AppState) -> bool {
+    let ping = tokio::time::timeout(DATABASE_DEADLINE, state.store.ping()).await;
+    matches!(ping, Ok(Ok(())))
 }
 
 /// Everything that is counted, for Prometheus. For operators and for programs on the server's own
@@ -82,12 +86,16 @@ pub async fn metrics(
         ),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    measure(&state);
+    measure(&state).await;
     Ok((headers, state.metrics.render()))
 }
 
 /// What is counted when somebody asks, because it is known elsewhere.
-fn measure(state: &AppState) {
+async fn measure(state: &AppState) {
+    let asked = Instant::now();
+    let answers = database_answers(state).await;
+    metrics::gauge!("barrage_database_ok").set(f64::from(answers));
+    metrics::gauge!("barrage_database_answer_seconds").set(asked.elapsed().as_secs_f64());
     let live = state.streams.all();
     let watching: u64 = live
         .iter()
@@ -96,12 +104,8 @@ fn measure(state: &AppState) {
     metrics::gauge!("barrage_live_streams").set(live.len() as f64);
     metrics::gauge!("barrage_viewers", "protocol" => "hls").set(watching as f64);
     if let Some(certificate) = &state.certificate {
-        let ok = if certificate.problem().is_none() {
-            1.0
-        } else {
-            0.0
-        };
-        metrics::gauge!("barrage_certificate_ok").set(ok);
+        let good = certificate.problem().is_none();
+        metrics::gauge!("barrage_certificate_ok").set(f64::from(good));
     }
 }
 

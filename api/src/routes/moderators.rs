@@ -80,7 +80,7 @@ pub async fn list(
     put,
     path = "/api/v1/channels/{handle}/moderators/{member}",
     tag = "moderators",
-    security(("session" = []), ("token" = ["channel"])),
+    security(("session" = []), ("token" = ["channel"]), ("token" = ["operator"])),
     params(
         ("handle" = String, Path, description = "The channel's handle.", example = "stage"),
         ("member" = String, Path, description = "The person's handle.", example = "mei"),
@@ -122,7 +122,7 @@ pub async fn invite(
     delete,
     path = "/api/v1/channels/{handle}/moderators/{member}",
     tag = "moderators",
-    security(("session" = []), ("token" = ["channel"])),
+    security(("session" = []), ("token" = ["channel"]), ("token" = ["operator"])),
     params(
         ("handle" = String, Path, description = "The channel's handle.", example = "stage"),
         ("member" = String, Path, description = "The person's handle.", example = "mei"),

@@ -44,6 +44,7 @@ use super::{
         account::change,
         account::change_password,
         session::sessions,
+        session::end_other_sessions,
         session::end_session,
         tokens::tokens,
         tokens::make_token,
@@ -91,7 +92,7 @@ impl Modify for Security {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(
-                "An API token of one's account, or of `barrage admin seed`.",
+                "An API token of one's account, or of `barrage admin seed`, with one of the scopes named. Who may change a thing may read it: any scope opens what `read` does.",
             ))
             .build();
         components.add_security_scheme("token", SecurityScheme::Http(bearer));

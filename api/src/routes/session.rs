@@ -15,6 +15,7 @@ use super::request::{AskedBy, Body, IdPath, PLAIN_COOKIE, SECURE_COOKIE, check_s
 use super::streams::{timestamp, uncached};
 use crate::door::{Caller, SESSION_MAX};
 use crate::error::{ApiError, ErrorBody, Guarded, WithBody};
+use crate::store::sessions;
 
 /// What opens an account.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -159,6 +160,28 @@ pub async fn sessions(
         })
         .collect();
     Ok(uncached(views))
+}
+
+/// Ends all of the caller's sessions but the one that asks.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/account/sessions",
+    tag = "account",
+    security(("session" = [])),
+    responses(
+        (status = 204, description = "They are ended."),
+        Guarded,
+    )
+)]
+pub async fn end_other_sessions(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> Result<StatusCode, ApiError> {
+    let current = caller.session()?;
+    let mut transaction = state.store.begin().await?;
+    sessions::end_all(&mut transaction, caller.user.id, Some(current)).await?;
+    transaction.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Ends one of the caller's sessions.

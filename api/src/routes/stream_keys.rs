@@ -79,7 +79,7 @@ async fn owned(state: &AppState, caller: &Caller, handle: &str) -> Result<Channe
     get,
     path = "/api/v1/channels/{handle}/keys",
     tag = "stream keys",
-    security(("session" = []), ("token" = ["channel"])),
+    security(("session" = []), ("token" = ["channel"]), ("token" = ["operator"])),
     params(("handle" = String, Path, description = "The channel's handle.", example = "stage")),
     responses(
         (status = 200, description = "The keys that open the channel.", body = Vec<StreamKeyView>),
@@ -104,7 +104,7 @@ pub async fn list(
     post,
     path = "/api/v1/channels/{handle}/keys",
     tag = "stream keys",
-    security(("session" = []), ("token" = ["channel"])),
+    security(("session" = []), ("token" = ["channel"]), ("token" = ["operator"])),
     params(("handle" = String, Path, description = "The channel's handle.", example = "stage")),
     request_body = NewStreamKey,
     responses(
@@ -146,7 +146,7 @@ pub async fn make(
     get,
     path = "/api/v1/channels/{handle}/keys/{id}",
     tag = "stream keys",
-    security(("session" = []), ("token" = ["channel"])),
+    security(("session" = []), ("token" = ["channel"]), ("token" = ["operator"])),
     params(
         ("handle" = String, Path, description = "The channel's handle.", example = "stage"),
         ("id" = String, Path, description = "The key's identity."),
@@ -181,7 +181,7 @@ pub async fn show(
     post,
     path = "/api/v1/channels/{handle}/keys/{id}/rotate",
     tag = "stream keys",
-    security(("session" = []), ("token" = ["channel"])),
+    security(("session" = []), ("token" = ["channel"]), ("token" = ["operator"])),
     params(
         ("handle" = String, Path, description = "The channel's handle.", example = "stage"),
         ("id" = String, Path, description = "The identity of the key to replace."),
@@ -222,7 +222,7 @@ pub async fn rotate(
     delete,
     path = "/api/v1/channels/{handle}/keys/{id}",
     tag = "stream keys",
-    security(("session" = []), ("token" = ["channel"])),
+    security(("session" = []), ("token" = ["channel"]), ("token" = ["operator"])),
     params(
         ("handle" = String, Path, description = "The channel's handle.", example = "stage"),
         ("id" = String, Path, description = "The key's identity."),

@@ -287,6 +287,24 @@ async fn another_password_ends_every_other_session() {
 }
 
 #[tokio::test]
+async fn all_other_sessions_are_ended_at_once_and_nobody_elses() {
+    let server = Server::start().await;
+    let here = Person::new(&server, "mei").await;
+    let elsewhere = [Person::stranger(&server), Person::stranger(&server)];
+    for one in &elsewhere {
+        one.sign_in("mei", PASSWORD).await;
+    }
+    let other = Person::new(&server, "lin").await;
+    assert_eq!(here.delete("/api/v1/account/sessions").await, 204);
+    for one in &elsewhere {
+        assert_eq!(one.refused(Method::GET, ACCOUNT, &Value::Null).await.0, 401);
+    }
+    let left = here.read("/api/v1/account/sessions").await;
+    assert_eq!(left.as_array().unwrap().len(), 1);
+    assert_eq!(other.read(ACCOUNT).await["handle"], "lin");
+}
+
+#[tokio::test]
 async fn a_session_is_never_one_that_was_planted_before_signing_in() {
     let server = Server::start().await;
     let attacker = Person::new(&server, "eve").await;

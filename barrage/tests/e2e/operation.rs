@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::server::CHANNEL;
-use crate::support::{Clip, Publisher, Server, Viewer, until};
+use crate::support::{Clip, Publisher, Server, Viewer, postgres, until};
 
 /// The names in the table of metrics of docs/operating.md.
 fn documented_metrics() -> Vec<String> {
@@ -224,6 +224,41 @@ async fn errors_are_json_with_a_stable_code() {
 async fn a_server_that_runs_is_alive_and_ready() {
     let server = Server::start().await;
     assert_eq!(server.text("/healthz").await, "ok\n");
+    assert_eq!(server.text("/readyz").await, "ready\n");
+}
+
+/// SQLite is part of the process and is not gone while that runs.
+#[tokio::test]
+async fn an_outage_of_the_database_is_seen_and_what_is_live_plays_on() {
+    let server = Server::start().await;
+    let clip = Clip::plain().await;
+    let mut publisher = Publisher::start(&server).await;
+    publisher.introduce(&clip).await;
+    publisher
+        .send_all(&clip.frames[..clip.frames.len() / 2])
+        .await;
+    let mut viewer = Viewer::tune_in(&server).await;
+    let answers = async || server.metric("barrage_database_ok").await > 0.5;
+    assert!(answers().await);
+    if !postgres::set_reachable(server.dir().path(), false) {
+        return;
+    }
+    until("the outage is told", async || {
+        (!answers().await).then_some(())
+    })
+    .await;
+    assert_eq!(server.get("/readyz").await.status(), 503);
+    assert_eq!(server.get("/healthz").await.status(), 200);
+    publisher
+        .send_all(&clip.frames[clip.frames.len() / 2..])
+        .await;
+    viewer.step().await;
+
+    postgres::set_reachable(server.dir().path(), true);
+    until("the database is back", async || {
+        answers().await.then_some(())
+    })
+    .await;
     assert_eq!(server.text("/readyz").await, "ready\n");
 }
 

@@ -72,6 +72,7 @@ fn table() -> Vec<(Who, Method, &'static str, Value)> {
             json!({ "current": "x", "new": "" }),
         ),
         (Known, get.clone(), "/api/v1/account/sessions", none()),
+        (Known, delete.clone(), "/api/v1/account/sessions", none()),
         (
             Known,
             delete.clone(),

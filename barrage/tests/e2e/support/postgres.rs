@@ -12,8 +12,37 @@ static MADE: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
 /// The value of `database.url` for a server on `dir`; the database is made the first time.
 pub(crate) fn url(dir: &Path) -> Option<String> {
     let server = std::env::var("BARRAGE_TEST_POSTGRES").ok()?;
-    let name: String = dir
-        .to_string_lossy()
+    let name = name_of(dir);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if made.insert(dir.to_owned()) {
+        tell(&server, &format!("CREATE DATABASE \"{name}\""));
+    }
+    Some(server.replace("/postgres?", &format!("/{name}?")))
+}
+
+/// Takes the database of `dir` away from whoever uses it, and gives it back: for a server, its
+/// database machine fails and returns. False where the tests are about SQLite.
+pub(crate) fn set_reachable(dir: &Path, reachable: bool) -> bool {
+    let Ok(server) = std::env::var("BARRAGE_TEST_POSTGRES") else {
+        return false;
+    };
+    let name = name_of(dir);
+    tell(
+        &server,
+        &format!("ALTER DATABASE \"{name}\" ALLOW_CONNECTIONS {reachable}"),
+    );
+    if !reachable {
+        let others = format!("FROM pg_stat_activity WHERE datname = '{name}'");
+        tell(
+            &server,
+            &format!("SELECT pg_terminate_backend(pid) {others}"),
+        );
+    }
+    true
+}
+
+fn name_of(dir: &Path) -> String {
+    dir.to_string_lossy()
         .chars()
         .map(|c| {
             if c.is_ascii_alphanumeric() {
@@ -22,19 +51,17 @@ pub(crate) fn url(dir: &Path) -> Option<String> {
                 '_'
             }
         })
-        .collect();
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    if made.insert(dir.to_owned()) {
-        let sql = format!("CREATE DATABASE \"{name}\"");
-        let psql = Command::new("psql")
-            .args([&server, "--quiet", "--command", &sql])
-            .output()
-            .expect("psql runs");
-        assert!(
-            psql.status.success(),
-            "{}",
-            String::from_utf8_lossy(&psql.stderr)
-        );
-    }
-    Some(server.replace("/postgres?", &format!("/{name}?")))
+        .collect()
+}
+
+fn tell(server: &str, sql: &str) {
+    let psql = Command::new("psql")
+        .args([server, "--quiet", "--command", sql])
+        .output()
+        .expect("psql runs");
+    assert!(
+        psql.status.success(),
+        "{}",
+        String::from_utf8_lossy(&psql.stderr)
+    );
 }

@@ -82,6 +82,8 @@ export const recover = (secret: string, password: string): Promise<{ handle: str
   send('POST', '/api/v1/recoveries/use', { secret, password });
 
 export const endSession = (id: string): Promise<void> => send('DELETE', `${ACCOUNT}/sessions/${id}`);
+/** All but the one that asks. */
+export const endOtherSessions = (): Promise<void> => send('DELETE', `${ACCOUNT}/sessions`);
 export const makeToken = (token: { name: string; scopes: Scope[]; days?: number }): Promise<MadeToken> =>
   send('POST', `${ACCOUNT}/tokens`, token);
 export const endToken = (id: string): Promise<void> => send('DELETE', `${ACCOUNT}/tokens/${id}`);

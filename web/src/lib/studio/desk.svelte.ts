@@ -1,6 +1,7 @@
 //! One's own channel as the studio's pages see it: what the server said last, asked again every two seconds.
 
 import { ApiFailure, getChannel, type Channel, type ChannelAnswer, type Stream } from '../api';
+import { getBroadcasts, type PastBroadcast } from '../api/channel';
 import { ServerClock } from '../clock';
 import { poll, type Poller } from '../poll';
 
@@ -11,9 +12,13 @@ const SECOND_MS = 1_000;
 export class Desk {
   answer = $state.raw<ChannelAnswer | null>(null);
   failure = $state.raw<ApiFailure | null>(null);
+  /** What was on until just now, once the server has noted how it ended. */
+  ended = $state.raw<PastBroadcast | null>(null);
   #now = $state(performance.now());
   readonly #clock = new ServerClock();
   #poller: Poller | undefined;
+  /** The broadcast whose end has not been explained yet. */
+  #unexplained: string | null = null;
 
   /** `handle` is asked for anew each time: the channel may be renamed under our hands. */
   constructor(private readonly handle: () => string) {}
@@ -65,11 +70,22 @@ export class Desk {
       const { body, sent_at, received_at } = await getChannel(this.handle(), signal);
       this.#clock.observe(body.server_time_ms, sent_at, received_at);
       this.#now = performance.now();
+      if (body.live) this.ended = null;
+      this.#unexplained = body.live ? null : (this.stream?.broadcast_id ?? this.#unexplained);
       this.answer = body;
       this.failure = null;
+      if (this.#unexplained) await this.#explain(this.#unexplained);
     } catch (error) {
       this.failure = error instanceof ApiFailure ? error : new ApiFailure(0, null);
       throw error;
     }
+  }
+  /** The history is written a moment after the end; until then the next look asks again. */
+  async #explain(broadcast: string): Promise<void> {
+    const newest = await getBroadcasts(this.handle(), null);
+    const found = newest.find((one) => one.id === broadcast && one.ended_at !== null);
+    if (!found) return;
+    this.ended = found;
+    this.#unexplained = null;
   }
 }

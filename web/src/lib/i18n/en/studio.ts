@@ -31,6 +31,7 @@ export const studio = {
   'monitor.waiting.text': 'The broadcast goes on when OBS is back.',
   'monitor.error.title': 'The preview cannot be loaded',
   'monitor.error.text': 'Trying again by itself. The figures tell what arrives at the server.',
+  'monitor.ended': 'The broadcast has ended: {how}',
   'monitor.figures': 'Health of the broadcast',
   'figure.bitrate': 'Bitrate',
   'figure.fps': 'Frame rate',
@@ -91,7 +92,6 @@ export const studio = {
   'end.reason_hint': 'Kept in the list of the channel’s broadcasts and told to whoever publishes.',
   'end.reason_default': 'Ended from the studio',
   'end.confirm': 'End it',
-  'end.done': 'The broadcast was ended.',
 
   'channel.title': 'Channel',
   'channel.what.title': 'What is on',

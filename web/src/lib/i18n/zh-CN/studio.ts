@@ -33,6 +33,7 @@ export const studio: Record<keyof typeof en, string> = {
   'monitor.waiting.text': 'OBS重新连上后，直播会接着播。',
   'monitor.error.title': '预览加载失败',
   'monitor.error.text': '页面会自动重试。服务器实际收到的情况，以数据为准。',
+  'monitor.ended': '直播已结束：{how}',
   'monitor.figures': '直播状况',
   'figure.bitrate': '码率',
   'figure.fps': '帧率',
@@ -89,7 +90,6 @@ export const studio: Record<keyof typeof en, string> = {
   'end.reason_hint': '会记在直播记录里，也会告诉推流的人。',
   'end.reason_default': '在主播台结束',
   'end.confirm': '结束直播',
-  'end.done': '直播已结束。',
 
   'channel.title': '频道',
   'channel.what.title': '直播内容',
