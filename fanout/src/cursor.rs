@@ -9,6 +9,8 @@ pub enum Start {
     Oldest,
     /// With the newest item where reading can start; with the next such item if none is held.
     LatestKey,
+    /// With the next item to come where reading can start.
+    NextKey,
     /// With the next item to come.
     Live,
     /// At an offset read before; what has left the window since is told as a gap.
@@ -78,6 +80,7 @@ impl Cursor {
     pub fn new<T>(window: &Window<T>, start: Start, lag: Lag) -> Self {
         let (next, seeking_key) = match start {
             Start::Oldest => (window.first(), false),
+            Start::NextKey => (window.end(), true),
             Start::Live => (window.end(), false),
             Start::At(offset) => (offset.min(window.end()), false),
             Start::LatestKey => match window.last_key() {
@@ -96,6 +99,21 @@ impl Cursor {
     /// Offset of the item that is read next.
     pub const fn next_offset(&self) -> u64 {
         self.next
+    }
+
+    /// Whether the cursor reads on at exactly `offset`.
+    pub const fn is_at(&self, offset: u64) -> bool {
+        self.next == offset && !self.seeking_key && !self.stopped
+    }
+
+    /// Goes on at `offset`: what stands before it was read by other means.
+    pub const fn go_on_at(&mut self, offset: u64) {
+        self.next = offset;
+    }
+
+    /// Its policy.
+    pub const fn lag(&self) -> Lag {
+        self.lag
     }
 
     /// Whether the policy has ended the cursor.

@@ -1,5 +1,7 @@
 //! A log that threads share: one writer at a time, any number of readers that can wait.
 
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -27,6 +29,16 @@ impl std::fmt::Display for AppendError {
 
 impl std::error::Error for AppendError {}
 
+/// Tells logs of one process apart.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+/// Somebody who is told that a log has more to read. Called by whoever appends, on its thread, so
+/// it does no more than to leave word.
+pub trait Listener: Send + Sync {
+    /// Something was appended, or the log has ended.
+    fn appended(&self);
+}
+
 /// A handle on a log; clones name the same one.
 #[derive(Debug)]
 pub struct Log<T> {
@@ -35,17 +47,30 @@ pub struct Log<T> {
 
 #[derive(Debug)]
 struct Shared<T> {
+    id: u64,
     state: Mutex<State<T>>,
     appended: Notify,
     measure: fn(&T) -> Meta,
 }
 
-#[derive(Debug)]
 struct State<T> {
     window: Window<T>,
     /// Number of the writer that may append; grows with each takeover.
     fence: u64,
     ended: bool,
+    /// Shared as a whole, so that an append takes hold of all of them with one count.
+    listeners: Arc<[Arc<dyn Listener>]>,
+}
+
+impl<T: fmt::Debug> fmt::Debug for State<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("window", &self.window)
+            .field("fence", &self.fence)
+            .field("ended", &self.ended)
+            .field("listeners", &self.listeners.len())
+            .finish()
+    }
 }
 
 impl<T> Clone for Log<T> {
@@ -63,9 +88,11 @@ impl<T: Clone> Log<T> {
             window: Window::new(epoch, limits),
             fence: 0,
             ended: false,
+            listeners: Arc::new([]),
         };
         Self {
             shared: Arc::new(Shared {
+                id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
                 state: Mutex::new(state),
                 appended: Notify::new(),
                 measure,
@@ -94,8 +121,48 @@ impl<T: Clone> Log<T> {
 
     /// Ends the log, whoever writes it: readers get what is held and then its end.
     pub fn end(&self) {
-        self.shared.lock().ended = true;
-        self.shared.appended.notify_waiters();
+        let listeners = {
+            let mut state = self.shared.lock();
+            state.ended = true;
+            Arc::clone(&state.listeners)
+        };
+        self.shared.tell(&listeners);
+    }
+
+    /// Whether the log has ended.
+    pub fn has_ended(&self) -> bool {
+        self.shared.lock().ended
+    }
+
+    /// What tells this log from every other of the process.
+    pub fn id(&self) -> u64 {
+        self.shared.id
+    }
+
+    /// Tells `listener` of every append from now on, and of the end.
+    pub fn listen(&self, listener: Arc<dyn Listener>) {
+        let mut state = self.shared.lock();
+        let more = state.listeners.iter().cloned().chain([listener]);
+        state.listeners = more.collect();
+    }
+
+    /// Tells `listener` no more.
+    pub fn stop_listening(&self, listener: &Arc<dyn Listener>) {
+        let mut state = self.shared.lock();
+        let others = state.listeners.iter();
+        let others = others.filter(|one| !Arc::ptr_eq(one, listener)).cloned();
+        state.listeners = others.collect();
+    }
+
+    /// Whether anybody listens.
+    pub fn is_listened_to(&self) -> bool {
+        !self.shared.lock().listeners.is_empty()
+    }
+
+    /// Looks at what is held, and at whether the log has ended; nobody appends meanwhile.
+    pub fn look<R>(&self, look: impl FnOnce(&Window<T>, bool) -> R) -> R {
+        let state = self.shared.lock();
+        look(&state.window, state.ended)
     }
 
     /// The newest item.
@@ -118,6 +185,13 @@ impl<T> Shared<T> {
         // The state is whole between any two statements that can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn tell(&self, listeners: &[Arc<dyn Listener>]) {
+        self.appended.notify_waiters();
+        for listener in listeners {
+            listener.appended();
+        }
+    }
 }
 
 /// The right to append to a log, until another takes it over.
@@ -135,7 +209,7 @@ impl<T: Clone> Writer<T> {
     pub fn append(&self, item: T) -> Result<Position, AppendError> {
         let shared = &self.log.shared;
         let meta = (shared.measure)(&item);
-        let position = {
+        let (position, listeners) = {
             let mut state = shared.lock();
             if state.ended {
                 return Err(AppendError::Ended);
@@ -143,9 +217,9 @@ impl<T: Clone> Writer<T> {
             if state.fence != self.fence {
                 return Err(AppendError::Fenced);
             }
-            state.window.push(meta, item)
+            (state.window.push(meta, item), Arc::clone(&state.listeners))
         };
-        shared.appended.notify_waiters();
+        shared.tell(&listeners);
         Ok(position)
     }
 }

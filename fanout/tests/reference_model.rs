@@ -139,6 +139,7 @@ fn start() -> impl Strategy<Value = Start> {
     prop_oneof![
         Just(Start::Oldest),
         Just(Start::LatestKey),
+        Just(Start::NextKey),
         Just(Start::Live),
         (0u64..100).prop_map(Start::At),
     ]
@@ -160,6 +161,7 @@ fn join(model: &Model, first: usize, start: Start, lag: Lag) -> ModelCursor {
         Start::Oldest => (first, false),
         Start::Live => (end, false),
         Start::LatestKey => (key.unwrap_or(end), key.is_none()),
+        Start::NextKey => (end, true),
         Start::At(offset) => ((offset as usize).min(end), false),
     };
     ModelCursor {

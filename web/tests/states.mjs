@@ -155,6 +155,9 @@ const SCREENS = {
   ...studioStates({ live, offline, wall }),
 };
 
+const unknown = few ? wanted.filter((name) => !(name in SCREENS)) : [];
+if (unknown.length > 0) throw new Error(`no such states: ${unknown.join(', ')}`);
+
 const browser = await openBrowser();
 let openedAt = 0;
 let findings = 0;

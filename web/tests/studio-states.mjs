@@ -113,6 +113,8 @@ export function studioStates({ live, offline, wall }) {
   const failing = (path) => ({ api: somebody(OPERATOR, { [`GET ${path}`]: [500, null] }) });
   const hanging = (path) => ({ api: somebody(OPERATOR, { [`GET ${path}`]: 'hang' }) });
 
+  let asked = 0;
+
   return {
     'studio-live': studio('', {
       broadcast: undefined,
@@ -128,6 +130,13 @@ export function studioStates({ live, offline, wall }) {
       ready: see('[data-problem=publisher_gone]'),
     }),
     'studio-offline': studio('', { ready: see('[data-state=offline]') }),
+    'studio-ended': studio('', {
+      // Another page that opens is told once more that it is live.
+      api: somebody(OWNER, { 'GET /api/v1/channels/barrage/broadcasts': [200, [{ ...PAST[1], id: live().live.broadcast_id, ended_how: 'stopped', end_reason: 'Please no advertising' }]] }),
+      before: () => (asked = 0),
+      channel: () => ((asked += 1) === 1 ? live() : offline),
+      ready: see('.ended p'),
+    }),
     'studio-no-key': studio('', { api: somebody(OWNER, { 'GET /api/v1/channels/barrage/keys': [200, []] }), ready: see('dd .button') }),
     'studio-loading': studio('', { channel: () => 'hang', ready: see('[data-state=loading]') }),
     'studio-error': studio('', { channel: () => 500, ready: see('.notice') }),

@@ -1,0 +1,80 @@
+//! The side of a connection that is not packets: what the peer says, and what it is told.
+
+use bytes::Bytes;
+
+/// What is to be done about something the peer said.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// To be written before the next packet.
+    pub answer: Bytes,
+    /// What follows from it.
+    pub then: Then,
+}
+
+/// What follows from something the peer said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing.
+    #[default]
+    GoOn,
+    /// It wants no packets for now.
+    Pause,
+    /// It wants packets again, from the latest place to start.
+    Resume,
+    /// The connection is over once the answer is written.
+    Leave,
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// The log has ended and everything is written.
+    Ended,
+    /// The peer went away.
+    Gone,
+    /// The peer said something that ends it.
+    Told,
+    /// The peer took next to nothing for too long.
+    Stopped,
+    /// The peer makes us say more than it reads.
+    Flooded,
+    /// The server ends.
+    Drained,
+}
+
+impl Why {
+    /// As it stands in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Gone => "gone",
+            Self::Told => "told",
+            Self::Stopped => "stopped",
+            Self::Flooded => "flooded",
+            Self::Drained => "drained",
+        }
+    }
+}
+
+/// What came of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Why it ended.
+    pub why: Why,
+    /// Bytes that were written.
+    pub written: u64,
+    /// Packets passed over because it was too slow.
+    pub skipped: u64,
+}
+
+/// One peer's protocol. It is dropped when the connection is over, and with it whatever it holds.
+pub trait Talk: Send {
+    /// Takes what the peer sent.
+    fn hear(&mut self, bytes: &[u8]) -> Heard;
+
+    /// The last words, before the connection ends from our side.
+    fn farewell(&mut self, why: Why) -> Bytes;
+
+    /// Told at the very end.
+    fn over(&mut self, account: Account);
+}

@@ -1,0 +1,457 @@
+//! The loop of a shard.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Read as _};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use super::seat::{Batch, Flow, Guest, Seat};
+use super::talk::{Then, Why};
+use super::{Bell, Config, End, Inbox, Shared};
+use crate::log::{Listener, Log};
+use crate::pace::Pace;
+use crate::packet::Packet;
+
+/// The token of the shard's own waker.
+pub(super) const WAKE: Token = Token(usize::MAX);
+
+/// Events taken from the system at once.
+const EVENTS: usize = 1024;
+
+/// How long sound waits for a picture to go out with.
+const HOLD: Duration = Duration::from_millis(50);
+
+/// How often it is looked for readers that have stopped.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a peer may take to close its side after the last words.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// One read takes at most this much off a socket.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Reads of one connection in one turn; what is left waits for the next, and others have theirs.
+const READS_MAX: usize = 8;
+
+/// Packets that go into one write of a reader that keeps up. One that has more to read takes hold
+/// of them by itself.
+const BATCH_PACKETS: usize = 64;
+
+/// A log that somebody here reads.
+struct Feed {
+    log: Log<Packet>,
+    bell: Arc<Bell>,
+    listener: Arc<dyn Listener>,
+    /// Who reads it.
+    seats: Vec<usize>,
+    /// How far the readers that keep up are.
+    seen: u64,
+    /// When what is new is to be written.
+    due: Option<Instant>,
+    flushed_at: Instant,
+}
+
+/// A connection, and when it must be gone if it has been told to.
+struct Place {
+    seat: Seat<TcpStream>,
+    feed: u64,
+    closing: Option<(Why, Instant)>,
+}
+
+pub(super) struct Worker {
+    poll: Poll,
+    shared: Arc<Shared>,
+    config: Config,
+    pace: Pace,
+    places: Slab<Place>,
+    feeds: HashMap<u64, Feed>,
+    /// Connections that had more to read when their turn was over.
+    unread: Vec<usize>,
+    buffer: Box<[u8]>,
+    end: Option<End>,
+    swept_at: Instant,
+}
+
+impl Worker {
+    pub(super) fn new(poll: Poll, shared: Arc<Shared>, config: Config) -> Self {
+        Self {
+            poll,
+            shared,
+            config,
+            pace: Pace::new(config.pace),
+            places: Slab::new(),
+            feeds: HashMap::new(),
+            unread: Vec::new(),
+            buffer: vec![0; READ_BYTES].into(),
+            end: None,
+            swept_at: Instant::now(),
+        }
+    }
+
+    /// Runs until it is told to end.
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut worked_until = Instant::now();
+        loop {
+            // 1. Wait.
+            let timeout = self.timeout(worked_until);
+            if let Err(error) = self.poll.poll(&mut events, Some(timeout))
+                && error.kind() != ErrorKind::Interrupted
+            {
+                // The system's own bookkeeping is broken; the connections cannot be served.
+                self.end = Some(End::Now);
+            }
+            let woke = Instant::now();
+            // 2. Hear: sockets first, whose numbers are good until somebody new comes.
+            for event in &events {
+                if event.token() != WAKE {
+                    self.on_event(
+                        event.token().0,
+                        event.is_readable(),
+                        event.is_writable(),
+                        woke,
+                    );
+                }
+            }
+            for at in std::mem::take(&mut self.unread) {
+                self.on_event(at, true, false, woke);
+            }
+            self.take_inbox(woke);
+            // 3. Write what is due.
+            self.write_due(woke);
+            self.sweep(woke);
+            if self.is_over() {
+                return;
+            }
+            let now = Instant::now();
+            self.pace.note(woke - worked_until, now - woke);
+            self.tell();
+            worked_until = now;
+        }
+    }
+
+    fn timeout(&self, now: Instant) -> Duration {
+        if !self.unread.is_empty() {
+            return Duration::ZERO;
+        }
+        let due = self.feeds.values().filter_map(|feed| feed.due).min();
+        due.map_or(SWEEP_EVERY, |due| {
+            due.saturating_duration_since(now).min(SWEEP_EVERY)
+        })
+    }
+
+    fn tell(&self) {
+        let micros = u64::try_from(self.pace.window().as_micros()).unwrap_or(u64::MAX);
+        self.shared.window_micros.store(micros, Ordering::Relaxed);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share between nothing and one"
+        )]
+        let percent = (self.pace.load() * 100.0) as usize;
+        self.shared.load_percent.store(percent, Ordering::Relaxed);
+    }
+
+    fn is_over(&self) -> bool {
+        match self.end {
+            None => false,
+            Some(End::Farewell) => self.places.is_empty(),
+            Some(End::Now) => true,
+        }
+    }
+
+    // ---- coming and going ------------------------------------------------------------------------
+
+    fn take_inbox(&mut self, now: Instant) {
+        let Inbox { guests, rung, end } = std::mem::take(&mut *self.shared.inbox());
+        for guest in guests {
+            self.admit(guest, now);
+        }
+        for log in rung {
+            self.on_ring(log, now);
+        }
+        if let Some(end) = end
+            && self.end.is_none()
+        {
+            self.end = Some(end);
+            let all: Vec<usize> = self.places.iter().map(|(at, _)| at).collect();
+            for at in all {
+                self.farewell(at, Why::Drained, now);
+            }
+        }
+    }
+
+    fn admit(&mut self, guest: Guest<std::net::TcpStream>, now: Instant) {
+        let Guest {
+            socket,
+            log,
+            entry,
+            framed,
+            head,
+            talk,
+        } = guest;
+        let guest = Guest {
+            socket: TcpStream::from_std(socket),
+            log,
+            entry,
+            framed,
+            head,
+            talk,
+        };
+        let feed = guest.log.id();
+        let entry = self.places.vacant_entry();
+        let at = entry.key();
+        entry.insert(Place {
+            seat: Seat::new(guest, self.config.limits, now),
+            feed,
+            closing: None,
+        });
+        self.join(feed, at, now);
+        let place = &mut self.places[at];
+        let registered = self.poll.registry().register(
+            &mut place.seat.socket,
+            Token(at),
+            Interest::READABLE | Interest::WRITABLE,
+        );
+        if registered.is_err() {
+            self.remove(at, Why::Gone);
+            return;
+        }
+        if self.end.is_some() {
+            self.farewell(at, Why::Drained, now);
+        } else {
+            let flow = self.places[at].seat.pump();
+            self.follow(at, flow, now);
+        }
+    }
+
+    fn join(&mut self, feed: u64, at: usize, now: Instant) {
+        let log = &self.places[at].seat.log;
+        let feed = self.feeds.entry(feed).or_insert_with(|| {
+            let bell = Arc::new(Bell {
+                log: log.id(),
+                shared: Arc::clone(&self.shared),
+                rung: AtomicBool::new(false),
+            });
+            let listener: Arc<dyn Listener> = Arc::clone(&bell) as _;
+            log.listen(Arc::clone(&listener));
+            Feed {
+                log: log.clone(),
+                bell,
+                listener,
+                seats: Vec::new(),
+                seen: log.look(|window, _| window.end()),
+                due: None,
+                flushed_at: now,
+            }
+        });
+        feed.seats.push(at);
+    }
+
+    fn remove(&mut self, at: usize, why: Why) {
+        let Some(mut place) = self.places.try_remove(at) else {
+            return;
+        };
+        // Closing the socket does the same.
+        let _ = self.poll.registry().deregister(&mut place.seat.socket);
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        if let Some(feed) = self.feeds.get_mut(&place.feed) {
+            feed.seats.retain(|&seat| seat != at);
+            if feed.seats.is_empty() {
+                feed.log.stop_listening(&feed.listener);
+                self.feeds.remove(&place.feed);
+            }
+        }
+        let account = place.seat.account(why);
+        place.seat.talk.over(account);
+    }
+
+    /// Does what a write's outcome asks for.
+    fn follow(&mut self, at: usize, flow: io::Result<Flow>, now: Instant) {
+        let Some(place) = self.places.get_mut(at) else {
+            return;
+        };
+        match flow {
+            Ok(Flow::Caught | Flow::Blocked) => {}
+            Ok(Flow::End) => match place.seat.leaving {
+                None => self.farewell(at, Why::Ended, now),
+                Some(why) => {
+                    // Everything is said; the peer may still read it.
+                    if place.closing.is_none() {
+                        place.closing = Some((why, now + LINGER));
+                        if place.seat.socket.shutdown(Shutdown::Write).is_err() {
+                            self.remove(at, why);
+                        }
+                    }
+                }
+            },
+            Err(_) => self.remove(at, Why::Gone),
+        }
+    }
+
+    /// Says the last words, and closes once they are written.
+    fn farewell(&mut self, at: usize, why: Why, now: Instant) {
+        let Some(place) = self.places.get_mut(at) else {
+            return;
+        };
+        place.seat.leave(why);
+        let flow = place.seat.pump();
+        self.follow(at, flow, now);
+    }
+
+    // ---- hearing ---------------------------------------------------------------------------------
+
+    fn on_event(&mut self, at: usize, readable: bool, writable: bool, now: Instant) {
+        if writable
+            && let Some(place) = self.places.get_mut(at)
+            && place.seat.is_blocked()
+        {
+            let flow = place.seat.unblock();
+            self.follow(at, flow, now);
+        }
+        if readable {
+            self.read(at, now);
+        }
+    }
+
+    fn read(&mut self, at: usize, now: Instant) {
+        for _ in 0..READS_MAX {
+            let Some(place) = self.places.get_mut(at) else {
+                return;
+            };
+            match place.seat.socket.read(&mut self.buffer) {
+                Ok(0) => return self.remove(at, Why::Gone),
+                // Whoever has heard the last words has nothing more to say.
+                Ok(_) if place.seat.leaving.is_some() => {}
+                Ok(length) => self.hear(at, length, now),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.remove(at, Why::Gone),
+            }
+        }
+        self.unread.push(at);
+    }
+
+    fn hear(&mut self, at: usize, length: usize, now: Instant) {
+        let place = &mut self.places[at];
+        let heard = place.seat.talk.hear(&self.buffer[..length]);
+        if !place.seat.say(heard.answer) {
+            return self.remove(at, Why::Flooded);
+        }
+        match heard.then {
+            Then::GoOn => {}
+            Then::Pause => place.seat.pause(),
+            Then::Resume => place.seat.resume(),
+            Then::Leave => return self.farewell(at, Why::Told, now),
+        }
+        let flow = place.seat.pump();
+        self.follow(at, flow, now);
+    }
+
+    // ---- writing ---------------------------------------------------------------------------------
+
+    /// A log has more: decides when it is written.
+    fn on_ring(&mut self, log: u64, now: Instant) {
+        let Some(feed) = self.feeds.get_mut(&log) else {
+            return;
+        };
+        // Before looking: what is appended from here on rings again.
+        feed.bell.rung.store(false, Ordering::Release);
+        let seen = feed.seen;
+        let flush = feed.log.look(|window, ended| {
+            let from = seen.max(window.first());
+            ended
+                || (from..window.end()).any(|at| window.get(at).is_some_and(|packet| packet.flush))
+        });
+        let due = if flush {
+            (feed.flushed_at + self.pace.window()).max(now)
+        } else {
+            now + HOLD
+        };
+        feed.due = Some(feed.due.map_or(due, |other| other.min(due)));
+    }
+
+    fn write_due(&mut self, now: Instant) {
+        let due: Vec<u64> = self
+            .feeds
+            .iter()
+            .filter(|(_, feed)| feed.due.is_some_and(|due| due <= now))
+            .map(|(&log, _)| log)
+            .collect();
+        for log in due {
+            self.write_feed(log, now);
+        }
+    }
+
+    /// Writes what is new in a log to everybody who reads it here.
+    fn write_feed(&mut self, log: u64, now: Instant) {
+        let Some(feed) = self.feeds.get_mut(&log) else {
+            return;
+        };
+        feed.due = None;
+        feed.flushed_at = now;
+        let seen = feed.seen;
+        let (from, packets, more) = feed.log.look(|window, _| {
+            let from = seen.max(window.first());
+            let to = window.end().min(from + BATCH_PACKETS as u64);
+            let packets: Vec<Packet> = (from..to)
+                .filter_map(|at| window.get(at).cloned())
+                .collect();
+            (from, packets, to < window.end())
+        });
+        feed.seen = from + packets.len() as u64;
+        if more {
+            feed.due = Some(now);
+        }
+        let ended = feed.log.has_ended();
+        let seats = std::mem::take(&mut feed.seats);
+        let batch = Batch::new(from, &packets);
+        let mut outcomes = Vec::new();
+        for &at in &seats {
+            let seat = &mut self.places[at].seat;
+            // A log that has ended has an end to be found out by each.
+            let flow = if ended {
+                seat.pump()
+            } else {
+                seat.write_batch(&batch)
+            };
+            if !matches!(flow, Ok(Flow::Caught | Flow::Blocked)) {
+                outcomes.push((at, flow));
+            }
+        }
+        if let Some(feed) = self.feeds.get_mut(&log) {
+            feed.seats = seats;
+        }
+        for (at, flow) in outcomes {
+            self.follow(at, flow, now);
+        }
+    }
+
+    // ---- now and then ----------------------------------------------------------------------------
+
+    fn sweep(&mut self, now: Instant) {
+        if now.duration_since(self.swept_at) < SWEEP_EVERY {
+            return;
+        }
+        self.swept_at = now;
+        let mut gone = Vec::new();
+        for (at, place) in &mut self.places {
+            if let Some((why, until)) = place.closing {
+                if until <= now {
+                    gone.push((at, why));
+                }
+            } else if place.seat.has_stopped(now) {
+                gone.push((at, Why::Stopped));
+            }
+        }
+        for (at, why) in gone {
+            self.remove(at, why);
+        }
+    }
+}
