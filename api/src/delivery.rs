@@ -8,6 +8,10 @@ use wire::BroadcastId;
 pub struct Viewers {
     /// Distinct viewers who fetched an HLS playlist lately.
     pub hls: u64,
+    /// Viewers over HTTP-FLV and WebSocket-FLV.
+    pub flv: u64,
+    /// Viewers over RTMP.
+    pub rtmp: u64,
     /// All of them.
     pub total: u64,
 }
@@ -19,4 +23,7 @@ pub trait Delivery: Send + Sync + 'static {
 
     /// Frames of `broadcast` that came and could not be delivered.
     fn dropped_frames(&self, broadcast: BroadcastId) -> u64;
+
+    /// Sets the metrics that are known only when somebody asks.
+    fn measure(&self);
 }

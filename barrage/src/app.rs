@@ -14,6 +14,8 @@ use api::secrets::ServerKey;
 use api::thumbnails::Thumbnails;
 use api::{AppState, Store, history};
 use axum::Router;
+use fanout::shard::Shards;
+use ingest::Play;
 use kit::bus::Bus;
 use kit::clock;
 use kit::database::Database;
@@ -30,8 +32,8 @@ use wire::Handle;
 
 use crate::config::Config;
 use crate::runtime::{Runtime, public_host};
-use crate::wiring::{HlsDelivery, KeyGate, Stage};
-use crate::{assets, counts, headers, http, renames};
+use crate::wiring::{Delivered, KeyGate, Stage};
+use crate::{assets, counts, flv, headers, http, renames};
 
 /// How often what has gathered is folded and what is idle is forgotten.
 const UPKEEP_EVERY: Duration = Duration::from_secs(10);
@@ -57,6 +59,7 @@ pub struct App {
     bus: Bus,
     hls: Arc<hls::Service>,
     ingest: ingest::Server,
+    play: Arc<Play>,
     door: Arc<Door>,
     mailer: Option<Mailer>,
     thumbnails: Arc<Thumbnails>,
@@ -89,11 +92,14 @@ impl App {
         let keyring = Arc::new(Keyring::new(store.clone(), server_key.clone()));
         let (streams, bus) = (Streams::new(), Bus::default());
         let hls = hls::Service::new(config.hls.clone(), Arc::clone(&streams));
+        let shards = Shards::start(config.shards.shards()).context("failed to start the shards")?;
+        let play = Arc::new(Play::new(Arc::clone(&streams), shards));
         let ingest = ingest::Server::bind(
             config.rtmp.clone(),
             config.ingest.clone(),
             Arc::new(KeyGate(Arc::clone(&keyring))),
             Arc::clone(&streams),
+            Arc::clone(&play),
             bus.clone(),
             Some(proxies(&config, "rtmp")?)
                 .filter(|proxies| proxies.proxy_protocol)
@@ -134,6 +140,7 @@ impl App {
             bus,
             hls,
             ingest,
+            play,
             door,
             mailer,
             thumbnails: Arc::new(thumbnails),
@@ -220,10 +227,12 @@ impl App {
         let packagers = tokio::spawn(Arc::clone(&self.hls).run(drain.clone()));
         let ingest = tokio::spawn(self.ingest.run(drain.clone()));
         let slots = Arc::new(Semaphore::new(self.config.http.max_connections));
+        let play = Arc::clone(&self.play);
         let https = self.https.map(|https| {
-            tokio::spawn(https.run(router.clone(), Arc::clone(&slots), http_drain.clone()))
+            let (router, play, slots) = (router.clone(), Arc::clone(&play), Arc::clone(&slots));
+            tokio::spawn(https.run(router, play, slots, http_drain.clone()))
         });
-        let http = tokio::spawn(self.http.run(router, slots, http_drain));
+        let http = tokio::spawn(self.http.run(router, Arc::clone(&play), slots, http_drain));
 
         drain.signaled().await;
         let farewell = if self.streams.all().is_empty() {
@@ -232,16 +241,17 @@ impl App {
             FAREWELL
         };
         let grace = Duration::from_millis(self.config.drain.grace_ms);
-        let end = end_in_order(
+        let ending = Ending {
             ingest,
             packagers,
+            play,
             farewell,
             http_end,
-            [Some(http), https],
+            http: [Some(http), https],
             history_end,
             history,
-        );
-        let ended = tokio::time::timeout(grace, end).await;
+        };
+        let ended = tokio::time::timeout(grace, ending.in_order()).await;
         upkeep.shutdown().await;
         self.store.close().await;
         Runtime::remove(self.config.data_dir());
@@ -271,7 +281,10 @@ impl App {
             streams: Arc::clone(&self.streams),
             thumbnails: Arc::clone(&self.thumbnails),
             publishers: Arc::new(Stage(self.ingest.theatre())),
-            delivery: Arc::new(HlsDelivery(Arc::clone(&self.hls))),
+            delivery: Arc::new(Delivered {
+                hls: Arc::clone(&self.hls),
+                play: Arc::clone(&self.play),
+            }),
             metrics: self.metrics.clone(),
             metrics_open: self.config.http.metrics_open,
             drain,
@@ -282,7 +295,8 @@ impl App {
             certificate: self.certificate.clone(),
             started_at: self.started_at,
         });
-        let pages = assets::router().merge(self.hls.router());
+        let media = self.hls.router().merge(flv::router(Arc::clone(&self.play)));
+        let pages = assets::router().merge(media);
         let pages = renames::follow(pages, self.store.clone());
         headers::add(pages.merge(api), &self.config)
     }
@@ -364,25 +378,35 @@ async fn bind_https(
     server.await.map(Some)
 }
 
-async fn end_in_order(
+/// What has to end.
+struct Ending {
     ingest: JoinHandle<()>,
     packagers: JoinHandle<()>,
+    play: Arc<Play>,
     farewell: Duration,
     http_end: DrainSignal,
     http: [Option<JoinHandle<()>>; 2],
     history_end: DrainSignal,
     history: JoinHandle<()>,
-) {
-    // A task that panicked has been logged by its panic; the rest still ends in order.
-    let _ = ingest.await;
-    let _ = packagers.await;
-    tokio::time::sleep(farewell).await;
-    http_end.drain();
-    for listener in http.into_iter().flatten() {
-        let _ = listener.await;
+}
+
+impl Ending {
+    async fn in_order(self) {
+        // A task that panicked has been logged by its panic; the rest still ends in order.
+        let _ = self.ingest.await;
+        let _ = self.packagers.await;
+        // What is live has ended by now, and its viewers are told that.
+        let play = self.play;
+        let viewers = tokio::task::spawn_blocking(move || play.drain());
+        tokio::time::sleep(self.farewell).await;
+        let _ = viewers.await;
+        self.http_end.drain();
+        for listener in self.http.into_iter().flatten() {
+            let _ = listener.await;
+        }
+        self.history_end.drain();
+        let _ = self.history.await;
     }
-    history_end.drain();
-    let _ = history.await;
 }
 
 /// Hears SIGTERM and SIGINT from when it is made: before the server tells anybody that it runs, or

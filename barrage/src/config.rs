@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use api::config::{AccountsConfig, MailConfig};
 use api::thumbnails::ThumbnailsConfig;
@@ -35,6 +36,8 @@ pub struct Config {
     pub ingest: ingest::Config,
     /// The packager.
     pub hls: hls::Config,
+    /// What writes to viewers over RTMP, HTTP-FLV and WebSocket-FLV.
+    pub shards: ShardsConfig,
     /// Where the data is kept.
     pub database: DatabaseConfig,
     /// Who may have an account.
@@ -61,6 +64,7 @@ impl Default for Config {
             rtmp: ingest::RtmpConfig::default(),
             ingest: ingest::Config::default(),
             hls: hls::Config::default(),
+            shards: ShardsConfig::default(),
             database: DatabaseConfig::default(),
             accounts: AccountsConfig::default(),
             mail: MailConfig::default(),
@@ -119,6 +123,70 @@ impl Default for HttpsConfig {
     }
 }
 
+/// What writes to viewers over RTMP, HTTP-FLV and WebSocket-FLV.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShardsConfig {
+    /// Loops that write; 0 for one per core.
+    pub count: usize,
+    /// How long packets gather before they are written, at least, in milliseconds. 0 writes every
+    /// picture at once.
+    pub window_min_ms: u64,
+    /// And at most, when there is too much to do.
+    pub window_max_ms: u64,
+    /// How far a viewer may fall behind before it skips to the latest keyframe, in milliseconds.
+    pub lag_max_ms: u64,
+    /// How long a viewer may take next to nothing before it is dropped, in milliseconds.
+    pub stall_ms: u64,
+}
+
+impl Default for ShardsConfig {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            window_min_ms: 0,
+            window_max_ms: 100,
+            lag_max_ms: 5_000,
+            stall_ms: 20_000,
+        }
+    }
+}
+
+impl ShardsConfig {
+    fn validate(&self) -> Result<(), String> {
+        if self.count > 256 {
+            return Err("`shards.count` is at most 256".into());
+        }
+        if self.window_min_ms > self.window_max_ms || self.window_max_ms > 1_000 {
+            return Err(
+                "`shards.window_max_ms` is at least `shards.window_min_ms` and at most 1000".into(),
+            );
+        }
+        if self.lag_max_ms < 500 || self.stall_ms < 1_000 {
+            return Err(
+                "`shards.lag_max_ms` is at least 500, and `shards.stall_ms` at least 1000".into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// As the shards take it.
+    pub fn shards(&self) -> fanout::shard::Config {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        fanout::shard::Config {
+            count: if self.count == 0 { cores() } else { self.count },
+            pace: fanout::pace::Bounds {
+                min: Duration::from_millis(self.window_min_ms),
+                max: Duration::from_millis(self.window_max_ms),
+            },
+            limits: fanout::shard::Limits {
+                lag: Duration::from_millis(self.lag_max_ms),
+                stall: Duration::from_millis(self.stall_ms),
+            },
+        }
+    }
+}
+
 /// The graceful end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -163,6 +231,7 @@ impl Config {
             .check()
             .map_err(|error| ConfigError::Invalid(error.to_string()))?;
         self.ingest.validate().map_err(ConfigError::Invalid)?;
+        self.shards.validate().map_err(ConfigError::Invalid)?;
         self.database.validate().map_err(ConfigError::Invalid)?;
         self.validate_public().map_err(ConfigError::Invalid)
     }
@@ -268,6 +337,9 @@ mod tests {
         assert!(error(|c| c.log.level = "loud=quiet=x".into()).contains("log.level"));
         assert!(error(|c| c.ingest.silence_ms = 0).contains("ingest.silence_ms"));
         assert!(error(|c| c.hls.part_ms = 0).contains("hls.part_ms"));
+        assert!(error(|c| c.shards.count = 1_000).contains("shards.count"));
+        assert!(error(|c| c.shards.window_min_ms = 101).contains("shards.window_min_ms"));
+        assert!(error(|c| c.shards.stall_ms = 0).contains("shards.stall_ms"));
         assert!(error(|c| c.data_dir.clear()).contains("data_dir"));
         assert!(error(|c| c.https.key = "k.pem".into()).contains("https.certificate"));
         assert!(error(|c| c.public_url = "live.example".into()).contains("public_url"));

@@ -34,6 +34,18 @@ pub fn begin() {
         ),
         ("barrage_sign_ins_total", "Passwords tried, by result."),
         ("barrage_mails_total", "Mails, by result."),
+        (
+            "barrage_viewers_left_total",
+            "Viewers over RTMP and FLV who have gone, by protocol and why.",
+        ),
+        (
+            "barrage_viewer_sent_bytes_total",
+            "Bytes written to viewers over RTMP and FLV who have gone, by protocol.",
+        ),
+        (
+            "barrage_viewer_skipped_packets_total",
+            "Packets passed over because viewers who have gone were too slow, by protocol.",
+        ),
         ("barrage_thumbnails_total", "Still pictures, by result."),
     ] {
         describe_counter!(name, what);
@@ -42,6 +54,18 @@ pub fn begin() {
         ("barrage_live_streams", "Broadcasts under way."),
         ("barrage_viewers", "Viewers, by protocol."),
         ("barrage_rtmp_connections", "Open RTMP connections."),
+        (
+            "barrage_shard_connections",
+            "Viewers that a shard writes to.",
+        ),
+        (
+            "barrage_shard_window_seconds",
+            "How long packets gather in a shard before they are written.",
+        ),
+        (
+            "barrage_shard_load",
+            "The share of its time for which a shard is busy.",
+        ),
         (
             "barrage_hls_waiting_requests",
             "Requests that wait for a part or playlist.",
@@ -66,6 +90,15 @@ pub fn begin() {
         Unit::Seconds,
         "From a broadcast's first keyframe to its first part."
     );
+    for protocol in ["flv", "ws-flv", "rtmp"] {
+        metrics::counter!("barrage_viewer_sent_bytes_total", "protocol" => protocol).increment(0);
+        metrics::counter!("barrage_viewer_skipped_packets_total", "protocol" => protocol)
+            .increment(0);
+        for why in ["ended", "gone", "told", "stopped", "flooded", "drained"] {
+            metrics::counter!("barrage_viewers_left_total", "protocol" => protocol, "why" => why)
+                .increment(0);
+        }
+    }
     for result in ["right", "wrong"] {
         metrics::counter!("barrage_sign_ins_total", "result" => result).increment(0);
     }

@@ -1,7 +1,9 @@
-//! The listeners for pages, API and HLS, plain and over TLS: accept, bound and drain connections,
-//! and find out who asks.
+//! The listeners for pages, API and media, plain and over TLS: accept, bound and drain connections,
+//! and find out who asks for what.
 
 mod client;
+mod first_look;
+mod rewound;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use ingest::Play;
 use kit::client::Client;
 use kit::drain::Drain;
 use kit::proxies::TrustedProxies;
@@ -27,7 +30,11 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use crate::config::HttpConfig;
+use crate::flv;
 use client::Told;
+pub(crate) use first_look::websocket_key;
+use first_look::{First, LiveRequest};
+use rewound::Rewound;
 
 /// Longest request head, and longest decoded header list of HTTP/2.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -123,8 +130,15 @@ impl Server {
     }
 
     /// Serves `router` until the end is signalled, then lets requests that are under way finish.
-    /// Every listener takes its connections from the same `slots`.
-    pub async fn run(self, router: Router, slots: Arc<Semaphore>, mut drain: Drain) {
+    /// Every listener takes its connections from the same `slots`. Live streams on plain
+    /// connections are served by `play`.
+    pub async fn run(
+        self,
+        router: Router,
+        play: Arc<Play>,
+        slots: Arc<Semaphore>,
+        mut drain: Drain,
+    ) {
         let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
@@ -137,8 +151,9 @@ impl Server {
                         let connection = Connection {
                             peer,
                             router: router.clone(),
+                            play: Arc::clone(&play),
                             shared: Arc::clone(&self.shared),
-                            _slot: slot,
+                            slot: Slot(Arc::new(slot)),
                         };
                         let graceful = graceful.watcher();
                         tokio::spawn(connection.serve(stream, graceful, drain.clone()));
@@ -184,9 +199,17 @@ fn tell_broken(client: SocketAddr, error: &(dyn std::error::Error + 'static)) {
 struct Connection {
     peer: SocketAddr,
     router: Router,
+    play: Arc<Play>,
     shared: Arc<Shared>,
-    _slot: OwnedSemaphorePermit,
+    slot: Slot,
 }
+
+/// A connection's place among those that are allowed at once. Every request carries it, for those
+/// that outlive their connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot(
+    #[expect(dead_code, reason = "it is there to be held")] Arc<OwnedSemaphorePermit>,
+);
 
 impl Connection {
     async fn serve(self, mut stream: TcpStream, graceful: Watcher, mut drain: Drain) {
@@ -201,7 +224,7 @@ impl Connection {
         };
         let Some(told) = told else { return };
         let Some(tls) = self.shared.tls.clone() else {
-            return self.converse(TokioIo::new(stream), told, graceful).await;
+            return self.serve_plain(stream, told, graceful, drain).await;
         };
         let shaken = tokio::select! {
             shaken = tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)) => shaken,
@@ -214,6 +237,53 @@ impl Connection {
             }
             Err(_) => tracing::debug!(client.addr = %self.peer, "a TLS handshake took too long"),
         }
+    }
+
+    /// Hands a viewer of a live stream to a shard, and everybody else to hyper.
+    async fn serve_plain(
+        self,
+        mut stream: TcpStream,
+        told: Told,
+        graceful: Watcher,
+        mut drain: Drain,
+    ) {
+        let within = Duration::from_millis(self.shared.config.head_timeout_ms);
+        let looked = tokio::select! {
+            looked = first_look::read(&mut stream, within) => looked,
+            () = drain.signaled() => return,
+        };
+        let (first, read) = match looked {
+            Ok(looked) => looked,
+            Err(error) => {
+                tracing::debug!(client.addr = %told.addr(), %error, "an HTTP connection said nothing whole");
+                return;
+            }
+        };
+        if let First::Live(request) = first
+            && let Some(asked) = self.asked(request)
+        {
+            let slot = Box::new(self.slot);
+            if let Err(error) = self.play.serve(stream, asked, told.addr(), slot).await {
+                tracing::debug!(client.addr = %told.addr(), %error, "an HTTP connection broke");
+            }
+            return;
+        }
+        let io = TokioIo::new(Rewound::new(read, stream));
+        self.converse(io, told, graceful).await;
+    }
+
+    fn asked(&self, request: LiveRequest) -> Option<ingest::play::http::Asked> {
+        let LiveRequest {
+            path,
+            query,
+            websocket_key,
+        } = request;
+        flv::asked(
+            &self.play,
+            path.strip_prefix("/live/")?,
+            &query,
+            websocket_key,
+        )
     }
 
     /// Finds out who connects, before the first byte of the protocol.
@@ -237,12 +307,14 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let trusted = Arc::clone(&self.shared.proxies.trusted);
+        let slot = self.slot.clone();
         let service = self
             .router
             .map_request(move |mut request: http::Request<_>| {
                 let client: Client = told.client(&request, &trusted);
                 request.extensions_mut().insert(ConnectInfo(client.addr));
                 request.extensions_mut().insert(client);
+                request.extensions_mut().insert(slot.clone());
                 request.map(axum::body::Body::new)
             });
         let mut builder = Builder::new(TokioExecutor::new());
@@ -264,7 +336,8 @@ impl Connection {
         } else {
             builder.http1_only()
         };
-        let connection = builder.serve_connection(io, TowerToHyperService::new(service));
+        let connection =
+            builder.serve_connection_with_upgrades(io, TowerToHyperService::new(service));
         let connection = graceful.watch(connection.into_owned());
         if let Err(error) = connection.await {
             tell_broken(told.addr(), &*error);

@@ -5,6 +5,7 @@
 //! - [`app`]: puts the roles together, runs them, ends them.
 //! - [`admin`]: what an operator does on the server's machine.
 //! - [`http`]: the listeners for pages, API and HLS.
+//! - [`flv`]: HTTP-FLV and WebSocket-FLV for connections that no shard can have.
 //! - [`headers`]: what every answer tells browsers to be careful about.
 //! - [`renames`]: sends those who ask by a former handle to the present one.
 //! - [`assets`]: the web app, embedded.
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod config;
 pub mod counts;
 pub mod demo;
+pub mod flv;
 pub mod headers;
 pub mod http;
 pub mod renames;

@@ -60,7 +60,9 @@ fn named(path: &str) -> Option<(Handle, bool)> {
     if let Some(rest) = path.strip_prefix("/@") {
         return Some((rest.parse().ok()?, true));
     }
-    let handle = path.strip_prefix("/hls/")?.strip_suffix("/index.m3u8")?;
+    let playlist = || path.strip_prefix("/hls/")?.strip_suffix("/index.m3u8");
+    let live = || path.strip_prefix("/live/")?.strip_suffix(".flv");
+    let handle = playlist().or_else(live)?;
     Some((handle.parse().ok()?, false))
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use api::delivery::{Delivery, Viewers};
 use api::keyring::{KeyError, Keyring};
 use api::publishers::Publishers;
+use ingest::Play;
 use ingest::gate::{Answer, Permit, PublishGate, Refusal, SecondPublisher};
 use ingest::rtmp::Secret;
 use ingest::theatre::Theatre;
@@ -57,19 +58,41 @@ impl Publishers for Stage {
     }
 }
 
-/// Viewers are served by the packager.
+/// Viewers are served by the packager and by the shards.
 #[derive(Clone)]
-pub struct HlsDelivery(pub Arc<hls::Service>);
+pub struct Delivered {
+    /// Over HLS.
+    pub hls: Arc<hls::Service>,
+    /// Over RTMP, HTTP-FLV and WebSocket-FLV.
+    pub play: Arc<Play>,
+}
 
-impl Delivery for HlsDelivery {
+impl Delivery for Delivered {
     fn viewers(&self, broadcast: BroadcastId) -> Viewers {
-        let hls = self.0.viewers(broadcast);
-        Viewers { hls, total: hls }
+        let hls = self.hls.viewers(broadcast);
+        let ingest::play::Viewers { flv, rtmp } = self.play.viewers(broadcast);
+        Viewers {
+            hls,
+            flv,
+            rtmp,
+            total: hls + flv + rtmp,
+        }
     }
 
     fn dropped_frames(&self, broadcast: BroadcastId) -> u64 {
-        self.0
+        self.hls
             .stats(broadcast)
             .map_or(0, |stats| stats.packager.dropped_frames)
+    }
+
+    fn measure(&self) {
+        for (number, shard) in self.play.shards().stats().into_iter().enumerate() {
+            let number = number.to_string();
+            metrics::gauge!("barrage_shard_connections", "shard" => number.clone())
+                .set(shard.connections as f64);
+            metrics::gauge!("barrage_shard_window_seconds", "shard" => number.clone())
+                .set(shard.window.as_secs_f64());
+            metrics::gauge!("barrage_shard_load", "shard" => number).set(shard.load);
+        }
     }
 }

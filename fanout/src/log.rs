@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::cursor::{Cursor, Lag, Read, Start};
 use crate::window::{Limits, Meta, Position, Window};
@@ -152,6 +153,11 @@ impl<T: Clone> Log<T> {
         let others = state.listeners.iter();
         let others = others.filter(|one| !Arc::ptr_eq(one, listener)).cloned();
         state.listeners = others.collect();
+    }
+
+    /// Completes at the next append from when it is first polled or enabled, or at the end.
+    pub fn appended(&self) -> Notified<'_> {
+        self.shared.appended.notified()
     }
 
     /// Whether anybody listens.

@@ -3,11 +3,13 @@
 //! - [`seat`]: one connection; what is written to it next. Pure but for its socket.
 //! - [`talk`]: the side of a connection that is not packets.
 //! - [`worker`]: the loop: wait, hear, write.
+//! - [`body`]: the same for connections that are no plain sockets: TLS, HTTP/2.
 //!
 //! An append wakes a shard once, however many readers it has there. The shard then writes what is
 //! new to each of them from the same bytes: one system call for a reader that keeps up, no copy,
 //! no task, no channel.
 
+mod body;
 mod seat;
 mod talk;
 mod worker;
@@ -21,6 +23,7 @@ use std::time::Duration;
 
 use mio::{Poll, Waker};
 
+pub use body::{Body, Ended};
 pub use seat::{Entry, Guest, Limits};
 pub use talk::{Account, Heard, Talk, Then, Why};
 
@@ -54,12 +57,13 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct Shards {
     shards: Vec<Shard>,
+    limits: Limits,
 }
 
 #[derive(Debug)]
 struct Shard {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What a shard shares with the rest of the process.
@@ -124,6 +128,7 @@ impl Shards {
         let shards = (0..config.count.max(1)).map(|number| Shard::start(number, config));
         Ok(Self {
             shards: shards.collect::<io::Result<_>>()?,
+            limits: config.limits,
         })
     }
 
@@ -141,6 +146,11 @@ impl Shards {
         }
     }
 
+    /// What a reader may do, here and elsewhere.
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// What each shard tells of itself.
     pub fn stats(&self) -> Vec<Stats> {
         let stats = self.shards.iter().map(|shard| {
@@ -156,17 +166,19 @@ impl Shards {
 
     /// Says farewell to every connection, and returns when the last is gone. Blocks; a peer that
     /// does not read holds it up for a second.
-    pub fn drain(mut self) {
+    pub fn drain(&self) {
         self.end(End::Farewell);
     }
 
-    fn end(&mut self, end: End) {
+    fn end(&self, end: End) {
         for shard in &self.shards {
             shard.shared.inbox().end = Some(end);
             shard.shared.wake();
         }
-        for shard in &mut self.shards {
-            if let Some(thread) = shard.thread.take() {
+        for shard in &self.shards {
+            let thread = shard.thread.lock();
+            let thread = thread.unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(thread) = thread {
                 // A shard that panicked has been logged by its panic.
                 let _ = thread.join();
             }
@@ -196,7 +208,7 @@ impl Shard {
             .spawn(move || worker.run())?;
         Ok(Self {
             shared,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
         })
     }
 }

@@ -170,6 +170,7 @@ fn handshake_seeds() -> Vec<(&'static str, Vec<u8>)> {
 fn session_seeds() -> Vec<(&'static str, Vec<u8>)> {
     let mut client = client::Session::new(
         client::Config {
+            purpose: client::Purpose::Publish,
             app: "live".into(),
             tc_url: "rtmp://localhost/live".into(),
             key: Secret::new("key?query"),

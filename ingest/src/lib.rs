@@ -1,4 +1,4 @@
-//! Publishers: RTMP in, track logs out.
+//! Publishers: RTMP in, track logs out; and viewers over TCP: RTMP, HTTP-FLV, WebSocket-FLV.
 //!
 //! Pure, on times that are handed in:
 //! - [`rtmp`]: the protocol, bytes in, bytes and events out; a package of its own.
@@ -13,11 +13,13 @@
 //! - [`publisher`]: from message bodies to frames in the track logs.
 //! - [`theatre`]: performs what the stage says.
 //! - [`server`]: the listener, and one task a connection.
+//! - [`play`]: viewers, whose connections are handed to shards.
 
 pub mod config;
 pub mod evicted;
 pub mod gate;
 pub mod meter;
+pub mod play;
 pub mod publisher;
 pub mod server;
 pub mod stage;
@@ -27,4 +29,5 @@ pub mod timeline;
 pub use rtmp_core as rtmp;
 
 pub use config::{Caps, Config, RtmpConfig};
+pub use play::Play;
 pub use server::Server;

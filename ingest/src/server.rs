@@ -12,7 +12,7 @@ use kit::bus::Bus;
 use kit::drain::Drain;
 use kit::proxies::TrustedProxies;
 use kit::proxy_protocol;
-use kit::stream::Streams;
+use kit::stream::{Broadcast, Streams};
 use kit::telemetry::LogBudget;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,11 +23,13 @@ use wire::StreamId;
 
 use crate::config::{Config, RtmpConfig};
 use crate::gate::{self, PublishGate};
+use crate::play::start::split_name;
+use crate::play::{self, Play};
 use crate::publisher::{self, Publisher};
 use crate::stage::Leaving;
 use crate::theatre::{Exit, Theatre, Why};
 use rtmp_core::StreamKey;
-use rtmp_core::session::{self, Closed, Event, Output, Reason, Refusal, Session};
+use rtmp_core::session::{self, Closed, Event, Output, PlayRefusal, Reason, Refusal, Session};
 
 /// The application publishers connect to: `rtmp://HOST/live`.
 const APP: &str = "live";
@@ -60,6 +62,7 @@ struct Shared {
     session: session::Config,
     gate: Arc<dyn PublishGate>,
     theatre: Arc<Theatre>,
+    play: Arc<Play>,
     connections: Mutex<HashMap<IpAddr, usize>>,
     /// Our own proxies, if their connections begin with a PROXY header.
     proxies: Option<Arc<TrustedProxies>>,
@@ -75,6 +78,7 @@ impl Server {
         config: Config,
         gate: Arc<dyn PublishGate>,
         streams: Arc<Streams>,
+        play: Arc<Play>,
         bus: Bus,
         proxies: Option<Arc<TrustedProxies>>,
     ) -> anyhow::Result<Self> {
@@ -98,6 +102,7 @@ impl Server {
             },
             gate,
             theatre: Arc::new(Theatre::new(config, streams, bus)),
+            play,
             connections: Mutex::default(),
             proxies,
         };
@@ -241,7 +246,7 @@ impl Drop for Slot {
     }
 }
 
-/// One publisher's connection.
+/// One publisher's connection, or one player's until it plays.
 struct Connection {
     stream: TcpStream,
     slot: Slot,
@@ -251,6 +256,8 @@ struct Connection {
     /// Told when the publisher has to go.
     exit: Arc<Exit>,
     on_stage: Option<Publisher>,
+    /// What it plays from here on, as a shard's matter.
+    plays: Option<(Arc<Broadcast>, play::Start)>,
 }
 
 /// What the connection waited for.
@@ -282,8 +289,12 @@ impl Connection {
             stream_id: StreamId::new(),
             exit: Arc::default(),
             on_stage: None,
+            plays: None,
         };
         connection.run(drain).await;
+        if let Some((broadcast, start)) = connection.plays.take() {
+            return connection.hand_over(&broadcast, start).await;
+        }
         connection.leave(Leaving::Vanished);
         connection.linger().await;
     }
@@ -383,6 +394,9 @@ impl Connection {
                 tracing::debug!(app, encoder, "connected");
             }
             Event::PublishRequested { app: _, key } => return self.publish(key).await,
+            Event::PlayRequested { app: _, name } => return self.play(&name),
+            // Only of those who play, whom the shards hear.
+            Event::Paused(_) | Event::PlayStopped => {}
             Event::Metadata(metadata) => return self.feed(|on_stage| on_stage.metadata(&metadata)),
             Event::UnreadableMetadata(error) => {
                 tracing::warn!(%error, "the publisher's metadata cannot be read");
@@ -472,6 +486,34 @@ impl Connection {
         ControlFlow::Continue(())
     }
 
+    /// Lets the peer play what is live under that name.
+    fn play(&mut self, name: &str) -> ControlFlow<()> {
+        let (handle, start) = split_name(name);
+        let Some(broadcast) = self.slot.shared.play.find(handle) else {
+            self.session.refuse_play(PlayRefusal::NotFound);
+            return ControlFlow::Continue(());
+        };
+        if let Err(error) = self.session.accept_play(self.began.elapsed()) {
+            return refused(&error);
+        }
+        self.plays = Some((broadcast, start));
+        ControlFlow::Break(())
+    }
+
+    async fn hand_over(self, broadcast: &Arc<Broadcast>, start: play::Start) {
+        let play = Arc::clone(&self.slot.shared.play);
+        let player = play::rtmp::Player {
+            socket: self.stream,
+            session: self.session,
+            began: self.began,
+            client: self.slot.peer,
+            slot: Box::new(self.slot),
+        };
+        if let Err(error) = play.serve_rtmp(player, broadcast, start).await {
+            tracing::debug!(%error, "the connection broke");
+        }
+    }
+
     /// Gives the publisher something to take, and shows it out if it has to go.
     fn feed(
         &mut self,
@@ -554,7 +596,7 @@ const fn refusal_for(refusal: gate::Refusal) -> Refusal {
 const fn closing_reason(why: Closed) -> &'static str {
     match why {
         Closed::UnknownApp => "connected to an application that is not served",
-        Closed::PlayRefused => "wanted to play",
+        Closed::PlayRefused => "wanted to play what is not live",
         Closed::Refused(Refusal::InvalidKey) => "refused: the stream key is not valid",
         Closed::Refused(Refusal::InUse) => "refused: somebody else publishes",
         Closed::Refused(Refusal::NotAllowed) => "refused: the channel may not publish",

@@ -243,6 +243,14 @@ impl Streams {
             .cloned()
     }
 
+    /// What is broadcast now under the handle that its channel had when it began. A channel cannot
+    /// be renamed while it is live.
+    pub fn of_handle(&self, handle: &str) -> Option<Arc<Broadcast>> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        let found = live.values().find(|one| one.handle.as_str() == handle);
+        found.cloned()
+    }
+
     /// Every live broadcast, oldest first.
     pub fn all(&self) -> Vec<Arc<Broadcast>> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);

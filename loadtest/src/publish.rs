@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args as ClapArgs;
 use ingest::rtmp::Secret;
-use ingest::rtmp::client::{Config, Event, Output, Session};
+use ingest::rtmp::client::{Config, Event, Output, Purpose, Session};
 use media::amf0;
 use media::flv::{Tag, TagKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -105,6 +105,7 @@ async fn publish(
         .with_context(|| format!("failed to connect to {}", url.authority))?;
     stream.set_nodelay(true)?;
     let config = Config {
+        purpose: Purpose::Publish,
         app: url.app.clone(),
         tc_url: format!("rtmp://{}/{}", url.authority, url.app),
         key: Secret::new(key),
@@ -177,7 +178,14 @@ impl Publisher {
                 Output::Event(Event::Refused { code, description }) => {
                     bail!("the server said no: {code}: {description}");
                 }
-                Output::Event(Event::Connected | Event::Unpublished | Event::Acknowledged(_)) => {}
+                Output::Event(
+                    Event::Connected
+                    | Event::Unpublished
+                    | Event::Acknowledged(_)
+                    | Event::Playing
+                    | Event::Media { .. }
+                    | Event::PlayEnded,
+                ) => {}
             }
         }
         Ok(())

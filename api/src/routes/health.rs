@@ -97,12 +97,18 @@ async fn measure(state: &AppState) {
     metrics::gauge!("barrage_database_ok").set(f64::from(answers));
     metrics::gauge!("barrage_database_answer_seconds").set(asked.elapsed().as_secs_f64());
     let live = state.streams.all();
-    let watching: u64 = live
-        .iter()
-        .map(|one| state.delivery.viewers(one.id).hls)
-        .sum();
     metrics::gauge!("barrage_live_streams").set(live.len() as f64);
-    metrics::gauge!("barrage_viewers", "protocol" => "hls").set(watching as f64);
+    let (mut hls, mut flv, mut rtmp) = (0, 0, 0);
+    for one in live {
+        let viewers = state.delivery.viewers(one.id);
+        hls += viewers.hls;
+        flv += viewers.flv;
+        rtmp += viewers.rtmp;
+    }
+    for (protocol, viewers) in [("hls", hls), ("flv", flv), ("rtmp", rtmp)] {
+        metrics::gauge!("barrage_viewers", "protocol" => protocol).set(viewers as f64);
+    }
+    state.delivery.measure();
     if let Some(certificate) = &state.certificate {
         let good = certificate.problem().is_none();
         metrics::gauge!("barrage_certificate_ok").set(f64::from(good));

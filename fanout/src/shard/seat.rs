@@ -56,6 +56,8 @@ pub struct Guest<S> {
     pub framed: bool,
     /// Written before the first packet.
     pub head: Bytes,
+    /// The number of the set-up that stands in the head, if one does.
+    pub setup: Option<u64>,
     /// Its protocol.
     pub talk: Box<dyn Talk>,
 }
@@ -80,6 +82,10 @@ pub(super) enum Flow {
     /// Everything has been written, and no more will come.
     End,
 }
+
+/// Everything has been written, the last words too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Over;
 
 /// What several readers are to be written, ready for one system call each.
 #[derive(Debug)]
@@ -180,7 +186,7 @@ impl<S> Seat<S> {
             cursor,
             limits,
             framed: guest.framed,
-            setup: None,
+            setup: guest.setup,
             queue: VecDeque::new(),
             queued: 0,
             words: 0,
@@ -235,6 +241,27 @@ impl<S> Seat<S> {
             .look(|window, _| Cursor::new(window, Start::LatestKey, lag));
     }
 
+    /// The next bytes for whoever writes them by other means; none if there are none now.
+    pub(super) fn piece(&mut self) -> Result<Option<Bytes>, Over> {
+        if self.queue.is_empty() && self.leaving.is_none() {
+            let ended = self.gather();
+            if ended && self.queue.is_empty() {
+                self.leave(Why::Ended);
+            }
+        }
+        let piece = self.queue.pop_front();
+        if let Some(piece) = &piece {
+            self.queued -= piece.len();
+            self.written += piece.len() as u64;
+        } else if self.leaving.is_some() {
+            return Err(Over);
+        }
+        if self.queue.is_empty() {
+            self.words = 0;
+        }
+        Ok(piece)
+    }
+
     pub(super) const fn is_blocked(&self) -> bool {
         self.blocked
     }
@@ -255,6 +282,46 @@ impl<S> Seat<S> {
             written: self.written,
             skipped: self.skipped,
         }
+    }
+
+    /// Takes hold of the next packets. Tells whether the log has ended and nothing is left of it.
+    fn gather(&mut self) -> bool {
+        let log = self.log.clone();
+        log.look(|window, ended| {
+            if self.paused {
+                return ended;
+            }
+            let mut taken = 0;
+            while taken < GATHER_BYTES && self.queue.len() < GATHER_PACKETS {
+                match self.cursor.read(window) {
+                    Some(Read::Item(_, packet)) => {
+                        taken += self.take(&packet);
+                    }
+                    Some(Read::Gap { from, to }) => {
+                        self.skipped += to.offset.saturating_sub(from.offset);
+                    }
+                    Some(Read::TooSlow(_)) | None => return ended && self.queue.is_empty(),
+                }
+            }
+            false
+        })
+    }
+
+    /// Queues a packet with what its decoder needs before it. Tells how many bytes that is.
+    fn take(&mut self, packet: &Packet) -> usize {
+        if self.sound_only && packet.role == Role::Picture {
+            if !packet.key {
+                return 0;
+            }
+            self.sound_only = false;
+        }
+        let before = self.queued;
+        if let Some(setup) = packet.setup_since(self.setup) {
+            self.push(setup.to_bytes(self.framed));
+        }
+        self.setup = Some(packet.setup.number);
+        self.push(packet.encoded.to_bytes(self.framed));
+        self.queued - before
     }
 }
 
@@ -355,45 +422,5 @@ impl<S: Write> Seat<S> {
             self.queue.pop_front();
         }
         self.words = 0;
-    }
-
-    /// Takes hold of the next packets. Tells whether the log has ended and nothing is left of it.
-    fn gather(&mut self) -> bool {
-        let log = self.log.clone();
-        log.look(|window, ended| {
-            if self.paused {
-                return ended;
-            }
-            let mut taken = 0;
-            while taken < GATHER_BYTES && self.queue.len() < GATHER_PACKETS {
-                match self.cursor.read(window) {
-                    Some(Read::Item(_, packet)) => {
-                        taken += self.take(&packet);
-                    }
-                    Some(Read::Gap { from, to }) => {
-                        self.skipped += to.offset.saturating_sub(from.offset);
-                    }
-                    Some(Read::TooSlow(_)) | None => return ended && self.queue.is_empty(),
-                }
-            }
-            false
-        })
-    }
-
-    /// Queues a packet with what its decoder needs before it. Tells how many bytes that is.
-    fn take(&mut self, packet: &Packet) -> usize {
-        if self.sound_only && packet.role == Role::Picture {
-            if !packet.key {
-                return 0;
-            }
-            self.sound_only = false;
-        }
-        let before = self.queued;
-        if let Some(setup) = packet.setup_since(self.setup) {
-            self.push(setup.to_bytes(self.framed));
-        }
-        self.setup = Some(packet.setup.number);
-        self.push(packet.encoded.to_bytes(self.framed));
-        self.queued - before
     }
 }

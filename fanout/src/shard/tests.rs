@@ -184,6 +184,7 @@ fn guest<S>(
         entry,
         framed,
         head: marked(b'H', 0, 100),
+        setup: None,
         talk: Box::new(Obedient(tell)),
     };
     (guest, told)
@@ -303,7 +304,7 @@ proptest! {
                 Step::Append { key, padding } => {
                     source.append(key, padding);
                     // Whoever keeps up is written to before the window has moved on.
-                    if source.all.len() % 8 == 0 {
+                    if source.all.len().is_multiple_of(8) {
                         pass(&source, &mut viewers, &mut seen);
                     }
                 }
@@ -419,6 +420,35 @@ fn sound_comes_at_once_and_pictures_from_the_next_keyframe() {
         .map(|(mark, _)| mark)
         .collect();
     assert_eq!(marks, b"HSAKP");
+}
+
+#[tokio::test]
+async fn a_body_reads_as_a_seat_does_and_tells_the_end() {
+    let mut source = Source::new(WINDOW);
+    source.append(true, 10);
+    let (guest, told) = guest((), &source.log, Entry::Now, true);
+    let mut body = Body::new(guest, LIMITS);
+    let mut bytes = Vec::new();
+    while let Ok(Some(piece)) = body.try_next() {
+        bytes.extend_from_slice(&piece);
+    }
+    let waiting = tokio::spawn(async move {
+        while let Some(piece) = body.next().await {
+            bytes.extend_from_slice(&piece);
+        }
+        bytes
+    });
+    source.append(false, 10);
+    source.change_setup();
+    source.append(false, 10);
+    source.log.end();
+    let bytes = waiting.await.unwrap();
+    let marks: Vec<u8> = read_back(&bytes, true)
+        .into_iter()
+        .map(|(mark, _)| mark)
+        .collect();
+    assert_eq!(marks, b"HSKPCPZ");
+    assert_eq!(told.try_recv().unwrap().why, Why::Ended);
 }
 
 // ---- real sockets ------------------------------------------------------------------------------

@@ -194,6 +194,7 @@ impl Worker {
             entry,
             framed,
             head,
+            setup,
             talk,
         } = guest;
         let guest = Guest {
@@ -202,6 +203,7 @@ impl Worker {
             entry,
             framed,
             head,
+            setup,
             talk,
         };
         let feed = guest.log.id();

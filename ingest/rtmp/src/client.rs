@@ -1,14 +1,15 @@
-//! A publisher's connection from the publisher's side, for load and tests.
+//! A publisher's or a player's connection from the peer's side, for load and tests.
 //!
 //! It speaks as FFmpeg does: the simple handshake, `connect`, `releaseStream`, `FCPublish`,
-//! `createStream`, `publish`, and then metadata, sound and pictures. Outputs are taken as from
-//! [`session`](super::session).
+//! `createStream`, `publish`, and then metadata, sound and pictures; or `connect`, `createStream`,
+//! `play`. Outputs are taken as from [`session`](super::session).
 
 use std::collections::VecDeque;
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 use media::amf0::{self, Value};
+use media::flv::TagKind;
 
 use super::message::{self, Command, Message, Sender, kind};
 use super::{Secret, chunk, handshake};
@@ -23,17 +24,30 @@ const RELEASE_STREAM: f64 = 2.0;
 const FC_PUBLISH: f64 = 3.0;
 const CREATE_STREAM: f64 = 4.0;
 const PUBLISH: f64 = 5.0;
+const PLAY: f64 = 5.0;
 const FC_UNPUBLISH: f64 = 6.0;
 const DELETE_STREAM: f64 = 7.0;
 
-/// Whom to publish to, and as what.
+/// What to connect for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// To send a stream.
+    #[default]
+    Publish,
+    /// To receive one.
+    Play,
+}
+
+/// Whom to connect to, and as what.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What for.
+    pub purpose: Purpose,
     /// The application.
     pub app: String,
     /// The address: `rtmp://host:port/app`.
     pub tc_url: String,
-    /// The stream key, with its query if it has one.
+    /// The stream key, or the name of the stream to play; with its query if it has one.
     pub key: Secret,
     /// What to call oneself.
     pub encoder: String,
@@ -77,12 +91,25 @@ impl fmt::Debug for Output {
 }
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub enum Event {
     /// The application took us.
     Connected,
     /// Media may be sent.
     Publishing,
+    /// Media will come.
+    Playing,
+    /// The body of a tag that is played.
+    Media {
+        /// Its kind.
+        kind: TagKind,
+        /// Milliseconds on the broadcast's clock.
+        timestamp: u32,
+        /// For the parser of that kind.
+        body: Bytes,
+    },
+    /// What is played is over.
+    PlayEnded,
     /// The server said no, or ended it, in these words.
     Refused {
         /// A code such as `NetStream.Publish.BadName`.
@@ -96,13 +123,42 @@ pub enum Event {
     Acknowledged(u32),
 }
 
+impl fmt::Debug for Event {
+    /// Bodies by their length.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected => f.write_str("Connected"),
+            Self::Publishing => f.write_str("Publishing"),
+            Self::Playing => f.write_str("Playing"),
+            Self::Media {
+                kind,
+                timestamp,
+                body,
+            } => f
+                .debug_struct("Media")
+                .field("kind", kind)
+                .field("timestamp", timestamp)
+                .field("body_bytes", &body.len())
+                .finish(),
+            Self::PlayEnded => f.write_str("PlayEnded"),
+            Self::Refused { code, description } => f
+                .debug_struct("Refused")
+                .field("code", code)
+                .field("description", description)
+                .finish(),
+            Self::Unpublished => f.write_str("Unpublished"),
+            Self::Acknowledged(bytes) => f.debug_tuple("Acknowledged").field(bytes).finish(),
+        }
+    }
+}
+
 #[derive(Debug)]
 enum State {
     Handshake(handshake::Client),
     Open,
 }
 
-/// A publisher's connection.
+/// A publisher's or a player's connection.
 pub struct Session {
     config: Config,
     state: State,
@@ -203,6 +259,16 @@ impl Session {
         self.send(AUDIO_CHUNK_STREAM, kind::AUDIO, timestamp, body)
     }
 
+    /// Says something about the stream that is played, such as `pause` or `seek`.
+    pub fn control_play(&mut self, name: &str, arguments: impl Into<Vec<Value>>) {
+        if let Some(stream) = self.stream {
+            let mut all = vec![Value::Null];
+            all.extend(arguments.into());
+            self.sender
+                .command(&mut self.out, stream, &Command::new(name, 0.0, all));
+        }
+    }
+
     /// Ends the stream as encoders do.
     pub fn unpublish(&mut self) {
         let Some(stream) = self.stream.take() else {
@@ -265,13 +331,21 @@ impl Session {
             | Message::SetPeerBandwidth(_)
             | Message::StreamBegin(_)
             | Message::PingResponse(_)
-            | Message::Data(_)
-            | Message::Audio(_)
-            | Message::Video(_)
             | Message::Aggregate(_)
             | Message::Other(_) => {}
+            Message::Data(body) => self.media(TagKind::Script, message.timestamp, body),
+            Message::Audio(body) => self.media(TagKind::Audio, message.timestamp, body),
+            Message::Video(body) => self.media(TagKind::Video, message.timestamp, body),
         }
         Ok(())
+    }
+
+    fn media(&mut self, kind: TagKind, timestamp: u32, body: Bytes) {
+        self.events.push_back(Event::Media {
+            kind,
+            timestamp,
+            body,
+        });
     }
 
     fn handle_command(&mut self, command: &Command) {
@@ -284,8 +358,10 @@ impl Session {
         match &*command.name {
             "_result" if command.transaction == CONNECT => {
                 self.events.push_back(Event::Connected);
-                self.call("releaseStream", RELEASE_STREAM, self.key());
-                self.call("FCPublish", FC_PUBLISH, self.key());
+                if self.config.purpose == Purpose::Publish {
+                    self.call("releaseStream", RELEASE_STREAM, self.key());
+                    self.call("FCPublish", FC_PUBLISH, self.key());
+                }
                 let create = Command::new("createStream", CREATE_STREAM, [Value::Null]);
                 self.sender.command(&mut self.out, 0, &create);
             }
@@ -297,13 +373,24 @@ impl Session {
                 )]
                 let stream = info.and_then(Value::as_f64).unwrap_or(1.0) as u32;
                 self.stream = Some(stream);
-                let publish =
-                    Command::new("publish", PUBLISH, [Value::Null, self.key(), "live".into()]);
-                self.sender.command(&mut self.out, stream, &publish);
+                let ask = match self.config.purpose {
+                    Purpose::Publish => {
+                        let arguments = [Value::Null, self.key(), "live".into()];
+                        Command::new("publish", PUBLISH, arguments)
+                    }
+                    Purpose::Play => Command::new("play", PLAY, [Value::Null, self.key()]),
+                };
+                self.sender.command(&mut self.out, stream, &ask);
             }
             "onStatus" if text("code") == "NetStream.Publish.Start" => {
                 self.publishing = true;
                 self.events.push_back(Event::Publishing);
+            }
+            "onStatus" if text("code") == "NetStream.Play.Start" => {
+                self.events.push_back(Event::Playing);
+            }
+            "onStatus" if text("code") == "NetStream.Play.UnpublishNotify" => {
+                self.events.push_back(Event::PlayEnded);
             }
             "onStatus" if text("code") == "NetStream.Unpublish.Success" => {
                 self.publishing = false;

@@ -6,10 +6,11 @@
 //! - [`handshake`]: the three packets each side sends first.
 //! - [`chunk`]: messages cut into chunks and put together again, within limits.
 //! - [`message`]: what the messages mean.
-//! - [`session`]: a publisher's connection as the server sees it.
-//! - [`client`]: the same connection from the publisher's side, for load and tests.
+//! - [`session`]: a publisher's or a player's connection as the server sees it.
+//! - [`play`]: media for players, cut into chunks once for all of them.
+//! - [`client`]: the same connection from the peer's side, for load and tests.
 //!
-//! A publisher is nobody known until its key has been checked, so every layer has a bound on what
+//! A peer is nobody known until its key has been checked, so every layer has a bound on what
 //! it keeps, and every refusal says which rule was broken.
 //!
 //! Formats: Adobe, "Real-Time Messaging Protocol Chunk Stream" and "RTMP Commands Messages", 1.0,
@@ -20,6 +21,7 @@ pub mod client;
 pub mod handshake;
 mod key;
 pub mod message;
+pub mod play;
 pub mod session;
 
 pub use key::{Secret, StreamKey};

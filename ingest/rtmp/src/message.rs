@@ -42,6 +42,8 @@ pub mod kind {
 }
 
 const EVENT_STREAM_BEGIN: u16 = 0;
+const EVENT_STREAM_EOF: u16 = 1;
+const EVENT_STREAM_DRY: u16 = 2;
 const EVENT_PING_REQUEST: u16 = 6;
 const EVENT_PING_RESPONSE: u16 = 7;
 
@@ -316,6 +318,14 @@ impl Sender {
 
     pub(super) fn stream_begin(&self, out: &mut BytesMut, stream: u32) {
         self.user_control(out, EVENT_STREAM_BEGIN, stream);
+    }
+
+    pub(super) fn stream_eof(&self, out: &mut BytesMut, stream: u32) {
+        self.user_control(out, EVENT_STREAM_EOF, stream);
+    }
+
+    pub(super) fn stream_dry(&self, out: &mut BytesMut, stream: u32) {
+        self.user_control(out, EVENT_STREAM_DRY, stream);
     }
 
     pub(super) fn ping_response(&self, out: &mut BytesMut, number: u32) {

@@ -1,4 +1,4 @@
-//! A publisher's connection as the server sees it.
+//! A publisher's or a player's connection as the server sees it.
 //!
 //! The shell hands in what it read and when, and then takes outputs until there are none:
 //!
@@ -9,9 +9,10 @@
 //! 3. On [`Event::PublishRequested`] check the key, then [`Session::accept_publish`] or
 //!    [`Session::refuse_publish`], and go to 2. What the publisher sends meanwhile waits; a shell
 //!    that does not read meanwhile keeps that small.
+//!    On [`Event::PlayRequested`] find the stream, then [`Session::accept_play`] or
+//!    [`Session::refuse_play`]. Media of a stream that is played go past the session: the shell
+//!    writes what [`play`](super::play) makes, between the session's own transmits.
 //! 4. On [`Event::Closed`], and on any error, close the connection.
-//!
-//! Playing is refused: viewers are served over HTTP.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -124,6 +125,17 @@ pub enum Event {
         /// Under which name.
         key: StreamKey,
     },
+    /// The peer wants to play, and waits for the answer.
+    PlayRequested {
+        /// The application it connected to.
+        app: String,
+        /// Which stream, with its query if it has one.
+        name: String,
+    },
+    /// The player wants no media for now, or wants them again.
+    Paused(bool),
+    /// The player has had enough.
+    PlayStopped,
     /// What the encoder says about its stream.
     Metadata(Metadata),
     /// Script data that cannot be read, and why. The stream goes on without.
@@ -185,6 +197,13 @@ impl fmt::Debug for Event {
             Self::UnreadableMetadata(error) => {
                 f.debug_tuple("UnreadableMetadata").field(error).finish()
             }
+            Self::PlayRequested { app, name } => f
+                .debug_struct("PlayRequested")
+                .field("app", app)
+                .field("name", &without_query(name))
+                .finish(),
+            Self::Paused(paused) => f.debug_tuple("Paused").field(paused).finish(),
+            Self::PlayStopped => f.write_str("PlayStopped"),
             Self::Unpublished => f.write_str("Unpublished"),
             Self::Closed(why) => f.debug_tuple("Closed").field(why).finish(),
         }
@@ -196,7 +215,7 @@ impl fmt::Debug for Event {
 pub enum Closed {
     /// It connected to an application that is not served.
     UnknownApp,
-    /// It wanted to play.
+    /// What it wanted to play is not there.
     PlayRefused,
     /// It was not allowed to publish.
     Refused(Refusal),
@@ -278,19 +297,46 @@ enum State {
     Closed,
 }
 
-/// How far publishing has come; with the number of the message stream.
+/// What the connection is used for; with the number of the message stream.
 #[derive(Clone, Copy, Debug)]
-enum Publish {
-    Not,
-    Asked(u32),
-    Going(u32),
+enum Doing {
+    Nothing,
+    PublishAsked(u32),
+    Publishing(u32),
+    PlayAsked(u32),
+    Playing(u32),
 }
 
-/// A publisher's connection.
+/// Why nothing is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlayRefusal {
+    /// Nobody publishes under that name.
+    NotFound,
+    /// The server has no room for another viewer.
+    Busy,
+}
+
+impl PlayRefusal {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::NotFound => "NetStream.Play.StreamNotFound",
+            Self::Busy => "NetStream.Play.Failed",
+        }
+    }
+
+    const fn description(self) -> &'static str {
+        match self {
+            Self::NotFound => "Nobody is live under this name.",
+            Self::Busy => "The server takes no more viewers at the moment. Try again later.",
+        }
+    }
+}
+
+/// A publisher's or a player's connection.
 pub struct Session {
     config: Config,
     state: State,
-    publish: Publish,
+    doing: Doing,
     reader: chunk::Reader,
     sender: Sender,
     out: BytesMut,
@@ -311,7 +357,7 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("state", &self.state)
-            .field("publish", &self.publish)
+            .field("doing", &self.doing)
             .field("app", &self.app)
             .field("received", &self.received)
             .finish_non_exhaustive()
@@ -323,7 +369,7 @@ impl Session {
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         Self {
             state: State::Handshake(handshake::Server::new(seed)),
-            publish: Publish::Not,
+            doing: Doing::Nothing,
             reader: chunk::Reader::new(config.limits.chunk),
             sender: Sender::default(),
             out: BytesMut::new(),
@@ -342,15 +388,15 @@ impl Session {
     /// Takes what was read from the peer. `now` is the time since the session began.
     pub fn handle_input(&mut self, now: Duration, bytes: &[u8]) -> Result<(), Error> {
         self.received += bytes.len() as u64;
-        match (&self.state, self.publish) {
+        match (&self.state, self.doing) {
             (State::Closed, _) => return Ok(()),
-            (_, Publish::Asked(_)) => {
+            (_, Doing::PublishAsked(_) | Doing::PlayAsked(_)) => {
                 self.wait(bytes)?;
                 self.acknowledge();
                 return Ok(());
             }
-            (_, Publish::Going(_)) => self.deadline = now + self.config.limits.silent_max,
-            (_, Publish::Not) => {}
+            (_, Doing::Publishing(_)) => self.deadline = now + self.config.limits.silent_max,
+            (_, Doing::Playing(_) | Doing::Nothing) => {}
         }
         self.advance(now, bytes)
     }
@@ -366,9 +412,11 @@ impl Session {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, if nothing happens before.
     pub const fn poll_timeout(&self) -> Option<Duration> {
-        match (&self.state, self.publish) {
-            // While the key is being checked it is the shell that takes its time.
-            (State::Closed, _) | (_, Publish::Asked(_)) => None,
+        match (&self.state, self.doing) {
+            // While the key is being checked it is the shell that takes its time; a player has
+            // nothing to say.
+            (State::Closed, _)
+            | (_, Doing::PublishAsked(_) | Doing::PlayAsked(_) | Doing::Playing(_)) => None,
             _ => Some(self.deadline),
         }
     }
@@ -376,7 +424,7 @@ impl Session {
     /// Closes the session if the peer took too long.
     pub fn handle_timeout(&mut self, now: Duration) {
         if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            let silent = matches!(self.publish, Publish::Going(_));
+            let silent = matches!(self.doing, Doing::Publishing(_));
             self.close(if silent {
                 Reason::Silent
             } else {
@@ -387,10 +435,10 @@ impl Session {
 
     /// Lets the peer publish that asked for it, and takes what it has sent since.
     pub fn accept_publish(&mut self, now: Duration) -> Result<(), Error> {
-        let Publish::Asked(stream) = self.publish else {
+        let Doing::PublishAsked(stream) = self.doing else {
             return Ok(());
         };
-        self.publish = Publish::Going(stream);
+        self.doing = Doing::Publishing(stream);
         self.deadline = now + self.config.limits.silent_max;
         self.sender.stream_begin(&mut self.out, stream);
         self.sender.status(
@@ -407,10 +455,54 @@ impl Session {
     /// Refuses the peer that asked to publish, and closes the session: encoders take that for an
     /// answer even where they do not know the code.
     pub fn refuse_publish(&mut self, refusal: Refusal) {
-        let Publish::Asked(stream) = self.publish else {
+        let Doing::PublishAsked(stream) = self.doing else {
             return;
         };
         self.refuse_stream(stream, refusal);
+    }
+
+    /// Lets the peer play what it asked for: media may be written from here on, in the chunks that
+    /// [`play`](super::play) makes. Takes what the peer has sent since.
+    pub fn accept_play(&mut self, now: Duration) -> Result<(), Error> {
+        let Doing::PlayAsked(stream) = self.doing else {
+            return Ok(());
+        };
+        self.doing = Doing::Playing(stream);
+        self.sender
+            .set_chunk_size(&mut self.out, super::play::CHUNK_SIZE);
+        self.sender.stream_begin(&mut self.out, stream);
+        for (code, description) in [
+            ("NetStream.Play.Reset", "Playing from the beginning."),
+            ("NetStream.Play.Start", "Playing."),
+        ] {
+            self.sender
+                .status(&mut self.out, stream, "status", code, description);
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        self.advance(now, &waiting)
+    }
+
+    /// Tells the peer that nothing will be played, and closes the session.
+    pub fn refuse_play(&mut self, refusal: PlayRefusal) {
+        let Doing::PlayAsked(stream) = self.doing else {
+            return;
+        };
+        let (code, description) = (refusal.code(), refusal.description());
+        self.sender
+            .status(&mut self.out, stream, "error", code, description);
+        self.end(Closed::PlayRefused);
+    }
+
+    /// Tells the player that the stream is over, in words of the caller's, and closes the session.
+    pub fn end_play(&mut self, reason: Reason, description: &str) {
+        if let Doing::Playing(stream) = self.doing {
+            self.sender.stream_eof(&mut self.out, stream);
+            for code in ["NetStream.Play.UnpublishNotify", "NetStream.Play.Stop"] {
+                self.sender
+                    .status(&mut self.out, stream, "status", code, description);
+            }
+            self.end(Closed::Ended(reason));
+        }
     }
 
     /// Ends the session from our side, in the reason's own words.
@@ -423,7 +515,7 @@ impl Session {
         if matches!(self.state, State::Closed) {
             return;
         }
-        if let Publish::Going(stream) | Publish::Asked(stream) = self.publish {
+        if let Doing::Publishing(stream) | Doing::PublishAsked(stream) = self.doing {
             self.sender.status(
                 &mut self.out,
                 stream,
@@ -446,7 +538,7 @@ impl Session {
 
     fn end(&mut self, why: Closed) {
         self.state = State::Closed;
-        self.publish = Publish::Not;
+        self.doing = Doing::Nothing;
         self.waiting = BytesMut::new();
         self.events.push_back(Event::Closed(why));
     }
@@ -480,7 +572,7 @@ impl Session {
             }
         }
         while matches!(self.state, State::Open) {
-            if matches!(self.publish, Publish::Asked(_)) {
+            if matches!(self.doing, Doing::PublishAsked(_) | Doing::PlayAsked(_)) {
                 return self.wait(input);
             }
             let Some(message) = self.reader.read(&mut input)? else {
@@ -544,13 +636,13 @@ impl Session {
     }
 
     fn handle_media(&mut self, body: Bytes, event: impl FnOnce(Bytes) -> Event) {
-        if matches!(self.publish, Publish::Going(_)) && !body.is_empty() {
+        if matches!(self.doing, Doing::Publishing(_)) && !body.is_empty() {
             self.events.push_back(event(body));
         }
     }
 
     fn handle_data(&mut self, body: &[u8]) {
-        if !matches!(self.publish, Publish::Going(_)) {
+        if !matches!(self.doing, Doing::Publishing(_)) {
             return;
         }
         match Metadata::parse(body) {
@@ -584,16 +676,11 @@ impl Session {
                 let app = app.clone();
                 self.request_publish(stream, app, command);
             }
-            "play" | "play2" => {
-                self.sender.status(
-                    &mut self.out,
-                    stream,
-                    "error",
-                    "NetStream.Play.Failed",
-                    "This server takes streams over RTMP and does not play them. Watch over HTTP.",
-                );
-                self.end(Closed::PlayRefused);
+            "play" => {
+                let app = app.clone();
+                self.request_play(stream, app, command);
             }
+            "pause" | "seek" | "play2" => self.control_play(stream, command),
             "FCPublish" => {
                 let info =
                     status_info("status", "NetStream.Publish.Start", "FCPublish is welcome.");
@@ -610,13 +697,17 @@ impl Session {
             }
             "deleteStream" => {
                 let which = command.argument(1).and_then(Value::as_f64);
-                if let Publish::Going(going) = self.publish
+                if let Doing::Publishing(going) | Doing::Playing(going) = self.doing
                     && which.is_none_or(|which| which == f64::from(going))
                 {
                     self.unpublish(now);
+                    self.stop_playing();
                 }
             }
-            "closeStream" => self.unpublish(now),
+            "closeStream" => {
+                self.unpublish(now);
+                self.stop_playing();
+            }
             "getStreamLength" => self.answer(command, &[Value::Null, 0.0.into()]),
             "releaseStream" | "_checkbw" => {
                 self.answer(command, &[Value::Null, Value::Undefined]);
@@ -684,19 +775,19 @@ impl Session {
     }
 
     fn request_publish(&mut self, stream: u32, app: String, command: &Command) {
-        if matches!(self.publish, Publish::Going(_)) {
+        if matches!(self.doing, Doing::Publishing(_) | Doing::Playing(_)) {
             self.sender.status(
                 &mut self.out,
                 stream,
                 "error",
                 "NetStream.Publish.BadName",
-                "This connection already publishes a stream.",
+                "This connection already has a stream.",
             );
             return;
         }
         match command.argument(1).and_then(Value::as_str) {
             Some(name) if !name.is_empty() => {
-                self.publish = Publish::Asked(stream);
+                self.doing = Doing::PublishAsked(stream);
                 self.events.push_back(Event::PublishRequested {
                     app,
                     key: StreamKey::parse(name),
@@ -713,11 +804,80 @@ impl Session {
         self.end(Closed::Refused(refusal));
     }
 
+    fn request_play(&mut self, stream: u32, app: String, command: &Command) {
+        let name = command.argument(1).and_then(Value::as_str);
+        let refusal = if matches!(self.doing, Doing::Publishing(_) | Doing::Playing(_)) {
+            Some("This connection already has a stream.")
+        } else if stream != super::play::STREAM {
+            // Media are made once for all players, with this number in them.
+            Some("Play on the first stream that was created.")
+        } else {
+            None
+        };
+        if let Some(description) = refusal {
+            self.sender.status(
+                &mut self.out,
+                stream,
+                "error",
+                "NetStream.Play.Failed",
+                description,
+            );
+            return;
+        }
+        self.doing = Doing::PlayAsked(stream);
+        match name {
+            Some(name) if !name.is_empty() => {
+                let name = shortened(name);
+                self.events.push_back(Event::PlayRequested { app, name });
+            }
+            _ => self.refuse_play(PlayRefusal::NotFound),
+        }
+    }
+
+    /// What players ask of a recording. A live stream can be paused; it has one place to be at.
+    fn control_play(&mut self, stream: u32, command: &Command) {
+        let playing = matches!(self.doing, Doing::Playing(playing) if playing == stream);
+        let paused = command.argument(1).and_then(Value::as_bool);
+        let (level, code, description) = match (&*command.name, paused) {
+            ("pause", Some(true)) if playing => ("status", "NetStream.Pause.Notify", "Paused."),
+            ("pause", Some(false)) if playing => (
+                "status",
+                "NetStream.Unpause.Notify",
+                "Playing what is live now.",
+            ),
+            ("pause", _) => ("error", "NetStream.Pause.Failed", "Nothing is playing."),
+            ("seek", _) => (
+                "error",
+                "NetStream.Seek.Failed",
+                "This is live and cannot be sought in.",
+            ),
+            _ => (
+                "error",
+                "NetStream.Play.Failed",
+                "This connection cannot change its stream.",
+            ),
+        };
+        self.sender
+            .status(&mut self.out, stream, level, code, description);
+        if level == "status"
+            && let Some(paused) = paused
+        {
+            self.events.push_back(Event::Paused(paused));
+        }
+    }
+
+    fn stop_playing(&mut self) {
+        if matches!(self.doing, Doing::Playing(_)) {
+            self.doing = Doing::Nothing;
+            self.events.push_back(Event::PlayStopped);
+        }
+    }
+
     fn unpublish(&mut self, now: Duration) {
-        let Publish::Going(stream) = self.publish else {
+        let Doing::Publishing(stream) = self.doing else {
             return;
         };
-        self.publish = Publish::Not;
+        self.doing = Doing::Nothing;
         self.deadline = now + self.config.limits.publish_within;
         self.sender.status(
             &mut self.out,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ingest::rtmp::Secret;
-use ingest::rtmp::client::{Config, Event, Output, Session};
+use ingest::rtmp::client::{Config, Event, Output, Purpose, Session};
 use media::amf0::Value;
 use media::flv::{Tag, TagKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -51,6 +51,7 @@ impl Publisher {
     /// Connected from an address of this machine, with nothing said yet.
     pub(crate) async fn dial(to: SocketAddr, from: &str, app: &str, key: &str) -> Self {
         let config = Config {
+            purpose: Purpose::Publish,
             app: app.to_owned(),
             tc_url: format!("rtmp://{to}/{app}"),
             key: Secret::new(key),
@@ -187,6 +188,12 @@ impl Publisher {
 pub(crate) fn code_of(events: &[Event]) -> Option<&str> {
     events.iter().find_map(|event| match event {
         Event::Refused { code, .. } => Some(code.as_str()),
-        Event::Connected | Event::Publishing | Event::Unpublished | Event::Acknowledged(_) => None,
+        Event::Connected
+        | Event::Publishing
+        | Event::Unpublished
+        | Event::Acknowledged(_)
+        | Event::Playing
+        | Event::Media { .. }
+        | Event::PlayEnded => None,
     })
 }

@@ -20,6 +20,7 @@ struct Pair {
 impl Pair {
     fn new(config: Config, key: &str) -> Self {
         let client = client::Config {
+            purpose: client::Purpose::Publish,
             app: "live".into(),
             tc_url: "rtmp://localhost/live?token=hidden".into(),
             key: Secret::new(key),
@@ -342,12 +343,152 @@ fn an_application_that_is_not_served_is_refused() {
     Pair::publishing(config);
 }
 
+/// A player and a session up to where the player has asked.
+fn asking_to_play(name: &str) -> Pair {
+    let mut pair = Pair::new(Config::default(), name);
+    let config = client::Config {
+        purpose: client::Purpose::Play,
+        app: "live".into(),
+        tc_url: "rtmp://localhost/live".into(),
+        key: Secret::new(name),
+        encoder: "LNX 9,0,124,2".into(),
+        chunk_size: 128,
+    };
+    pair.client = client::Session::new(config, [1; 32]);
+    pair.run();
+    pair
+}
+
 #[test]
-fn playing_is_refused_politely() {
-    let play = (1, Command::new("play", 0.0, [Value::Null, "stream".into()]));
-    let mut session = opened(&[connect(), play]);
-    let answers = answers(&mut session);
-    assert_eq!(code(answers.last().unwrap()), Some("NetStream.Play.Failed"));
+fn a_player_is_told_that_it_plays_and_gets_media_past_the_session() {
+    let mut pair = asking_to_play("stage?start=low");
+    assert!(
+        matches!(&pair.server_events[..], [Event::Connected { .. }, Event::PlayRequested { app, name }]
+            if app == "live" && name == "stage?start=low"),
+        "{:?}",
+        pair.server_events
+    );
+    pair.transmits = 0;
+    pair.server.accept_play(START).unwrap();
+    pair.run();
+    assert_eq!(pair.transmits, 1);
+    assert!(pair.client_events.contains(&client::Event::Playing));
+    assert_eq!(pair.server.poll_timeout(), None, "a player may be silent");
+
+    // A keyframe of several chunks, past 4.6 hours, where timestamps need more room.
+    let body = vec![0x17; 200_000];
+    let packer = crate::play::Packer::new();
+    let mut bytes = BytesMut::new();
+    packer.script(&mut bytes, b"\x02\0\x0aonMetaData\x05");
+    packer.video(&mut bytes, 0x0123_4567, &body);
+    packer.audio(&mut bytes, 7, b"\xaf\x01sound");
+    bytes.extend_from_slice(&packer.dry());
+    bytes.extend_from_slice(&packer.begin());
+    pair.client_events.clear();
+    for piece in bytes.chunks(1_000) {
+        pair.client.handle_input(piece).unwrap();
+    }
+    pair.run();
+    let media: Vec<_> = pair
+        .client_events
+        .iter()
+        .filter_map(|event| {
+            let client::Event::Media {
+                kind,
+                timestamp,
+                body,
+            } = event
+            else {
+                return None;
+            };
+            Some((*kind, *timestamp, body.len()))
+        })
+        .collect();
+    assert_eq!(
+        media[1..],
+        [
+            (flv::TagKind::Video, 0x0123_4567, 200_000),
+            (flv::TagKind::Audio, 7, 7)
+        ]
+    );
+    assert_eq!(media[0].0, flv::TagKind::Script);
+}
+
+#[test]
+fn a_player_pauses_seeks_in_vain_and_stops() {
+    let mut pair = asking_to_play("stage");
+    pair.server.accept_play(START).unwrap();
+    pair.run();
+    pair.server_events.clear();
+    pair.client_events.clear();
+    pair.client.control_play("pause", [true.into(), 0.0.into()]);
+    pair.client
+        .control_play("pause", [false.into(), 0.0.into()]);
+    pair.client.control_play("seek", [5_000.0.into()]);
+    pair.run();
+    assert_eq!(
+        pair.server_events,
+        [Event::Paused(true), Event::Paused(false)]
+    );
+    assert_eq!(pair.refusal().unwrap().0, "NetStream.Seek.Failed");
+    pair.client.control_play("closeStream", []);
+    pair.run();
+    assert_eq!(pair.server_events.last(), Some(&Event::PlayStopped));
+}
+
+#[test]
+fn the_end_of_what_is_played_is_told() {
+    let mut pair = asking_to_play("stage");
+    pair.server.accept_play(START).unwrap();
+    pair.run();
+    pair.server.end_play(Reason::Ended, "The stream is over.");
+    pair.run();
+    assert_eq!(pair.client_events.last(), Some(&client::Event::PlayEnded));
+    assert_eq!(
+        pair.server_events.last(),
+        Some(&Event::Closed(Closed::Ended(Reason::Ended)))
+    );
+}
+
+#[test]
+fn what_is_not_there_is_not_played() {
+    for (refusal, expected) in [
+        (PlayRefusal::NotFound, "NetStream.Play.StreamNotFound"),
+        (PlayRefusal::Busy, "NetStream.Play.Failed"),
+    ] {
+        let mut pair = asking_to_play("stage");
+        pair.server.refuse_play(refusal);
+        pair.run();
+        assert_eq!(pair.refusal().unwrap().0, expected);
+        assert_eq!(
+            pair.server_events.last(),
+            Some(&Event::Closed(Closed::PlayRefused))
+        );
+    }
+    let play = |stream| (stream, Command::new("play", 0.0, [Value::Null, "".into()]));
+    let mut unnamed = opened(&[connect(), play(1)]);
+    assert_eq!(
+        code(answers(&mut unnamed).last().unwrap()),
+        Some("NetStream.Play.StreamNotFound")
+    );
+    let mut elsewhere = opened(&[connect(), play(2)]);
+    assert_eq!(
+        code(answers(&mut elsewhere).last().unwrap()),
+        Some("NetStream.Play.Failed")
+    );
+}
+
+#[test]
+fn nobody_plays_and_publishes_on_one_connection() {
+    let mut pair = asking_to_play("stage");
+    pair.server.accept_play(START).unwrap();
+    pair.run();
+    pair.server_events.clear();
+    pair.client
+        .control_play("publish", ["key".into(), "live".into()]);
+    pair.client.control_play("play", ["other".into()]);
+    pair.run();
+    assert!(pair.server_events.is_empty(), "{:?}", pair.server_events);
 }
 
 #[test]

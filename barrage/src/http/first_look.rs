@@ -1,0 +1,187 @@
+//! A look at the first request of a plain connection. One for a live stream is a shard's matter,
+//! with its socket; every other is hyper's, with what has been read of it.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::MAX_HEAD_BYTES;
+
+/// What requests for live streams begin with. Any other is known by its first bytes.
+const BEGINNING: &[u8] = b"GET /live/";
+
+/// Headers of a request. Hyper has the same limit.
+const HEADERS_MAX: usize = 100;
+
+/// What the first request is.
+#[derive(Debug)]
+pub(super) enum First {
+    /// It may be one for a live stream.
+    Live(LiveRequest),
+    /// It is for hyper, or cannot be told yet.
+    Other,
+}
+
+/// A request for a live stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LiveRequest {
+    /// The path, and what stands behind the question mark.
+    pub(super) path: String,
+    pub(super) query: String,
+    /// What a client said who wants a WebSocket.
+    pub(super) websocket_key: Option<String>,
+}
+
+/// Reads the head of the first request as far as it takes to know. Gives back all that was read.
+///
+/// # Errors
+/// When the connection breaks or closes, or the head does not come in time.
+pub(super) async fn read(stream: &mut TcpStream, within: Duration) -> io::Result<(First, Bytes)> {
+    let mut head = BytesMut::with_capacity(1024);
+    let first = timeout(within, async {
+        loop {
+            if stream.read_buf(&mut head).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+            }
+            if let Some(first) = look(&head) {
+                return Ok(first);
+            }
+        }
+    });
+    let first = first
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    Ok((first, head.freeze()))
+}
+
+/// What a head is, once that is known.
+fn look(head: &[u8]) -> Option<First> {
+    let length = head.len().min(BEGINNING.len());
+    if head[..length] != BEGINNING[..length] {
+        return Some(First::Other);
+    }
+    if length < BEGINNING.len() {
+        return None;
+    }
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(head) {
+        Ok(httparse::Status::Complete(_)) => {
+            Some(live_request(&request).map_or(First::Other, First::Live))
+        }
+        // Hyper says in its own words that it is too long.
+        Ok(httparse::Status::Partial) => (head.len() >= MAX_HEAD_BYTES).then_some(First::Other),
+        // And that it is none.
+        Err(_) => Some(First::Other),
+    }
+}
+
+fn live_request(request: &httparse::Request<'_, '_>) -> Option<LiveRequest> {
+    let (path, query) = request.path?.split_once('?').unwrap_or((request.path?, ""));
+    let header = |name: &str| {
+        let mut found = request.headers.iter();
+        let found = found.find(|header| header.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(found.value).ok()
+    };
+    // A body would stand in the way of what comes after it.
+    if header("content-length").is_some() || header("transfer-encoding").is_some() {
+        return None;
+    }
+    let websocket_key = match header("upgrade") {
+        None => None,
+        Some(_) => Some(websocket_key(header)?),
+    };
+    Some(LiveRequest {
+        path: path.to_owned(),
+        query: query.to_owned(),
+        websocket_key,
+    })
+}
+
+/// The key of a handshake that is whole (RFC 6455 §4.2.1). What is not is left to the router, which
+/// tells what is wrong with it.
+pub(crate) fn websocket_key<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+    let has = |name: &str, token: &str| {
+        let list = header(name).unwrap_or_default();
+        list.split(',')
+            .any(|one| one.trim().eq_ignore_ascii_case(token))
+    };
+    let whole = has("upgrade", "websocket")
+        && has("connection", "upgrade")
+        && header("sec-websocket-version") == Some("13");
+    // Sixteen bytes in base64.
+    let key = header("sec-websocket-key").filter(|key| key.len() == 24 && key.ends_with("=="))?;
+    whole.then(|| key.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HANDSHAKE: &str = "GET /live/stage.flv?start=low HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\n\
+        Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    fn live(head: &str) -> Option<LiveRequest> {
+        match look(head.as_bytes())? {
+            First::Live(request) => Some(request),
+            First::Other => None,
+        }
+    }
+
+    fn is_other(head: &str) -> bool {
+        matches!(look(head.as_bytes()), Some(First::Other))
+    }
+
+    #[test]
+    fn a_request_for_a_live_stream_is_known_once_its_head_is_whole() {
+        let head = "GET /live/stage.flv HTTP/1.1\r\nHost: x\r\n\r\n";
+        for end in 1..head.len() {
+            assert!(look(&head.as_bytes()[..end]).is_none(), "{end}");
+        }
+        let request = live(head).unwrap();
+        assert_eq!((&*request.path, &*request.query), ("/live/stage.flv", ""));
+        assert_eq!(request.websocket_key, None);
+        // What is pipelined behind it does not matter.
+        assert!(live(&format!("{head}GET / HTTP/1.1\r\n\r\n")).is_some());
+    }
+
+    #[test]
+    fn a_websocket_handshake_is_taken_only_if_it_is_whole() {
+        let request = live(HANDSHAKE).unwrap();
+        assert_eq!(
+            request.websocket_key.as_deref(),
+            Some("dGhlIHNhbXBsZSBub25jZQ==")
+        );
+        assert_eq!(request.query, "start=low");
+        for (part, other) in [
+            ("13\r\n", "8\r\n"),
+            ("ZQ==", "ZQ"),
+            (", Upgrade", ""),
+            ("WebSocket", "h2c"),
+        ] {
+            assert!(is_other(&HANDSHAKE.replace(part, other)), "{part}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_for_hyper_by_its_first_bytes() {
+        for head in [
+            "GET / HTTP/1.1\r\n",
+            "POST /live/",
+            "\x16\x03\x01",
+            "GET /liv3",
+        ] {
+            assert!(is_other(head), "{head}");
+        }
+        let body = "GET /live/stage.flv HTTP/1.1\r\nContent-Length: 5\r\n\r\n";
+        assert!(is_other(body));
+        assert!(is_other("GET /live/\0 HTTP/1.1\r\n\r\n"));
+        let long = format!("GET /live/{}", "x".repeat(MAX_HEAD_BYTES));
+        assert!(is_other(&long));
+    }
+}

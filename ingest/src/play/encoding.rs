@@ -1,0 +1,186 @@
+//! A frame as it stands on the wire: an FLV tag, alone or in a WebSocket message, or an RTMP
+//! message in chunks. Pure.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use fanout::Encoded;
+use media::amf0::{self, Value};
+use media::flv::{self, TagKind};
+use media::{AudioConfig, Frame, TrackConfig, VideoConfig};
+use rtmp_core::play::Packer;
+
+/// The encodings of derived logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// FLV, over HTTP and over WebSocket.
+    Flv,
+    /// RTMP.
+    Rtmp,
+}
+
+/// The codec numbers of H.264 and AAC in `onMetaData`.
+const VIDEO_CODEC_AVC: f64 = 7.0;
+const AUDIO_CODEC_AAC: f64 = 10.0;
+
+/// First byte of an unmasked binary WebSocket message that is one frame (RFC 6455 §5.2).
+const BINARY_MESSAGE: u8 = 0x82;
+
+impl Encoding {
+    /// A frame's own bytes.
+    pub fn frame(self, frame: &Frame) -> Encoded {
+        let timestamp = millis(frame.dts.as_millis());
+        let (kind, body) = match &*frame.config {
+            TrackConfig::Video(VideoConfig::H264 { .. }) => {
+                let later = frame.pts.as_millis() - frame.dts.as_millis();
+                let later = i32::try_from(later).unwrap_or(i32::MAX);
+                let body = flv::avc_frame(frame.key, later, &frame.data);
+                (TagKind::Video, body)
+            }
+            TrackConfig::Audio(AudioConfig::Aac { .. }) => {
+                (TagKind::Audio, flv::aac_frame(&frame.data))
+            }
+        };
+        self.pack(&[(kind, timestamp, body)])
+    }
+
+    /// What a decoder of these tracks needs: metadata, then the header of each.
+    pub fn setup(self, tracks: &[&TrackConfig], fps: Option<f64>) -> Encoded {
+        let mut tags = vec![(TagKind::Script, 0, script(&about(tracks, fps)))];
+        tags.extend(tracks.iter().map(|config| header_of(config)));
+        self.pack(&tags)
+    }
+
+    /// What is new of a set-up: the header of one track.
+    pub fn change(self, config: &TrackConfig) -> Encoded {
+        self.pack(&[header_of(config)])
+    }
+
+    /// That nothing comes for now, or that it comes again, where the protocol can say so.
+    pub fn dry(self, dry: bool) -> Option<Encoded> {
+        match self {
+            Self::Flv => None,
+            Self::Rtmp if dry => Some(Encoded::plain(Packer::new().dry())),
+            Self::Rtmp => Some(Encoded::plain(Packer::new().begin())),
+        }
+    }
+
+    fn pack(self, tags: &[(TagKind, u32, Bytes)]) -> Encoded {
+        match self {
+            Self::Flv => {
+                let mut out = BytesMut::new();
+                for (kind, timestamp, body) in tags {
+                    flv::write_tag(&mut out, *kind, *timestamp, body);
+                }
+                in_message(&out)
+            }
+            Self::Rtmp => {
+                let packer = Packer::new();
+                let mut out = BytesMut::new();
+                for (kind, timestamp, body) in tags {
+                    match kind {
+                        TagKind::Audio => packer.audio(&mut out, *timestamp, body),
+                        TagKind::Video => packer.video(&mut out, *timestamp, body),
+                        TagKind::Script => packer.script(&mut out, body),
+                    }
+                }
+                Encoded::plain(out.freeze())
+            }
+        }
+    }
+}
+
+/// The header of an FLV stream, with the frame of a WebSocket message before it.
+pub fn flv_header(has_video: bool, has_audio: bool) -> Encoded {
+    in_message(&flv::header(has_video, has_audio))
+}
+
+/// Puts the frame of a WebSocket message before `bytes`.
+fn in_message(bytes: &[u8]) -> Encoded {
+    let mut out = BytesMut::with_capacity(bytes.len() + 10);
+    out.put_u8(BINARY_MESSAGE);
+    match (u8::try_from(bytes.len()), u16::try_from(bytes.len())) {
+        (Ok(length), _) if length < 126 => out.put_u8(length),
+        (_, Ok(length)) => {
+            out.put_u8(126);
+            out.put_u16(length);
+        }
+        _ => {
+            out.put_u8(127);
+            out.put_u64(bytes.len() as u64);
+        }
+    }
+    let lead = out.len();
+    out.put_slice(bytes);
+    Encoded::framed(out.freeze(), lead)
+}
+
+fn header_of(config: &TrackConfig) -> (TagKind, u32, Bytes) {
+    match config {
+        TrackConfig::Video(VideoConfig::H264 { record, .. }) => {
+            (TagKind::Video, 0, flv::avc_sequence_header(record))
+        }
+        TrackConfig::Audio(AudioConfig::Aac { record, .. }) => {
+            (TagKind::Audio, 0, flv::aac_sequence_header(record))
+        }
+    }
+}
+
+fn about(tracks: &[&TrackConfig], fps: Option<f64>) -> Value {
+    let mut members: Vec<(&str, Value)> = Vec::new();
+    for config in tracks {
+        match config {
+            TrackConfig::Video(video) => {
+                let (width, height) = video.resolution();
+                members.push(("width", f64::from(width).into()));
+                members.push(("height", f64::from(height).into()));
+                members.push(("videocodecid", VIDEO_CODEC_AVC.into()));
+                if let Some(fps) = fps.filter(|fps| *fps > 0.0) {
+                    members.push(("framerate", fps.into()));
+                }
+            }
+            TrackConfig::Audio(audio) => {
+                members.push(("audiocodecid", AUDIO_CODEC_AAC.into()));
+                members.push(("audiosamplerate", f64::from(audio.sample_rate()).into()));
+                members.push(("audiochannels", f64::from(audio.channels()).into()));
+                members.push(("stereo", (audio.channels() == 2).into()));
+            }
+        }
+    }
+    members.push(("encoder", "Barrage".into()));
+    Value::object(members)
+}
+
+fn script(about: &Value) -> Bytes {
+    let mut body = BytesMut::new();
+    for value in [&"onMetaData".into(), about] {
+        amf0::encode(value, &mut body);
+    }
+    body.freeze()
+}
+
+/// Timestamps have 32 bits and go round after 49 days.
+fn millis(millis: i64) -> u32 {
+    let [.., a, b, c, d] = millis.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_websocket_message_tells_its_length_in_as_few_bytes_as_it_can() {
+        for (length, lead) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
+            let bytes = vec![7; length];
+            let encoded = in_message(&bytes);
+            assert_eq!(encoded.as_slice(false), bytes);
+            assert_eq!(encoded.as_slice(true).len(), length + lead);
+            assert_eq!(encoded.as_slice(true)[0], BINARY_MESSAGE);
+        }
+    }
+
+    #[test]
+    fn timestamps_go_round_after_32_bits() {
+        assert_eq!(millis(0x1_0000_0005), 5);
+        assert_eq!(millis(0xFFFF_FFFF), u32::MAX);
+    }
+}

@@ -1,0 +1,240 @@
+//! Viewers over HTTP and WebSocket: what they are told first, and what they may say.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use fanout::shard::{Account, Body, Guest, Heard, Talk, Then, Why};
+use fanout::{Lag, Log, Packet};
+use kit::stream::Broadcast;
+use media::{Frame, MediaTime};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::encoding::flv_header;
+use super::websocket::{self, WebSocket};
+use super::{Encoding, Play, Start, Ticket, tell_over};
+
+/// What a viewer over HTTP may say after its request. A pipelined request is not answered, because
+/// the answer to the first has no end.
+const HEARD_MAX: usize = 64 * 1024;
+
+/// How long a viewer who wants a still is let wait for the log to be filled.
+const FILLED_WITHIN: Duration = Duration::from_secs(1);
+
+/// What a viewer asks for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What it wants to watch.
+    pub broadcast: Arc<Broadcast>,
+    /// Where it wants to begin.
+    pub start: Start,
+    /// What it said to have a WebSocket.
+    pub websocket_key: Option<String>,
+}
+
+impl Play {
+    /// Hands a connection to a shard, with its whole answer. `slot` is its place among those that
+    /// are allowed at once.
+    ///
+    /// # Errors
+    /// When the socket is broken.
+    pub async fn serve(
+        &self,
+        socket: TcpStream,
+        asked: Asked,
+        client: SocketAddr,
+        slot: Box<dyn Send>,
+    ) -> io::Result<()> {
+        let head = response_head(asked.websocket_key.as_deref());
+        let socket = socket.into_std()?;
+        let guest = self.guest(socket, asked, head, client, slot).await;
+        self.shards().seat(guest);
+        Ok(())
+    }
+
+    /// The stream for a connection that is no plain socket: the body of an answer, or what follows
+    /// the handshake of a WebSocket.
+    pub async fn body(&self, asked: Asked, client: SocketAddr, slot: Box<dyn Send>) -> Body {
+        let guest = self.guest((), asked, BytesMut::new(), client, slot).await;
+        Body::new(guest, self.shards().limits())
+    }
+
+    async fn guest<S>(
+        &self,
+        socket: S,
+        asked: Asked,
+        mut head: BytesMut,
+        client: SocketAddr,
+        slot: Box<dyn Send>,
+    ) -> Guest<S> {
+        let framed = asked.websocket_key.is_some();
+        let (log, ticket) = self.outlets().tune_in(&asked.broadcast, Encoding::Flv);
+        let opening = opening(&asked.broadcast, Encoding::Flv, asked.start, &log).await;
+        let (video, audio) = tracks_of(&asked.broadcast);
+        head.extend_from_slice(flv_header(video, audio).as_slice(framed));
+        for encoded in &opening.words {
+            head.extend_from_slice(encoded.as_slice(framed));
+        }
+        let held = Held {
+            client,
+            _ticket: ticket,
+            _slot: slot,
+        };
+        let talk: Box<dyn Talk> = if framed {
+            Box::new(WebSocket::new(held))
+        } else {
+            Box::new(Plain { held, heard: 0 })
+        };
+        Guest {
+            socket,
+            log,
+            entry: opening.entry,
+            framed,
+            head: head.freeze(),
+            setup: opening.setup,
+            talk,
+        }
+    }
+}
+
+/// How a viewer begins.
+pub(super) struct Opening {
+    /// What it is sent first, each in its frame.
+    pub(super) words: Vec<fanout::Encoded>,
+    /// The set-up among them.
+    pub(super) setup: Option<u64>,
+    pub(super) entry: fanout::shard::Entry,
+}
+
+/// A still for those who want one: the latest keyframe, stamped as if it were now. Sound and the
+/// next keyframe follow it without a jump.
+pub(super) async fn opening(
+    broadcast: &Broadcast,
+    encoding: Encoding,
+    start: Start,
+    log: &Log<Packet>,
+) -> Opening {
+    let plainly = |start: Start| Opening {
+        words: Vec::new(),
+        setup: None,
+        entry: start.entry(),
+    };
+    if start != Start::Low {
+        return plainly(start);
+    }
+    // Somebody has to be the first; then nothing is in the log yet.
+    let mut filled = log.reader(fanout::Start::Oldest, Lag::Record);
+    let filled = timeout(FILLED_WITHIN, filled.read()).await;
+    let newest = log.look(|window, _| window.get(window.end().wrapping_sub(1)).cloned());
+    let (Ok(Some(_)), Some(newest), Some(still)) = (filled, newest, latest_keyframe(broadcast))
+    else {
+        return plainly(Start::Now);
+    };
+    let now = MediaTime::from_micros(newest.at_micros);
+    let still = Frame {
+        pts: now,
+        dts: now,
+        ..still
+    };
+    Opening {
+        words: vec![newest.setup.whole.clone(), encoding.frame(&still)],
+        setup: Some(newest.setup.number),
+        entry: start.entry(),
+    }
+}
+
+fn latest_keyframe(broadcast: &Broadcast) -> Option<Frame> {
+    broadcast
+        .video
+        .look(|window, _| window.last_key().and_then(|at| window.get(at).cloned()))
+}
+
+/// Whether there are pictures and sound, as far as is known.
+fn tracks_of(broadcast: &Broadcast) -> (bool, bool) {
+    let announced = broadcast.announced();
+    let video = broadcast.video.last().is_some() || announced.video == Some(true);
+    let audio = broadcast.audio.last().is_some() || announced.audio == Some(true);
+    // Of a stream of which nothing is known yet, either may come.
+    if video || audio {
+        (video, audio)
+    } else {
+        (true, true)
+    }
+}
+
+fn response_head(websocket_key: Option<&str>) -> BytesMut {
+    let head = match websocket_key {
+        Some(key) => format!(
+            "HTTP/1.1 101 Switching Protocols\r\n\
+             upgrade: websocket\r\n\
+             connection: Upgrade\r\n\
+             sec-websocket-accept: {}\r\n\r\n",
+            websocket::accept_key(key)
+        ),
+        None => {
+            let mut head = format!(
+                "HTTP/1.1 200 OK\r\n\
+                 date: {}\r\n\
+                 connection: close\r\n",
+                httpdate::fmt_http_date(SystemTime::now())
+            );
+            for (name, value) in HEADERS {
+                head.push_str(name);
+                head.push_str(": ");
+                head.push_str(value);
+                head.push_str("\r\n");
+            }
+            head.push_str("\r\n");
+            head
+        }
+    };
+    BytesMut::from(head.as_bytes())
+}
+
+/// What an answer with FLV in it says of itself.
+pub const HEADERS: [(&str, &str); 5] = [
+    ("content-type", "video/x-flv"),
+    ("cache-control", "no-store"),
+    ("access-control-allow-origin", "*"),
+    ("x-content-type-options", "nosniff"),
+    // A proxy that gathers the answer up would add seconds.
+    ("x-accel-buffering", "no"),
+];
+
+/// What a viewer over HTTP keeps for as long as it is there.
+pub(super) struct Held {
+    pub(super) client: SocketAddr,
+    pub(super) _ticket: Ticket,
+    pub(super) _slot: Box<dyn Send>,
+}
+
+/// A viewer over plain HTTP, who has nothing to say.
+struct Plain {
+    held: Held,
+    heard: usize,
+}
+
+impl Talk for Plain {
+    fn hear(&mut self, bytes: &[u8]) -> Heard {
+        self.heard = self.heard.saturating_add(bytes.len());
+        Heard {
+            answer: Bytes::new(),
+            then: if self.heard > HEARD_MAX {
+                Then::Leave
+            } else {
+                Then::GoOn
+            },
+        }
+    }
+
+    fn farewell(&mut self, _why: Why) -> Bytes {
+        Bytes::new()
+    }
+
+    fn over(&mut self, account: Account) {
+        tell_over("flv", self.held.client, account);
+    }
+}
