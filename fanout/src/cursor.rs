@@ -111,9 +111,9 @@ impl Cursor {
         self.next = offset;
     }
 
-    /// Its policy.
-    pub const fn lag(&self) -> Lag {
-        self.lag
+    /// Another policy from here on.
+    pub const fn set_lag(&mut self, lag: Lag) {
+        self.lag = lag;
     }
 
     /// Whether the policy has ended the cursor.

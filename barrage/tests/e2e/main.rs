@@ -17,6 +17,7 @@ mod ending;
 mod first_start;
 mod operation;
 mod pages;
+mod playing;
 mod playlists;
 mod publishing;
 mod reconnecting;

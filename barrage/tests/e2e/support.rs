@@ -4,6 +4,7 @@
 //! - [`ffmpeg`]: a publisher that everybody has, and an eye for what viewers get.
 //! - [`clip`]: media made once by ffmpeg, to be sent by hand.
 //! - [`person`]: somebody with a browser's cookies.
+//! - [`player`]: a viewer over FLV or RTMP.
 //! - [`postgres`]: a database of its own, where there is a server for it.
 //! - [`publisher`]: a publisher that does what no encoder does.
 //! - [`viewer`]: somebody who watches, and writes down every playlist.
@@ -13,6 +14,7 @@
 pub(crate) mod clip;
 pub(crate) mod ffmpeg;
 pub(crate) mod person;
+pub(crate) mod player;
 pub(crate) mod postgres;
 pub(crate) mod publisher;
 pub(crate) mod raw;
@@ -23,6 +25,7 @@ pub(crate) mod waiting;
 pub(crate) use clip::Clip;
 pub(crate) use ffmpeg::Source;
 pub(crate) use person::{Person, browser};
+pub(crate) use player::{Over, Player};
 pub(crate) use publisher::Publisher;
 pub(crate) use server::Server;
 pub(crate) use viewer::Viewer;

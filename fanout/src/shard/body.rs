@@ -11,6 +11,9 @@ use super::talk::{Then, Why};
 /// Such a reader. What it falls behind by is up to whoever asks it for more.
 pub struct Body {
     seat: Seat<()>,
+    limits: Limits,
+    /// When it had given out everything.
+    caught_at: Instant,
 }
 
 impl std::fmt::Debug for Body {
@@ -24,8 +27,11 @@ impl std::fmt::Debug for Body {
 impl Body {
     /// A reader within the limits of those of the shards.
     pub fn new(guest: Guest<()>, limits: Limits) -> Self {
+        let now = Instant::now();
         Self {
-            seat: Seat::new(guest, limits, Instant::now()),
+            seat: Seat::new(guest, limits, now),
+            limits,
+            caught_at: now,
         }
     }
 
@@ -34,7 +40,14 @@ impl Body {
     /// # Errors
     /// When everything has been given out, the last words too.
     pub fn try_next(&mut self) -> Result<Option<Bytes>, Ended> {
-        self.seat.piece().map_err(|Over| Ended)
+        if self.caught_at.elapsed() > self.limits.lag {
+            self.seat.fall_behind();
+        }
+        let piece = self.seat.piece().map_err(|Over| Ended)?;
+        if piece.is_none() {
+            self.caught_at = Instant::now();
+        }
+        Ok(piece)
     }
 
     /// The next bytes, waiting for them; `None` at the end.

@@ -22,6 +22,10 @@ const WORDS_MAX: usize = 64 * 1024;
 /// A reader that takes less than this in [`Limits::stall`] counts as stopped.
 const PROGRESS_BYTES: u64 = 16 * 1024;
 
+/// A reader that keeps up gets everything, also what a publisher sends all at once. Only what has
+/// left the log is gone.
+const KEEPING_UP: Lag = Lag::SkipToKey(Bounds::WINDOW);
+
 /// Where a reader begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Entry {
@@ -38,7 +42,8 @@ pub enum Entry {
 /// How far a reader may fall behind, and how long it may stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Behind more than this, a reader skips to the latest keyframe.
+    /// Behind more than this, a reader that does not take everything at once skips to the latest
+    /// keyframe.
     pub lag: Duration,
     /// A reader that takes next to nothing for so long is dropped.
     pub stall: Duration,
@@ -169,16 +174,14 @@ pub(super) struct Seat<S> {
 
 impl<S> Seat<S> {
     pub(super) fn new(guest: Guest<S>, limits: Limits, now: Instant) -> Self {
-        let lag = Lag::SkipToKey(Bounds {
-            items: u64::MAX,
-            span_micros: i64::try_from(limits.lag.as_micros()).unwrap_or(i64::MAX),
-        });
         let start = match guest.entry {
             Entry::Now => Start::LatestKey,
             Entry::NextKey => Start::NextKey,
             Entry::Sound => Start::Live,
         };
-        let cursor = guest.log.look(|window, _| Cursor::new(window, start, lag));
+        let cursor = guest
+            .log
+            .look(|window, _| Cursor::new(window, start, KEEPING_UP));
         let mut seat = Self {
             socket: guest.socket,
             log: guest.log,
@@ -235,10 +238,17 @@ impl<S> Seat<S> {
         if !std::mem::take(&mut self.paused) {
             return;
         }
-        let lag = self.cursor.lag();
         self.cursor = self
             .log
-            .look(|window, _| Cursor::new(window, Start::LatestKey, lag));
+            .look(|window, _| Cursor::new(window, Start::LatestKey, KEEPING_UP));
+    }
+
+    /// The reader does not take everything at once: from here on it may be left behind.
+    pub(super) fn fall_behind(&mut self) {
+        self.cursor.set_lag(Lag::SkipToKey(Bounds {
+            items: u64::MAX,
+            span_micros: i64::try_from(self.limits.lag.as_micros()).unwrap_or(i64::MAX),
+        }));
     }
 
     /// The next bytes for whoever writes them by other means; none if there are none now.
@@ -255,6 +265,8 @@ impl<S> Seat<S> {
             self.written += piece.len() as u64;
         } else if self.leaving.is_some() {
             return Err(Over);
+        } else {
+            self.cursor.set_lag(KEEPING_UP);
         }
         if self.queue.is_empty() {
             self.words = 0;
@@ -375,9 +387,15 @@ impl<S: Write> Seat<S> {
         self.pump()
     }
 
-    const fn block(&mut self) -> Flow {
+    fn block(&mut self) -> Flow {
         self.blocked = true;
+        self.fall_behind();
         Flow::Blocked
+    }
+
+    const fn catch_up(&mut self) -> Flow {
+        self.cursor.set_lag(KEEPING_UP);
+        Flow::Caught
     }
 
     /// Writes whatever there is for this reader, as far as the socket takes it.
@@ -392,7 +410,7 @@ impl<S: Write> Seat<S> {
                 }
                 let ended = self.gather();
                 if self.queue.is_empty() {
-                    return Ok(if ended { Flow::End } else { Flow::Caught });
+                    return Ok(if ended { Flow::End } else { self.catch_up() });
                 }
             }
             let mut pieces = [IoSlice::new(&[]); GATHER_PACKETS];

@@ -70,6 +70,10 @@ impl Muxer {
             TrackKind::Audio => {
                 let early = self.has_video && self.run.is_none();
                 if early || frame.dts.as_micros() < self.from_micros {
+                    // Nobody hears it, and it tells what sound there will be.
+                    if self.setup.is_none() {
+                        self.expect(Arc::clone(&frame.config));
+                    }
                     return None;
                 }
             }
@@ -198,7 +202,7 @@ impl Tracks {
                 self.next_audio = Some(frame);
             }
             let take_audio = match (&self.next_video, &self.next_audio) {
-                (Some(video), Some(audio)) => audio.dts < video.dts,
+                (Some(video), Some(audio)) => audio.dts <= video.dts,
                 (None, Some(_)) => true,
                 (Some(_), None) => false,
                 (None, None) => {
