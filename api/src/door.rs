@@ -385,11 +385,7 @@ impl Door {
         new: String,
         client: &Client,
     ) -> Result<(), ApiError> {
-        self.attempt(client)?;
-        let hash = self.store.password_hash(&user.handle).await?;
-        if !check_password(current, hash.map(|(_, hash)| hash)).await? {
-            return Err(ApiError::invalid("current", Unfit::WrongPassword));
-        }
+        self.confirm(user, current, client).await?;
         let about = [user.handle.as_str(), &user.name];
         let hash = new_password("new", new, &about).await?;
         let mut transaction = self.store.begin().await?;
@@ -399,6 +395,25 @@ impl Door {
         transaction.commit().await?;
         tracing::info!(user = %user.handle, "changed their password");
         Ok(())
+    }
+
+    /// Makes sure that whoever has the session also has the password.
+    ///
+    /// # Errors
+    /// When it is wrong, was tried too often, or the database fails.
+    pub async fn confirm(
+        &self,
+        user: &User,
+        current: String,
+        client: &Client,
+    ) -> Result<(), ApiError> {
+        self.attempt(client)?;
+        let hash = self.store.password_hash(&user.handle).await?;
+        if check_password(current, hash.map(|(_, hash)| hash)).await? {
+            Ok(())
+        } else {
+            Err(ApiError::invalid("current", Unfit::WrongPassword))
+        }
     }
 
     /// Makes a link for somebody who lost their password; gives its secret.

@@ -13,6 +13,7 @@
 //! - [`backup`]: the whole database in one file, and back.
 //! - [`keyring`]: whose stream key this is.
 //! - [`history`]: notes when broadcasts begin and end.
+//! - [`watched`]: what viewers are told of while the database does not answer.
 //! - [`thumbnails`]: still pictures of what is live.
 //! - [`delivery`], [`publishers`]: what the API asks of those who serve viewers and take publishers.
 //! - [`routes`]: the routes and their OpenAPI description.
@@ -36,6 +37,7 @@ pub mod store;
 pub mod text;
 pub mod thumbnails;
 pub mod unfit;
+pub mod watched;
 
 pub use error::ApiError;
 pub use routes::{AppState, router};

@@ -36,6 +36,7 @@ use crate::secrets::ServerKey;
 use crate::store::Store;
 use crate::thumbnails::Thumbnails;
 use crate::unfit::Unfit;
+use crate::watched::Watched;
 
 /// What the routes work on.
 #[derive(Clone)]
@@ -50,6 +51,8 @@ pub struct AppState {
     pub mailer: Option<Mailer>,
     /// What is live.
     pub streams: Arc<Streams>,
+    /// The channels that are live, for when the database does not answer.
+    pub watched: Arc<Watched>,
     /// Still pictures of it.
     pub thumbnails: Arc<Thumbnails>,
     /// Who takes publishers.

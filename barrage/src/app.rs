@@ -279,6 +279,7 @@ impl App {
             door: Arc::clone(&self.door),
             mailer: self.mailer.clone(),
             streams: Arc::clone(&self.streams),
+            watched: Arc::default(),
             thumbnails: Arc::clone(&self.thumbnails),
             publishers: Arc::new(Stage(self.ingest.theatre())),
             delivery: Arc::new(Delivered {

@@ -80,7 +80,11 @@ pub fn begin() {
         ),
         (
             "barrage_certificate_ok",
-            "1 while the files of the https certificate are good.",
+            "1 while the https certificate and its files are good.",
+        ),
+        (
+            "barrage_certificate_good_seconds",
+            "How long the https certificate is good yet.",
         ),
     ] {
         describe_gauge!(name, what);

@@ -216,7 +216,7 @@ impl Theatre {
                     ?how,
                     "the publisher is gone; the broadcast waits for one"
                 );
-                broadcast.set_phase(Phase::Waiting);
+                broadcast.wait(how == Leaving::ShownOut);
                 self.tell(broadcast, |channel, broadcast, at| Event::PublisherLost {
                     channel,
                     broadcast,

@@ -288,13 +288,7 @@ fn merge_text(
         Value::Integer(_) => text.parse().ok().map(Value::Integer),
         Value::Float(_) => text.parse().ok().map(Value::Float),
         Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
-        Value::Array(_) => Some(Value::Array(
-            text.split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty())
-                .map(|item| Value::String(item.to_owned()))
-                .collect(),
-        )),
+        Value::Array(_) => list(text).map(Value::Array),
         Value::Datetime(_) | Value::Table(_) => None,
     };
     let Some(parsed) = parsed else {
@@ -307,6 +301,17 @@ fn merge_text(
     };
     *slot = parsed;
     Ok(())
+}
+
+/// A list as a file has it, `["a", "b"]`, or as is easier to type: `a, b`.
+fn list(text: &str) -> Option<Vec<Value>> {
+    if text.trim_start().starts_with('[') {
+        let table: Table = format!("list = {text}").parse().ok()?;
+        return table.get("list")?.as_array().cloned();
+    }
+    let items = text.split(',').map(str::trim);
+    let items = items.filter(|item| !item.is_empty());
+    Some(items.map(|item| Value::String(item.to_owned())).collect())
 }
 
 const fn in_words(value: &Value) -> &'static str {
@@ -426,6 +431,11 @@ mod tests {
         let config: Config =
             load(vec![env(&[("BARRAGE__HTTP__TRUSTED", "10.0.0.1, ::1")])]).unwrap();
         assert_eq!(config.http.trusted, ["10.0.0.1", "::1"]);
+        let as_in_a_file = r#"["10.0.0.1", "::1"]"#;
+        let config: Config = load(vec![env(&[("BARRAGE__HTTP__TRUSTED", as_in_a_file)])]).unwrap();
+        assert_eq!(config.http.trusted, ["10.0.0.1", "::1"]);
+        let broken: Result<Config, _> = load(vec![env(&[("BARRAGE__HTTP__TRUSTED", "[1")])]);
+        assert!(broken.unwrap_err().to_string().contains("list"));
     }
 
     #[test]

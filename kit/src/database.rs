@@ -9,7 +9,9 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
-use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Executor as _};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _};
+
+use crate::private_file;
 
 /// How long a request waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -166,6 +168,9 @@ impl Database {
         let (url, place) = match engine {
             Engine::Sqlite => {
                 let path = data_dir.join("barrage.db");
+                // What SQLite writes beside it has the same permissions.
+                private_file::ensure(&path)
+                    .with_context(|| format!("failed to open {}", path.display()))?;
                 (sqlite_url(&path)?, path.display().to_string())
             }
             Engine::Postgres => (config.url.clone(), config.redacted().url),
@@ -176,6 +181,17 @@ impl Database {
         let options = options
             .log_statements(log::LevelFilter::Trace)
             .log_slow_statements(log::LevelFilter::Warn, SLOW_STATEMENT);
+        if engine == Engine::Postgres {
+            // A pool would try until its time is over, and then say no more than that.
+            let attempt =
+                tokio::time::timeout(ACQUIRE_TIMEOUT, AnyConnection::connect_with(&options));
+            let connection = attempt
+                .await
+                .map_err(|_| anyhow::anyhow!("it does not answer"))
+                .and_then(|connected| Ok(connected?))
+                .with_context(|| format!("failed to open the database {place}"))?;
+            connection.close().await?;
+        }
         let pool = AnyPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)

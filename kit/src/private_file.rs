@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// Writes a new file.
@@ -31,4 +31,21 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     create(&draft, bytes)?;
     fs::rename(&draft, path)
+}
+
+/// Makes an empty file if there is none, and takes one that there is away from others.
+///
+/// # Errors
+/// When it cannot be made, or is somebody else's.
+pub fn ensure(path: &Path) -> io::Result<()> {
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(())
 }

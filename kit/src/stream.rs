@@ -2,6 +2,7 @@
 //! `ingest`, read by the packager and whoever else consumes media.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,8 @@ pub struct Broadcast {
     /// Sound; empty when the publisher sends none.
     pub audio: TrackLog,
     phase: watch::Sender<Phase>,
+    /// Whether the publisher that is waited for was shown out, and its key is no good any more.
+    shown_out: AtomicBool,
     announced: watch::Sender<Announced>,
     stats: Mutex<Stats>,
 }
@@ -119,6 +122,7 @@ impl Broadcast {
             video: Log::new(0, TRACK_WINDOW, measure),
             audio: Log::new(0, TRACK_WINDOW, measure),
             phase: watch::Sender::new(Phase::Live),
+            shown_out: AtomicBool::new(false),
             announced: watch::Sender::new(Announced::default()),
             stats: Mutex::default(),
         }
@@ -158,6 +162,17 @@ impl Broadcast {
     /// Whether somebody publishes now.
     pub fn phase(&self) -> Phase {
         *self.phase.borrow()
+    }
+
+    /// Waits for a publisher; tells whether the last one was shown out.
+    pub fn wait(&self, shown_out: bool) {
+        self.shown_out.store(shown_out, Ordering::Release);
+        self.set_phase(Phase::Waiting);
+    }
+
+    /// Whether the publisher that is waited for was shown out, and not merely lost.
+    pub fn is_shown_out(&self) -> bool {
+        self.phase() == Phase::Waiting && self.shown_out.load(Ordering::Acquire)
     }
 
     /// To wait for a change of [`phase`](Self::phase).

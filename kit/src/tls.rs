@@ -46,8 +46,12 @@ impl Files {
     /// # Errors
     /// When it cannot be made or written.
     pub fn ensure_self_signed(&self, names: &[String]) -> anyhow::Result<()> {
-        if self.key.exists() && age(&self.certificate).is_some_and(|age| age < SELF_SIGNED_AGE_MAX)
-        {
+        let young = age(&self.certificate).is_some_and(|age| age < SELF_SIGNED_AGE_MAX);
+        let good = || {
+            let expires_at = self.chain().and_then(|chain| expiry(&chain));
+            expires_at.is_ok_and(|at| at > SystemTime::now())
+        };
+        if self.key.exists() && young && good() {
             return Ok(());
         }
         let names: Vec<String> = names
@@ -84,7 +88,7 @@ impl Files {
         Some((modified(&self.certificate)?, modified(&self.key)?))
     }
 
-    fn load(&self, provider: &CryptoProvider) -> anyhow::Result<CertifiedKey> {
+    fn chain(&self) -> anyhow::Result<Vec<CertificateDer<'static>>> {
         let certificate = &self.certificate;
         let chain = CertificateDer::pem_file_iter(certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -92,6 +96,14 @@ impl Files {
         if chain.is_empty() {
             bail!("{} has no certificate in it", certificate.display());
         }
+        Ok(chain)
+    }
+
+    fn load(&self, provider: &CryptoProvider) -> anyhow::Result<InForce> {
+        let certificate = &self.certificate;
+        let chain = self.chain()?;
+        let expires_at =
+            expiry(&chain).with_context(|| format!("{} cannot be used", certificate.display()))?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .with_context(|| format!("failed to read {}", self.key.display()))?;
         let key = CertifiedKey::from_der(chain, key, provider).with_context(|| {
@@ -101,8 +113,37 @@ impl Files {
                 self.key.display()
             )
         })?;
-        Ok(key)
+        Ok(InForce {
+            key: Arc::new(key),
+            expires_at,
+        })
     }
+}
+
+/// A certificate with its key, and until when it is good.
+#[derive(Clone, Debug)]
+struct InForce {
+    key: Arc<CertifiedKey>,
+    expires_at: SystemTime,
+}
+
+impl InForce {
+    fn has_expired(&self) -> bool {
+        self.expires_at <= SystemTime::now()
+    }
+}
+
+/// When the first certificate of a chain ceases to be good (RFC 5280 §4.1.2.5).
+fn expiry(chain: &[CertificateDer<'_>]) -> anyhow::Result<SystemTime> {
+    let first = chain.first().context("there is no certificate")?;
+    let (_, certificate) =
+        x509_parser::parse_x509_certificate(first).context("it is no X.509 certificate")?;
+    if certificate.version() != x509_parser::x509::X509Version::V3 {
+        bail!("it is an X.509 certificate of an old version; make one of version 3");
+    }
+    let seconds = certificate.validity().not_after.timestamp();
+    let seconds = u64::try_from(seconds).unwrap_or_default();
+    Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 fn age(path: &Path) -> Option<Duration> {
@@ -114,7 +155,7 @@ fn age(path: &Path) -> Option<Duration> {
 pub struct Certificate {
     files: Files,
     provider: Arc<CryptoProvider>,
-    key: RwLock<Arc<CertifiedKey>>,
+    in_force: RwLock<InForce>,
     /// What is the matter with the files now, if the key in force is older than they are.
     problem: RwLock<Option<String>>,
 }
@@ -126,11 +167,14 @@ impl Certificate {
     /// When they are no certificate with its key.
     pub fn load(files: Files) -> anyhow::Result<Arc<Self>> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let key = files.load(&provider)?;
+        let in_force = files.load(&provider)?;
+        if in_force.has_expired() {
+            tracing::error!(file = %files.certificate.display(), "the certificate has expired: browsers refuse it");
+        }
         Ok(Arc::new(Self {
             files,
             provider,
-            key: RwLock::new(Arc::new(key)),
+            in_force: RwLock::new(in_force),
             problem: RwLock::default(),
         }))
     }
@@ -160,13 +204,28 @@ impl Certificate {
         &self.files.certificate
     }
 
-    /// What is the matter with the files, if something is: the certificate in force is then the
-    /// last good one.
+    /// What is the matter, if something is: with the files, and then the certificate in force is
+    /// the last good one; or with that.
     pub fn problem(&self) -> Option<String> {
-        self.problem
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let of_files = self.problem.read().unwrap_or_else(PoisonError::into_inner);
+        let expired = || {
+            let text = "it has expired: browsers refuse it";
+            self.in_force().has_expired().then(|| text.to_owned())
+        };
+        of_files.clone().or_else(expired)
+    }
+
+    /// How long the certificate in force is good yet.
+    pub fn good_for(&self) -> Duration {
+        let expires_at = self.in_force().expires_at;
+        expires_at
+            .duration_since(SystemTime::now())
+            .unwrap_or_default()
+    }
+
+    fn in_force(&self) -> InForce {
+        let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+        in_force.clone()
     }
 
     /// Reads the files again whenever they change, for ever. Files that are no good are told in the
@@ -184,11 +243,18 @@ impl Certificate {
     }
 
     fn reload(&self) {
-        let result = self.files.load(&self.provider);
+        let mut result = self.files.load(&self.provider);
+        if result.as_ref().is_ok_and(InForce::has_expired) && !self.in_force().has_expired() {
+            let file = self.files.certificate.display();
+            result = Err(anyhow::anyhow!("{file} has expired"));
+        }
         let mut problem = self.problem.write().unwrap_or_else(PoisonError::into_inner);
         match result {
-            Ok(key) => {
-                *self.key.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+            Ok(loaded) => {
+                *self
+                    .in_force
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner) = loaded;
                 *problem = None;
                 tracing::info!(file = %self.files.certificate.display(), "the certificate was read again");
             }
@@ -206,8 +272,7 @@ impl Certificate {
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
-        Some(Arc::clone(&key))
+        Some(self.in_force().key)
     }
 }
 

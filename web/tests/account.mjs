@@ -134,6 +134,12 @@ const steps = {
     await press(mei, 'Save');
     await mei.getByText('Saved').waitFor();
     await mei.getByRole('heading', { level: 1, name: '梅子' }).waitFor();
+    await fill(mei, { email: 'thief@example.org' });
+    await press(mei, 'Save');
+    await mei.getByText('Links that open your account are sent to this address.').waitFor();
+    await mei.getByText('Fill this in.').waitFor();
+    await fill(mei, { email: 'mei@example.org' });
+    await mei.getByText('Links that open your account are sent to this address.').waitFor({ state: 'detached' });
     await fill(mei, { current: 'not this one', password: OTHER_PASSWORD });
     await press(mei, 'Change the password');
     await mei.getByText('This is not your current password.').waitFor();
@@ -237,7 +243,7 @@ const steps = {
 
   async 'the operator sees that the mail server has gone'() {
     await open(operator, '/');
-    await operate('PATCH', '/api/v1/account', { email: 'operator@example.org' });
+    await operate('PATCH', '/api/v1/account', { email: 'operator@example.org', current: admin.password });
     await open(operator, '/admin/health');
     const part = operator.locator('tr[data-part="mail server"]');
     await part.getByText('Works').waitFor();

@@ -140,6 +140,8 @@ const steps = {
     await mei.getByText('“the laptop” was revoked. Whoever published with it was shown out.').waitFor();
     await isShownOut(publisher);
     await mei.getByText('No stream keys').waitFor();
+    await mei.getByRole('navigation').getByRole('link', { name: 'Live', exact: true }).click();
+    await mei.getByText('The stream key was revoked or replaced').waitFor();
     await until('the broadcast is not live any more', async () => (await mei.locator('.monitor').getAttribute('data-live')) !== 'live');
     await monitor(mei, 'offline', GRACE_MS + 20_000);
     await mei.getByText('The broadcast has ended: Its key was revoked').waitFor();

@@ -200,15 +200,18 @@ pub async fn show(
 }
 
 /// What can be changed of an account; what is left out stays.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountChange {
     /// Another name to sign in with.
     handle: Option<String>,
     /// Another name for people.
     name: Option<String>,
-    /// Another e-mail address; empty for none.
+    /// Another e-mail address; empty for none. Links that open the account are sent there, so this
+    /// takes `current`.
     email: Option<String>,
+    /// The password, if the e-mail address is to be another.
+    current: Option<String>,
 }
 
 /// Changes the caller's account.
@@ -221,12 +224,14 @@ pub struct AccountChange {
     responses(
         (status = 200, description = "The account.", body = Me),
         (status = 409, description = "The handle is taken, or was changed too often.", body = ErrorBody),
+        (status = 429, description = "Too many attempts at the password.", body = ErrorBody),
         WithBody,
         Guarded,
     )
 )]
 pub async fn change(
     State(state): State<AppState>,
+    AskedBy(client): AskedBy,
     caller: Caller,
     Body(change): Body<AccountChange>,
 ) -> Result<impl IntoResponse, ApiError> {
@@ -236,7 +241,12 @@ pub async fn change(
         user.name = text::line("name", name, text::NAME_MAX)?;
     }
     if let Some(text) = &change.email {
-        user.email = email(Some(text))?;
+        let email = email(Some(text))?;
+        if email != user.email {
+            let current = change.current.clone().unwrap_or_default();
+            state.door.confirm(&user, current, &client).await?;
+        }
+        user.email = email;
     }
     let handle = change.handle.as_deref();
     let handle = handle

@@ -122,7 +122,8 @@ pub struct UserChange {
     disabled: Option<String>,
 }
 
-/// Changes what a person may do. Closing an account ends its sessions, tokens and broadcast.
+/// Changes what a person may do. Closing an account ends its sessions, tokens and broadcast. Who
+/// is or becomes an operator is not for tokens to change.
 #[utoipa::path(
     patch,
     path = "/api/v1/admin/users/{handle}",
@@ -146,6 +147,9 @@ pub async fn change_user(
 ) -> Result<impl IntoResponse, ApiError> {
     caller.require(Scope::Operator)?;
     let mut user = find_user(&state, &handle).await?;
+    if change.role == Some(Role::Operator) || user.role == Role::Operator {
+        require_in_person(&caller)?;
+    }
     let now = clock::now();
     let mut transaction = state.store.begin().await?;
     if let Some(role) = change.role {
@@ -169,7 +173,12 @@ pub async fn change_user(
     let over = user.disabled.as_deref();
     if let Some(reason) = over.or((user.role == Role::Viewer).then_some(NO_STREAMER)) {
         for channel in state.store.channels_of(user.id).await? {
-            state.publishers.end(channel.id, reason);
+            let live = state.streams.of_channel(channel.id);
+            if state.publishers.end(channel.id, reason)
+                && let Some(broadcast) = live
+            {
+                state.store.set_end_reason(broadcast.id, reason).await?;
+            }
         }
     }
     tracing::info!(
@@ -216,9 +225,19 @@ pub async fn make_user(
     caller.require(Scope::Operator)?;
     let handle = valid_handle("handle", &new.handle)?;
     let role = new.role.unwrap_or(Role::Viewer);
+    if role == Role::Operator {
+        require_in_person(&caller)?;
+    }
     let user = state.door.make_account(&handle, role).await?;
     tracing::info!(user = %handle, %role, by = %caller, "made an account");
     Ok((StatusCode::CREATED, uncached(UserView::from(&user))))
+}
+
+/// Whether an operator asks who is signed in. A token that makes operators or opens their accounts
+/// would outlive its own end.
+fn require_in_person(caller: &Caller) -> Result<(), ApiError> {
+    caller.require(Scope::Operator)?;
+    caller.session().map(|_| ())
 }
 
 /// What a publisher is told whose owner became a viewer.
@@ -235,12 +254,13 @@ pub struct IssuedLink {
     expires_at: Timestamp,
 }
 
-/// Makes a link with which a person sets another password; it works once, for 48 hours.
+/// Makes a link with which a person sets another password; it works once, for 48 hours. Not for
+/// tokens: whoever has the link has the account.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/users/{handle}/recovery",
     tag = "operator",
-    security(("session" = []), ("token" = ["operator"])),
+    security(("session" = [])),
     params(("handle" = String, Path, description = "The person's handle.", example = "mei")),
     responses(
         (status = 201, description = "The link.", body = IssuedLink),
@@ -254,7 +274,7 @@ pub async fn issue_recovery(
     caller: Caller,
     HandlePath(handle): HandlePath,
 ) -> Result<impl IntoResponse, ApiError> {
-    caller.require(Scope::Operator)?;
+    require_in_person(&caller)?;
     let user = find_user(&state, &handle).await?;
     let (secret, expires_at) = state.door.issue_recovery(user.id, true).await?;
     let origin = state.public_url.as_deref().or(client.origin.as_deref());

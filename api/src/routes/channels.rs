@@ -6,12 +6,14 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use kit::clock;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 use wire::{BroadcastId, Handle};
 
 use super::request::{Body, HandlePath, Params};
 use super::streams::{
-    ChannelView, Stream, find_channel, find_channel_here, now_ms, timestamp, uncached, view,
+    ChannelView, Stream, WATCH_WITHIN, find_channel, find_channel_here, keep_or_recall, now_ms,
+    timestamp, uncached, view,
 };
 use super::{AppState, valid_handle};
 use crate::door::{Caller, is_reserved};
@@ -59,15 +61,22 @@ pub async fn show(
     State(state): State<AppState>,
     HandlePath(handle): HandlePath,
 ) -> Result<Response, ApiError> {
-    let channel = match find_channel_here(&state, &handle).await {
+    let found = timeout(WATCH_WITHIN, find_channel_here(&state, &handle)).await;
+    let channel = match keep_or_recall(&state, &handle, found) {
         Ok(channel) => channel,
+        Err(error @ ApiError::Database(_)) => return Err(error),
         Err(error) => return moved(&state, &handle).await?.ok_or(error),
     };
     let live = state
         .streams
         .of_channel(channel.id)
         .map(|broadcast| view(&state, &broadcast, &channel));
-    let last_live_at = state.store.last_live_at(channel.id).await?.map(timestamp);
+    // Of no use while it is live, and not to be had while the database does not answer.
+    let last_live_at = if live.is_some() {
+        None
+    } else {
+        state.store.last_live_at(channel.id).await?.map(timestamp)
+    };
     let channel = ChannelView::from(&channel);
     Ok(uncached(ChannelPage {
         server_time_ms: now_ms(),

@@ -112,6 +112,8 @@ async fn measure(state: &AppState) {
     if let Some(certificate) = &state.certificate {
         let good = certificate.problem().is_none();
         metrics::gauge!("barrage_certificate_ok").set(f64::from(good));
+        let seconds = certificate.good_for().as_secs_f64();
+        metrics::gauge!("barrage_certificate_good_seconds").set(seconds);
     }
 }
 

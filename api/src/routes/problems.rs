@@ -23,6 +23,8 @@ const BITS_PER_PIXEL_MIN: f64 = 0.01;
 pub enum Problem {
     /// The publisher vanished and may return.
     PublisherGone,
+    /// The publisher was shown out, because its stream key was revoked or replaced.
+    KeyRevoked,
     /// There is no picture.
     NoPicture,
     /// There is no sound.
@@ -53,6 +55,9 @@ pub enum Problem {
 
 /// What is the matter with `broadcast`, worst first.
 pub fn of(broadcast: &Broadcast, stats: &Stats) -> Vec<Problem> {
+    if broadcast.is_shown_out() {
+        return vec![Problem::KeyRevoked];
+    }
     if broadcast.phase() != Phase::Live {
         return vec![Problem::PublisherGone];
     }

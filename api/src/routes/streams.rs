@@ -1,6 +1,6 @@
 //! What is live.
 
-use std::collections::HashMap;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use kit::stream::{Broadcast, Phase, TrackStats};
 use media::{TrackConfig, WallTime};
 use serde::Serialize;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 use wire::Handle;
 
@@ -178,17 +180,28 @@ pub struct Playback {
 pub async fn list(State(state): State<AppState>) -> Result<impl IntoResponse, ApiError> {
     let live = state.streams.all();
     let ids: Vec<_> = live.iter().map(|broadcast| broadcast.channel).collect();
-    let channels: HashMap<_, _> = state
-        .store
-        .channels_by_id(&ids)
-        .await?
-        .into_iter()
-        .map(|channel| (channel.id, channel))
-        .collect();
-    let streams = live
+    let found = timeout(WATCH_WITHIN, state.store.channels_by_id(&ids)).await;
+    if let Ok(Ok(channels)) = &found {
+        for channel in channels {
+            state.watched.keep(&state.streams, channel);
+        }
+    }
+    let streams: Vec<Stream> = live
         .iter()
-        .filter_map(|broadcast| Some(view(&state, broadcast, channels.get(&broadcast.channel)?)))
+        .filter_map(|broadcast| {
+            let channel = state
+                .watched
+                .recall(&state.streams, broadcast.handle.as_str())?;
+            Some(view(&state, broadcast, &channel))
+        })
         .collect();
+    match found {
+        Ok(Ok(_)) => {}
+        // What is known is better than nothing; nothing would say that nobody is live.
+        _ if streams.len() == live.len() => {}
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => return Err(ApiError::Database(sqlx::Error::PoolTimedOut)),
+    }
     Ok(uncached(StreamList {
         server_time_ms: now_ms(),
         streams,
@@ -211,7 +224,7 @@ pub async fn show_thumbnail(
     State(state): State<AppState>,
     HandlePath(handle): HandlePath,
 ) -> Result<impl IntoResponse, ApiError> {
-    let channel = find_channel(&state, &handle).await?;
+    let channel = find_watched(&state, &handle).await?;
     let broadcast = state
         .streams
         .of_channel(channel.id)
@@ -241,7 +254,7 @@ pub async fn show(
     State(state): State<AppState>,
     HandlePath(handle): HandlePath,
 ) -> Result<impl IntoResponse, ApiError> {
-    let channel = find_channel(&state, &handle).await?;
+    let channel = find_watched(&state, &handle).await?;
     let broadcast = state
         .streams
         .of_channel(channel.id)
@@ -267,6 +280,39 @@ pub(super) async fn find_channel(state: &AppState, handle: &str) -> Result<Chann
     match state.store.renamed(&former).await? {
         Some(now) => find_channel_here(state, now.as_str()).await,
         None => here,
+    }
+}
+
+/// How long viewers wait for the database before they are told what is known without it.
+pub(super) const WATCH_WITHIN: Duration = Duration::from_secs(2);
+
+/// The same for those who watch. While the database does not answer, a channel that is live is told
+/// of as it was when it was looked up last.
+pub(super) async fn find_watched(state: &AppState, handle: &str) -> Result<Channel, ApiError> {
+    let found = timeout(WATCH_WITHIN, find_channel(state, handle)).await;
+    keep_or_recall(state, handle, found)
+}
+
+/// Keeps what was found of a channel that is live, or recalls it.
+pub(super) fn keep_or_recall(
+    state: &AppState,
+    handle: &str,
+    found: Result<Result<Channel, ApiError>, Elapsed>,
+) -> Result<Channel, ApiError> {
+    match found {
+        Ok(Ok(channel)) => {
+            state.watched.keep(&state.streams, &channel);
+            Ok(channel)
+        }
+        Ok(Err(error @ ApiError::Database(_))) => {
+            let known = state.watched.recall(&state.streams, handle);
+            known.ok_or(error)
+        }
+        Err(_) => {
+            let known = state.watched.recall(&state.streams, handle);
+            known.ok_or(ApiError::Database(sqlx::Error::PoolTimedOut))
+        }
+        Ok(Err(other)) => Err(other),
     }
 }
 

@@ -78,6 +78,72 @@ async fn an_account_changes_as_a_whole_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn the_address_that_opens_the_account_takes_the_password_to_change() {
+    let server = Server::start().await;
+    let mei = Person::new(&server, "mei").await;
+    for current in [json!(null), json!("not the password")] {
+        let stolen = json!({ "email": "thief@example.org", "current": current });
+        let (status, answer) = mei.ask(Method::PATCH, ACCOUNT, Some(&stolen)).await;
+        assert_eq!(status, 422, "{current}");
+        assert_eq!(answer["error"]["reason"], "wrong_password", "{current}");
+    }
+    assert_eq!(mei.read(ACCOUNT).await["email"], Value::Null);
+    let own = json!({ "email": "Mei@example.org", "current": PASSWORD });
+    mei.ok(Method::PATCH, ACCOUNT, &own).await;
+    // The same address once more is no change.
+    let same = json!({ "email": "mei@example.org", "name": "Mei" });
+    let me = mei.ok(Method::PATCH, ACCOUNT, &same).await;
+    assert_eq!(
+        (&me["email"], &me["name"]),
+        (&json!("mei@example.org"), &json!("Mei"))
+    );
+}
+
+#[tokio::test]
+async fn an_operators_token_makes_no_operators_and_opens_no_accounts() {
+    let server = Server::start().await;
+    let admin = Person::admin(&server).await;
+    Person::new(&server, "mei").await;
+    let new = json!({ "name": "prometheus", "scopes": ["operator"] });
+    let made = admin.ok(Method::POST, "/api/v1/account/tokens", &new).await;
+    let token = Person::with_token(&server, made["secret"].as_str().unwrap());
+    assert!(token.read("/api/v1/admin/users").await.is_array());
+    let users = "/api/v1/admin/users";
+    for (method, path, body) in [
+        (Method::POST, format!("{users}/admin/recovery"), Value::Null),
+        (Method::POST, format!("{users}/mei/recovery"), Value::Null),
+        (
+            Method::POST,
+            users.to_owned(),
+            json!({ "handle": "sneaky", "role": "operator" }),
+        ),
+        (
+            Method::PATCH,
+            format!("{users}/mei"),
+            json!({ "role": "operator" }),
+        ),
+        (
+            Method::PATCH,
+            format!("{users}/admin"),
+            json!({ "disabled": "gone" }),
+        ),
+    ] {
+        assert_eq!(
+            token.refused(method, &path, &body).await,
+            (403, "not_allowed".into()),
+            "{path} {body}"
+        );
+    }
+    token
+        .ok(
+            Method::PATCH,
+            &format!("{users}/mei"),
+            &json!({ "disabled": "spam" }),
+        )
+        .await;
+}
+
+#[tokio::test]
 async fn a_handle_that_was_given_up_is_nobody_elses_for_a_while() {
     let server = Server::start().await;
     let mei = Person::new(&server, "mei").await;

@@ -168,6 +168,8 @@ async fn a_closed_account_is_off_the_air() {
         .await;
     assert!(format!("{:?}", publisher.farewell().await).contains("terms broken"));
     assert!(Publisher::with_key(&server, secret).await.is_err());
+    let past = admin.read("/api/v1/channels/mei/broadcasts").await;
+    assert_eq!(past[0]["end_reason"], "terms broken");
 }
 
 #[tokio::test]

@@ -13,6 +13,12 @@ async fn the_first_start_tells_what_it_made_and_the_second_tells_the_same() {
     let first_run = server.path("first-run.json");
     let mode = std::fs::metadata(&first_run).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "nobody else may read it");
+    if crate::support::postgres::url(server.dir().path()).is_none() {
+        for name in ["barrage.db", "barrage.db-wal"] {
+            let mode = std::fs::metadata(server.path(name)).unwrap().permissions();
+            assert_eq!(mode.mode() & 0o777, 0o600, "{name}");
+        }
+    }
     let told = read_json(&first_run).unwrap();
     assert_eq!(told["admin"]["handle"], "admin");
     assert_eq!(told["channel"]["handle"], "stage");

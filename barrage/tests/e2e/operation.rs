@@ -240,6 +240,8 @@ async fn an_outage_of_the_database_is_seen_and_what_is_live_plays_on() {
     let mut viewer = Viewer::tune_in(&server).await;
     let answers = async || server.metric("barrage_database_ok").await > 0.5;
     assert!(answers().await);
+    // Somebody has looked, so it is known what is on.
+    server.live().await;
     if !postgres::set_reachable(server.dir().path(), false) {
         return;
     }
@@ -249,6 +251,13 @@ async fn an_outage_of_the_database_is_seen_and_what_is_live_plays_on() {
     .await;
     assert_eq!(server.get("/readyz").await.status(), 503);
     assert_eq!(server.get("/healthz").await.status(), 200);
+    // Who comes now finds it, too.
+    assert_eq!(
+        server.json("/api/v1/streams").await["streams"][0]["state"],
+        "live"
+    );
+    let page = server.json(&format!("/api/v1/channels/{CHANNEL}")).await;
+    assert_eq!(page["live"]["state"], "live");
     publisher
         .send_all(&clip.frames[clip.frames.len() / 2..])
         .await;

@@ -93,17 +93,17 @@ async fn another_application_than_live_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn playing_over_rtmp_is_refused_and_rtmpdump_says_so() {
+async fn playing_what_is_not_live_is_refused_and_rtmpdump_says_so() {
     let server = Server::start().await;
     let _ffmpeg = Source::new().publish(&server);
     server.live().await;
     let mut command = std::process::Command::new("rtmpdump");
-    let url = format!("rtmp://{}/live/stage", server.rtmp);
+    let url = format!("rtmp://{}/live/nobody", server.rtmp);
     command.args(["--live", "--timeout", "5", "-o", "/dev/null", "-r", &url]);
     let mut rtmpdump = Process::start("rtmpdump", &mut command);
     assert!(!rtmpdump.ended().await.success());
     server
-        .logged(&["wanted to play", "client.addr=127.0.0.1:"])
+        .logged(&["wanted to play what is not live", "client.addr=127.0.0.1:"])
         .await;
     assert_eq!(
         server.live().await["state"],

@@ -29,6 +29,44 @@ fn write_certificate(dir: &Path, name: &str) -> Vec<u8> {
     made.cert.der().to_vec()
 }
 
+/// For the key that is there, good until a moment in the past.
+fn write_expired_certificate(dir: &Path) {
+    let pem = std::fs::read_to_string(dir.join("tls.key")).unwrap();
+    let key = rcgen::KeyPair::from_pem(&pem).unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    let certificate = params.self_signed(&key).unwrap();
+    std::fs::write(dir.join("tls.crt"), certificate.pem()).unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_that_expired_before_the_start_is_told_and_our_own_made_anew() {
+    let files = TempDir::new().unwrap();
+    write_certificate(files.path(), "localhost");
+    write_expired_certificate(files.path());
+    let path = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
+    let (certificate, key) = (path("tls.crt"), path("tls.key"));
+    let given = [("https.certificate", &*certificate), ("https.key", &*key)];
+    let server = Server::with(&given).await;
+    assert!(server.metric("barrage_certificate_ok").await < 0.5);
+    assert!(server.metric("barrage_certificate_good_seconds").await < 1.0);
+    server.logged(&["the certificate has expired"]).await;
+
+    let own = Server::start().await;
+    let dir = Arc::clone(own.dir());
+    assert!(own.metric("barrage_certificate_good_seconds").await > 300.0 * 86_400.0);
+    drop(own);
+    for (from, to) in [
+        ("tls.crt", "self-signed.crt"),
+        ("tls.key", "self-signed.key"),
+    ] {
+        std::fs::copy(files.path().join(from), dir.path().join(to)).unwrap();
+    }
+    let own = Server::on(dir, &[]).await;
+    assert!(own.metric("barrage_certificate_good_seconds").await > 300.0 * 86_400.0);
+}
+
 #[tokio::test]
 async fn pages_come_over_http2_with_a_certificate_of_the_servers_own() {
     let server = Server::start().await;
@@ -91,6 +129,16 @@ async fn a_given_certificate_is_read_again_and_a_bad_one_changes_nothing() {
     })
     .await;
     assert!(problem.contains("tls.crt"), "{problem}");
+    assert_eq!(shown(&server).await, second, "the last good one stays");
+    write_expired_certificate(files.path());
+    until(
+        "the operator is told what is wrong with this one",
+        async || {
+            let problem = told().await["problem"].to_string();
+            problem.contains("has expired").then_some(())
+        },
+    )
+    .await;
     assert_eq!(shown(&server).await, second, "the last good one stays");
     let third = write_certificate(files.path(), "localhost");
     until("a good one is taken again", async || {

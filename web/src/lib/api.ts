@@ -36,7 +36,7 @@ export interface Audio {
 
 /** Something that viewers notice, or soon will. */
 export type StreamProblem =
-  | { code: 'publisher_gone' | 'no_picture' | 'no_sound' }
+  | { code: 'publisher_gone' | 'key_revoked' | 'no_picture' | 'no_sound' }
   | { code: 'keyframes_far_apart'; interval_ms: number }
   | { code: 'few_frames'; fps: number }
   | { code: 'few_bits'; bitrate_bps: number; wanted_bps: number }

@@ -72,7 +72,7 @@ export const signOut = (): Promise<void> => send('DELETE', '/api/v1/session');
 export const signUp = (account: { handle: string; password: string; name: string; email: string | null }): Promise<Me> =>
   send('POST', ACCOUNT, account);
 
-export const changeAccount = (change: { handle?: string; name?: string; email?: string }): Promise<Me> =>
+export const changeAccount = (change: { handle?: string; name?: string; email?: string; current?: string }): Promise<Me> =>
   send('PATCH', ACCOUNT, change);
 export const changePassword = (current: string, password: string): Promise<void> =>
   send('POST', `${ACCOUNT}/password`, { current, new: password });

@@ -36,7 +36,7 @@ const BY_CODE: Readonly<Record<string, Problem>> = {
   too_large: whole('error.too_large'),
   too_slow: whole('error.busy'),
   busy: whole('error.busy'),
-  database_unavailable: whole('error.busy'),
+  database_unavailable: whole('error.database'),
 };
 
 /** What the server's refusal means for who typed `values`. */

@@ -5,6 +5,7 @@ import { explain, PROBLEM_CODES, type ProblemCode } from './problems';
 
 const EXAMPLES: Record<ProblemCode, StreamProblem> = {
   publisher_gone: { code: 'publisher_gone' },
+  key_revoked: { code: 'key_revoked' },
   no_picture: { code: 'no_picture' },
   no_sound: { code: 'no_sound' },
   keyframes_far_apart: { code: 'keyframes_far_apart', interval_ms: 10_000 },
@@ -50,6 +51,6 @@ describe('problems', () => {
   });
 
   it('are grave when there is no picture', () => {
-    expect(PROBLEM_CODES.filter((code) => explain('en', EXAMPLES[code]).grave)).toEqual(['publisher_gone', 'no_picture']);
+    expect(PROBLEM_CODES.filter((code) => explain('en', EXAMPLES[code]).grave)).toEqual(['publisher_gone', 'key_revoked', 'no_picture']);
   });
 });

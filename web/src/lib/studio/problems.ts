@@ -10,6 +10,7 @@ export type ProblemCode = StreamProblem['code'];
 /** Every code there is, in the order in which the server tells them. */
 export const PROBLEM_CODES = [
   'publisher_gone',
+  'key_revoked',
   'no_picture',
   'no_sound',
   'keyframes_far_apart',
@@ -17,6 +18,9 @@ export const PROBLEM_CODES = [
   'few_bits',
   'frames_dropped',
 ] as const satisfies readonly ProblemCode[];
+
+/** Without these nobody sees anything. */
+const GRAVE: readonly ProblemCode[] = ['publisher_gone', 'key_revoked', 'no_picture'];
 
 export interface Explained {
   /** Viewers have no picture at all. */
@@ -33,7 +37,7 @@ export function explain(language: Language, problem: StreamProblem | { code: str
   }
   const params = paramsOf(language, problem);
   return {
-    grave: problem.code === 'publisher_gone' || problem.code === 'no_picture',
+    grave: GRAVE.includes(problem.code),
     what: say(`problem.${problem.code}.what`, params),
     remedy: say(`problem.${problem.code}.remedy`, params),
   };
@@ -54,6 +58,7 @@ function paramsOf(language: Language, problem: StreamProblem): Params {
     case 'frames_dropped':
       return { frames: wholeCount(language, problem.frames) };
     case 'publisher_gone':
+    case 'key_revoked':
     case 'no_picture':
     case 'no_sound':
       return {};

@@ -63,6 +63,7 @@ export const account = {
   'account.role.operator': 'Operator',
 
   'profile.title': 'Profile',
+  'profile.current_hint': 'Links that open your account are sent to this address.',
   'profile.renamed_hint': 'If you change it, sign in with the other one from then on. Your channel keeps its own address.',
   'password.title': 'Password',
   'password.lead': 'Changing it signs you out everywhere else.',

@@ -12,12 +12,13 @@ export const form = {
 
   'page.loading': 'Loading',
   'page.unreachable.title': 'The server gives no answer',
-  'page.unreachable.text': 'So this page cannot tell who you are. Check your connection and try again.',
+  'page.unreachable.text': 'So this page cannot tell who you are. Your connection may be down, or the server’s database. Trying again by itself.',
   'page.operator_only.title': 'This page is for operators',
   'page.operator_only.text': 'Your account does not run this server. Whoever does can make you an operator.',
 
   'error.unreachable': 'The server gives no answer. Check your connection and try again; nothing was changed.',
   'error.server': 'The server failed with error {status}. Try again; if it stays like this, its log tells the operator why.',
+  'error.database': 'The server cannot reach its database right now, so it knows nobody. What is live plays on. Try again in a moment.',
   'error.busy': 'The server is busy right now. Try again in a moment.',
   'error.refused': 'The server did not accept this: {message}',
   'error.not_signed_in': 'You are not signed in any more. Sign in again.',

@@ -28,6 +28,8 @@ export const studio = {
   'monitor.offline.title': 'You are offline',
   'monitor.offline.text': 'Start streaming in OBS: the picture appears here within seconds.',
   'monitor.waiting.title': 'The connection to OBS is lost',
+  'monitor.shown_out.title': 'The publisher was shown out',
+  'monitor.shown_out.text': 'Its stream key does not work any more.',
   'monitor.waiting.text': 'The broadcast goes on when OBS is back.',
   'monitor.error.title': 'The preview cannot be loaded',
   'monitor.error.text': 'Trying again by itself. The figures tell what arrives at the server.',
@@ -47,6 +49,9 @@ export const studio = {
 
   'problem.none': 'Nothing is wrong with the broadcast.',
   'problem.count': 'What to look at',
+  'problem.key_revoked.what': 'The stream key was revoked or replaced',
+  'problem.key_revoked.remedy':
+    'OBS was shown out. To go on, put a key that works into OBS and press Start Streaming; without that, the broadcast ends by itself in a moment.',
   'problem.publisher_gone.what': 'OBS lost the connection to the server',
   'problem.publisher_gone.remedy':
     'Viewers see that the broadcast is interrupted. OBS tries to reconnect by itself; if it gave up, press “Start Streaming” again.',

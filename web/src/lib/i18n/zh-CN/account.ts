@@ -63,6 +63,7 @@ export const account: Record<keyof typeof en, string> = {
   'account.role.operator': '管理员',
 
   'profile.title': '资料',
+  'profile.current_hint': '能打开你账号的链接会发到这个邮箱，所以要确认密码。',
   'profile.renamed_hint': '改了以后要用新用户名登录。频道的网址不受影响。',
   'password.title': '密码',
   'password.lead': '改密码后，其他设备都要重新登录。',

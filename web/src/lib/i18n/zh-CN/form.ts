@@ -12,12 +12,13 @@ export const form: Record<keyof typeof en, string> = {
 
   'page.loading': '加载中',
   'page.unreachable.title': '连不上服务器',
-  'page.unreachable.text': '暂时无法确认你的登录状态。请检查网络后重试。',
+  'page.unreachable.text': '因此无法确认你的身份。可能是网络断了，也可能是服务器的数据库出了问题。页面会自动重试。',
   'page.operator_only.title': '只有管理员能看这个页面',
   'page.operator_only.text': '你的账号不是管理员。需要的话，可以请现有的管理员给你开通。',
 
   'error.unreachable': '连不上服务器，改动没有生效。请检查网络后重试。',
   'error.server': '服务器出错了（{status}）。请重试；如果一直这样，管理员可以从日志里找到原因。',
+  'error.database': '服务器暂时连不上数据库，无法确认你的身份。正在播的直播不受影响，请稍后再试。',
   'error.busy': '服务器正忙，请稍后再试。',
   'error.refused': '服务器没有接受：{message}',
   'error.not_signed_in': '登录已失效，请重新登录。',

@@ -30,6 +30,8 @@ export const studio: Record<keyof typeof en, string> = {
   'monitor.offline.title': '还没有开播',
   'monitor.offline.text': '在OBS里点“开始直播”，几秒后这里就有画面。',
   'monitor.waiting.title': '与OBS的连接断了',
+  'monitor.shown_out.title': '推流已被断开',
+  'monitor.shown_out.text': '它用的推流密钥已失效。',
   'monitor.waiting.text': 'OBS重新连上后，直播会接着播。',
   'monitor.error.title': '预览加载失败',
   'monitor.error.text': '页面会自动重试。服务器实际收到的情况，以数据为准。',
@@ -49,6 +51,8 @@ export const studio: Record<keyof typeof en, string> = {
 
   'problem.none': '一切正常。',
   'problem.count': '需要留意',
+  'problem.key_revoked.what': '推流密钥已被撤销或更换',
+  'problem.key_revoked.remedy': 'OBS已被断开。要继续直播，请在OBS里填入有效的密钥，再点“开始直播”；否则直播稍后会自动结束。',
   'problem.publisher_gone.what': 'OBS和服务器断开了',
   'problem.publisher_gone.remedy': '观众看到的是“信号中断”。OBS会自动重连；如果它已经停下，请再点一次“开始直播”。',
   'problem.no_picture.what': '没有收到画面',
