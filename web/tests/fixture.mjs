@@ -39,7 +39,7 @@ export function streamOf(broadcast, changes = {}) {
     audio: broadcast.hasAudio ? { ...AUDIO, bitrate_bps: 96_000 } : null,
     dropped_frames: 3,
     problems: [],
-    viewers: { hls: 128, total: 128 },
+    viewers: { hls: 120, flv: 6, rtmp: 2, total: 128 },
     playback: { hls: `/hls/${CHANNEL.handle}/index.m3u8` },
     ...changes,
   };

@@ -51,7 +51,7 @@ const wall = () => ({
         title,
         state: handle === 'kitchen' ? 'waiting' : 'live',
         started_at: new Date(Date.now() - hours * HOUR).toISOString(),
-        viewers: { hls: total, total },
+        viewers: { hls: total, flv: 0, rtmp: 0, total },
       }),
     ),
   ],

@@ -571,6 +571,36 @@ fn who_goes_away_leaves_nothing_behind() {
 }
 
 #[test]
+fn those_who_stay_get_everything_while_others_come_and_go() {
+    let shards = start(1, LIMITS);
+    let mut source = Source::new(Window {
+        items: 10_000,
+        span_micros: i64::MAX,
+        ..WINDOW
+    });
+    source.append(true, 10);
+    let mut staying = Vec::new();
+    for round in 0..20 {
+        let (leaving, told) = seat(&shards, &source.log);
+        staying.push(seat(&shards, &source.log));
+        if round % 3 == 0 {
+            staying.swap(0, round / 2);
+        }
+        source.append(false, 10);
+        drop(leaving);
+        assert_eq!(told.recv_timeout(DEADLINE).unwrap().why, Why::Gone);
+        source.append(false, 10);
+    }
+    source.log.end();
+    for (reader, told) in staying {
+        let pieces = read_all(reader);
+        let numbers = pieces.iter().filter(|(mark, _)| b"KP".contains(mark));
+        assert!(numbers.map(|(_, number)| *number).eq(0..41), "{pieces:?}");
+        assert_eq!(told.recv_timeout(DEADLINE).unwrap().why, Why::Ended);
+    }
+}
+
+#[test]
 fn who_stops_reading_is_dropped_and_others_are_not_disturbed() {
     let shards = start(
         1,

@@ -61,6 +61,8 @@ struct Feed {
 struct Place {
     seat: Seat<TcpStream>,
     feed: u64,
+    /// Where it stands among the feed's seats.
+    index: usize,
     closing: Option<(Why, Instant)>,
 }
 
@@ -212,6 +214,7 @@ impl Worker {
         entry.insert(Place {
             seat: Seat::new(guest, self.config.limits, now),
             feed,
+            index: 0,
             closing: None,
         });
         self.join(feed, at, now);
@@ -253,7 +256,9 @@ impl Worker {
                 flushed_at: now,
             }
         });
+        let index = feed.seats.len();
         feed.seats.push(at);
+        self.places[at].index = index;
     }
 
     fn remove(&mut self, at: usize, why: Why) {
@@ -264,7 +269,10 @@ impl Worker {
         let _ = self.poll.registry().deregister(&mut place.seat.socket);
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
         if let Some(feed) = self.feeds.get_mut(&place.feed) {
-            feed.seats.retain(|&seat| seat != at);
+            feed.seats.swap_remove(place.index);
+            if let Some(&moved) = feed.seats.get(place.index) {
+                self.places[moved].index = place.index;
+            }
             if feed.seats.is_empty() {
                 feed.log.stop_listening(&feed.listener);
                 self.feeds.remove(&place.feed);
