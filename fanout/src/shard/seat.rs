@@ -67,6 +67,30 @@ pub struct Guest<S> {
     pub talk: Box<dyn Talk>,
 }
 
+impl<S> Guest<S> {
+    /// The same on another form of the socket.
+    pub(super) fn map<T>(self, form: impl FnOnce(S) -> T) -> Guest<T> {
+        let Self {
+            socket,
+            log,
+            entry,
+            framed,
+            head,
+            setup,
+            talk,
+        } = self;
+        Guest {
+            socket: form(socket),
+            log,
+            entry,
+            framed,
+            head,
+            setup,
+            talk,
+        }
+    }
+}
+
 impl<S> std::fmt::Debug for Guest<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Guest")

@@ -190,24 +190,7 @@ impl Worker {
     }
 
     fn admit(&mut self, guest: Guest<std::net::TcpStream>, now: Instant) {
-        let Guest {
-            socket,
-            log,
-            entry,
-            framed,
-            head,
-            setup,
-            talk,
-        } = guest;
-        let guest = Guest {
-            socket: TcpStream::from_std(socket),
-            log,
-            entry,
-            framed,
-            head,
-            setup,
-            talk,
-        };
+        let guest = guest.map(TcpStream::from_std);
         let feed = guest.log.id();
         let entry = self.places.vacant_entry();
         let at = entry.key();
