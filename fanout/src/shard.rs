@@ -1,9 +1,9 @@
 //! Shards: one loop each, with its own sockets, which writes derived logs to those who read them.
 //!
-//! - [`seat`]: one connection; what is written to it next. Pure but for its socket.
-//! - [`talk`]: the side of a connection that is not packets.
-//! - [`worker`]: the loop: wait, hear, write.
-//! - [`body`]: the same for connections that are no plain sockets: TLS, HTTP/2.
+//! - `seat`: one connection; what is written to it next. Pure but for its socket.
+//! - `talk`: the side of a connection that is not packets.
+//! - `worker`: the loop: wait, hear, write.
+//! - `body`: the same for connections that are no plain sockets: TLS, HTTP/2.
 //!
 //! An append wakes a shard once, however many readers it has there. The shard then writes what is
 //! new to each of them from the same bytes: one system call for a reader that keeps up, no copy,

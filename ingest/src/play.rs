@@ -2,7 +2,7 @@
 //! handed to the shards that write them.
 //!
 //! - [`encoding`]: a frame as FLV tag or as RTMP message. Pure.
-//! - [`muxer`]: from the track logs of a broadcast to one derived log.
+//! - `muxer`: from the track logs of a broadcast to one derived log.
 //! - [`outlets`]: the derived logs there are, made while somebody watches.
 //! - [`start`]: where a viewer wants to begin. Pure.
 //! - [`http`]: viewers over HTTP and WebSocket.

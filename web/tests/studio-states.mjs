@@ -146,6 +146,7 @@ export function studioStates({ live, offline, wall }) {
       ready: see('dialog[open] form'),
     }),
     'studio-new': studio('', { api: somebody(VIEWER), ready: see('form') }),
+    'studio-withdrawn': studio('', { api: somebody({ ...OWNER, role: 'viewer' }), ready: see('.notice') }),
     'studio-new-taken': studio('', {
       api: somebody(VIEWER, { 'POST /api/v1/channels': refusal(409, 'handle_taken') }),
       prepare: (page) => page.click('form [type=submit]'),

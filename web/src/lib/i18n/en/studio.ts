@@ -23,6 +23,9 @@ export const studio = {
   'studio.new.closed.title': 'You have no channel',
   'studio.new.closed.text': 'On this server, operators decide who broadcasts. Ask one of them to make you a streamer; then come back to this page.',
 
+  'studio.withdrawn.title': 'You may not broadcast any more',
+  'studio.withdrawn.text': 'An operator of this server has decided so. Your channel stays yours, with its address. Ask an operator to make you a streamer again.',
+
   'monitor.label': 'Your broadcast',
   'monitor.offline': 'Offline',
   'monitor.offline.title': 'You are offline',
@@ -155,7 +158,7 @@ export const studio = {
   'keys.error': 'The stream keys cannot be loaded',
 
   'mods.title': 'Moderators',
-  'mods.text': 'Moderators keep the chat of your room in order. They get an invitation and moderate once they accept it.',
+  'mods.text': 'Moderators will keep the chat of your room in order, once there is one; so far they see who else does. They get an invitation on their account page, and moderate once they accept it.',
   'mods.handle': 'Handle',
   'mods.handle_hint': 'Of somebody who has an account here.',
   'mods.invite': 'Invite',

@@ -25,6 +25,9 @@ export const studio: Record<keyof typeof en, string> = {
   'studio.new.closed.title': '你还没有频道',
   'studio.new.closed.text': '在这个服务器上，由管理员决定谁能开播。请联系管理员把你设为主播，然后再回到这里。',
 
+  'studio.withdrawn.title': '你已不能开播',
+  'studio.withdrawn.text': '这是本服务器管理员的决定。频道和网址仍归你所有。如需恢复，请联系管理员重新把你设为主播。',
+
   'monitor.label': '你的直播',
   'monitor.offline': '未开播',
   'monitor.offline.title': '还没有开播',
@@ -151,7 +154,7 @@ export const studio: Record<keyof typeof en, string> = {
   'keys.error': '推流码加载失败',
 
   'mods.title': '房管',
-  'mods.text': '房管帮你维护直播间秩序。对方收到邀请，接受后生效。',
+  'mods.text': '房管以后会帮你管理直播间的弹幕（弹幕功能尚未上线，目前只能看到其他房管）。对方会在账号页面收到邀请，接受后生效。',
   'mods.handle': '用户名',
   'mods.handle_hint': '对方要在这个服务器上有账号。',
   'mods.invite': '邀请',
