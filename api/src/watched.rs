@@ -21,20 +21,24 @@ impl Watched {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a channel that is live.
-    pub fn keep(&self, streams: &Streams, channel: &Channel) {
+    /// Keeps those of the channels that are live.
+    pub fn keep<'a>(&self, streams: &Streams, channels: impl IntoIterator<Item = &'a Channel>) {
         let mut known = self.known();
-        if streams.of_channel(channel.id).is_some() {
-            known.insert(channel.id, channel.clone());
-        } else {
-            known.remove(&channel.id);
+        for channel in channels {
+            // Most are asked for again and again, and stay as they are.
+            let new = known.get(&channel.id) != Some(channel);
+            if new && streams.of_channel(channel.id).is_some() {
+                known.insert(channel.id, channel.clone());
+                known.retain(|id, _| streams.of_channel(*id).is_some());
+            }
         }
-        known.retain(|id, _| streams.of_channel(*id).is_some());
     }
 
     /// The channel that is live under a handle.
     pub fn recall(&self, streams: &Streams, handle: &str) -> Option<Channel> {
         let live = streams.of_handle(handle)?;
-        self.known().get(&live.channel).cloned()
+        let known = self.known().get(&live.channel).cloned();
+        // It may have been called otherwise in a broadcast before.
+        known.filter(|channel| channel.handle == live.handle)
     }
 }

@@ -1,6 +1,7 @@
 //! Every metric: its name and what it counts. Told from the start, so that a graph begins at zero;
 //! `docs/operating.md` lists the same, which a test compares.
 
+use fanout::shard::Why;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 /// Describes every metric, and begins those that count at zero.
@@ -98,7 +99,7 @@ pub fn begin() {
         metrics::counter!("barrage_viewer_sent_bytes_total", "protocol" => protocol).increment(0);
         metrics::counter!("barrage_viewer_skipped_packets_total", "protocol" => protocol)
             .increment(0);
-        for why in ["ended", "gone", "told", "stopped", "flooded", "drained"] {
+        for why in Why::ALL.map(Why::as_str) {
             metrics::counter!("barrage_viewers_left_total", "protocol" => protocol, "why" => why)
                 .increment(0);
         }

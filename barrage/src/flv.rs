@@ -50,36 +50,32 @@ async fn answer(
 ) -> Response {
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let headers = request.headers();
-    let wants_websocket = headers.contains_key(header::UPGRADE);
-    let key = key_of(headers);
-    if wants_websocket && (key.is_none() || upgrade.is_none()) {
-        let text = "the WebSocket handshake is not whole\n";
-        return (StatusCode::BAD_REQUEST, text).into_response();
-    }
+    let websocket = if headers.contains_key(header::UPGRADE) {
+        let Some(whole) = key_of(headers).zip(upgrade) else {
+            let text = "the WebSocket handshake is not whole\n";
+            return (StatusCode::BAD_REQUEST, text).into_response();
+        };
+        Some(whole)
+    } else {
+        None
+    };
     let query = query.unwrap_or_default();
-    let Some(asked) = asked(
-        &play,
-        &file,
-        &query,
-        key.clone().filter(|_| wants_websocket),
-    ) else {
+    let key = websocket.as_ref().map(|(key, _)| key.clone());
+    let Some(asked) = asked(&play, &file, &query, key) else {
         let text = "nobody is live under this name\n";
         return (StatusCode::NOT_FOUND, text).into_response();
     };
-    match (asked.websocket_key.clone(), upgrade) {
-        (Some(key), Some(upgrade)) => {
-            tokio::spawn(converse(play, asked, client, slot, upgrade));
-            let accept = websocket::accept_key(&key);
-            Response::builder()
-                .status(StatusCode::SWITCHING_PROTOCOLS)
-                .header(header::UPGRADE, "websocket")
-                .header(header::CONNECTION, "Upgrade")
-                .header(header::SEC_WEBSOCKET_ACCEPT, accept)
-                .body(Body::empty())
-                .expect("the parts are plain text")
-        }
-        _ => stream(&play, asked, client).await,
-    }
+    let Some((key, upgrade)) = websocket else {
+        return stream(&play, asked, client).await;
+    };
+    tokio::spawn(converse(play, asked, client, slot, upgrade));
+    Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::UPGRADE, "websocket")
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::SEC_WEBSOCKET_ACCEPT, websocket::accept_key(&key))
+        .body(Body::empty())
+        .expect("the parts are plain text")
 }
 
 fn key_of(headers: &HeaderMap) -> Option<String> {

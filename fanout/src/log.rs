@@ -130,11 +130,6 @@ impl<T: Clone> Log<T> {
         self.shared.tell(&listeners);
     }
 
-    /// Whether the log has ended.
-    pub fn has_ended(&self) -> bool {
-        self.shared.lock().ended
-    }
-
     /// What tells this log from every other of the process.
     pub fn id(&self) -> u64 {
         self.shared.id

@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use mio::{Poll, Waker};
 
-pub use body::{Body, Ended};
-pub use seat::{Entry, Guest, Limits};
+pub use body::Body;
+pub use seat::{Ended, Entry, Guest, Limits};
 pub use talk::{Account, Heard, Talk, Then, Why};
 
 use crate::log::Listener;

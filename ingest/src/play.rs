@@ -5,6 +5,7 @@
 //! - `muxer`: from the track logs of a broadcast to one derived log.
 //! - [`outlets`]: the derived logs there are, made while somebody watches.
 //! - [`start`]: where a viewer wants to begin. Pure.
+//! - `opening`: what a viewer is sent before the first packet.
 //! - [`http`]: viewers over HTTP and WebSocket.
 //! - [`websocket`]: what those over WebSocket say and are told.
 //! - [`rtmp`](mod@rtmp): viewers over RTMP.
@@ -12,6 +13,7 @@
 pub mod encoding;
 pub mod http;
 mod muxer;
+mod opening;
 pub mod outlets;
 pub mod rtmp;
 pub mod start;
@@ -74,15 +76,17 @@ impl Play {
         &self.shards
     }
 
-    /// The derived logs.
-    pub const fn outlets(&self) -> &Arc<Outlets> {
-        &self.outlets
-    }
-
     /// Says farewell to every viewer, and returns when the last is gone. Blocks.
     pub fn drain(&self) {
         self.shards.drain();
     }
+}
+
+/// What a viewer keeps for as long as it is there.
+struct Held {
+    client: SocketAddr,
+    _ticket: Ticket,
+    _slot: Box<dyn Send>,
 }
 
 /// Tells of a viewer who has gone.

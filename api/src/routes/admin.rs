@@ -1,7 +1,5 @@
 //! What operators see and do: people, channels, what is live, what is in force, what we lean on.
 
-use std::time::{Duration, Instant};
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -11,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::health::ask_database;
 use super::recoveries::recovery_link;
 use super::request::{AskedBy, Body, HandlePath, Params};
 use super::streams::{ChannelView, find_channel, find_user, timestamp, uncached};
@@ -24,9 +23,6 @@ use crate::text;
 
 /// Rows in one answer.
 const PAGE: i64 = 50;
-
-/// How long the database may take before it counts as not answering.
-const DATABASE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Which rows.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -492,18 +488,13 @@ fn mail(state: &AppState) -> Option<Dependency> {
 }
 
 async fn database(state: &AppState) -> Dependency {
-    let began = Instant::now();
-    let answer = tokio::time::timeout(DATABASE_DEADLINE, state.store.ping()).await;
-    let problem = match answer {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(error.to_string()),
-        Err(_) => Some("it does not answer".to_owned()),
-    };
+    let (took, answer) = ask_database(state).await;
+    let problem = answer.err();
     Dependency {
         name: "database",
         kind: state.store.database().engine.name().into(),
         ok: problem.is_none(),
-        answered_us: u64::try_from(began.elapsed().as_micros()).ok(),
+        answered_us: u64::try_from(took.as_micros()).ok(),
         problem,
     }
 }

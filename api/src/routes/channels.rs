@@ -6,14 +6,13 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use kit::clock;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 use wire::{BroadcastId, Handle};
 
 use super::request::{Body, HandlePath, Params};
 use super::streams::{
-    ChannelView, Stream, WATCH_WITHIN, find_channel, find_channel_here, keep_or_recall, now_ms,
-    timestamp, uncached, view,
+    ChannelView, Stream, find_channel, find_channel_here, find_watched, now_ms, timestamp,
+    uncached, view,
 };
 use super::{AppState, valid_handle};
 use crate::door::{Caller, is_reserved};
@@ -61,8 +60,8 @@ pub async fn show(
     State(state): State<AppState>,
     HandlePath(handle): HandlePath,
 ) -> Result<Response, ApiError> {
-    let found = timeout(WATCH_WITHIN, find_channel_here(&state, &handle)).await;
-    let channel = match keep_or_recall(&state, &handle, found) {
+    let here = find_channel_here(&state, &handle);
+    let channel = match find_watched(&state, &handle, here).await {
         Ok(channel) => channel,
         Err(error @ ApiError::Database(_)) => return Err(error),
         Err(error) => return moved(&state, &handle).await?.ok_or(error),

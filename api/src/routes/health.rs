@@ -40,7 +40,7 @@ pub async fn live() -> impl IntoResponse {
 pub async fn ready(State(state): State<AppState>) -> impl IntoResponse {
     let (status, text) = if state.drain.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else if database_answers(&state).await {
+    } else if ask_database(&state).await.1.is_ok() {
         (StatusCode::OK, "ready\n")
     } else {
         (
@@ -51,9 +51,17 @@ pub async fn ready(State(state): State<AppState>) -> impl IntoResponse {
     (status, [(header::CACHE_CONTROL, "no-store")], text)
 }
 
-async fn database_answers(state: &AppState) -> bool {
-    let ping = tokio::time::timeout(DATABASE_DEADLINE, state.store.ping()).await;
-    matches!(ping, Ok(Ok(())))
+/// How long the database took to answer the simplest question, and what is the matter if it did
+/// not.
+pub(super) async fn ask_database(state: &AppState) -> (Duration, Result<(), String>) {
+    let asked = Instant::now();
+    let answer = tokio::time::timeout(DATABASE_DEADLINE, state.store.ping()).await;
+    let answer = match answer {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("it does not answer".to_owned()),
+    };
+    (asked.elapsed(), answer)
 }
 
 /// Everything that is counted, for Prometheus. For operators and for programs on the server's own
@@ -92,10 +100,9 @@ pub async fn metrics(
 
 /// What is counted when somebody asks, because it is known elsewhere.
 async fn measure(state: &AppState) {
-    let asked = Instant::now();
-    let answers = database_answers(state).await;
-    metrics::gauge!("barrage_database_ok").set(f64::from(answers));
-    metrics::gauge!("barrage_database_answer_seconds").set(asked.elapsed().as_secs_f64());
+    let (took, answer) = ask_database(state).await;
+    metrics::gauge!("barrage_database_ok").set(f64::from(answer.is_ok()));
+    metrics::gauge!("barrage_database_answer_seconds").set(took.as_secs_f64());
     let live = state.streams.all();
     metrics::gauge!("barrage_live_streams").set(live.len() as f64);
     let (mut hls, mut flv, mut rtmp) = (0, 0, 0);

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use kit::stream::{Broadcast, Phase, TrackStats};
 use media::{TrackConfig, WallTime};
 use serde::Serialize;
-use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 use wire::Handle;
@@ -180,11 +179,9 @@ pub struct Playback {
 pub async fn list(State(state): State<AppState>) -> Result<impl IntoResponse, ApiError> {
     let live = state.streams.all();
     let ids: Vec<_> = live.iter().map(|broadcast| broadcast.channel).collect();
-    let found = timeout(WATCH_WITHIN, state.store.channels_by_id(&ids)).await;
-    if let Ok(Ok(channels)) = &found {
-        for channel in channels {
-            state.watched.keep(&state.streams, channel);
-        }
+    let found = in_time(state.store.channels_by_id(&ids)).await;
+    if let Ok(channels) = &found {
+        state.watched.keep(&state.streams, channels);
     }
     let streams: Vec<Stream> = live
         .iter()
@@ -195,12 +192,9 @@ pub async fn list(State(state): State<AppState>) -> Result<impl IntoResponse, Ap
             Some(view(&state, broadcast, &channel))
         })
         .collect();
-    match found {
-        Ok(Ok(_)) => {}
-        // What is known is better than nothing; nothing would say that nobody is live.
-        _ if streams.len() == live.len() => {}
-        Ok(Err(error)) => return Err(error.into()),
-        Err(_) => return Err(ApiError::Database(sqlx::Error::PoolTimedOut)),
+    // What is known is better than nothing; a part of it would say that the others are not live.
+    if streams.len() < live.len() {
+        found?;
     }
     Ok(uncached(StreamList {
         server_time_ms: now_ms(),
@@ -224,7 +218,7 @@ pub async fn show_thumbnail(
     State(state): State<AppState>,
     HandlePath(handle): HandlePath,
 ) -> Result<impl IntoResponse, ApiError> {
-    let channel = find_watched(&state, &handle).await?;
+    let channel = find_watched(&state, &handle, find_channel(&state, &handle)).await?;
     let broadcast = state
         .streams
         .of_channel(channel.id)
@@ -254,7 +248,7 @@ pub async fn show(
     State(state): State<AppState>,
     HandlePath(handle): HandlePath,
 ) -> Result<impl IntoResponse, ApiError> {
-    let channel = find_watched(&state, &handle).await?;
+    let channel = find_watched(&state, &handle, find_channel(&state, &handle)).await?;
     let broadcast = state
         .streams
         .of_channel(channel.id)
@@ -284,36 +278,34 @@ pub(super) async fn find_channel(state: &AppState, handle: &str) -> Result<Chann
 }
 
 /// How long viewers wait for the database before they are told what is known without it.
-pub(super) const WATCH_WITHIN: Duration = Duration::from_secs(2);
+const WATCH_WITHIN: Duration = Duration::from_secs(2);
 
-/// The same for those who watch. While the database does not answer, a channel that is live is told
-/// of as it was when it was looked up last.
-pub(super) async fn find_watched(state: &AppState, handle: &str) -> Result<Channel, ApiError> {
-    let found = timeout(WATCH_WITHIN, find_channel(state, handle)).await;
-    keep_or_recall(state, handle, found)
-}
-
-/// Keeps what was found of a channel that is live, or recalls it.
-pub(super) fn keep_or_recall(
+/// What `find` finds, for those who watch. While the database does not answer, a channel that is
+/// live is told of as it was when it was looked up last.
+pub(super) async fn find_watched(
     state: &AppState,
     handle: &str,
-    found: Result<Result<Channel, ApiError>, Elapsed>,
+    find: impl Future<Output = Result<Channel, ApiError>>,
 ) -> Result<Channel, ApiError> {
-    match found {
-        Ok(Ok(channel)) => {
-            state.watched.keep(&state.streams, &channel);
+    match in_time(find).await {
+        Ok(channel) => {
+            state.watched.keep(&state.streams, [&channel]);
             Ok(channel)
         }
-        Ok(Err(error @ ApiError::Database(_))) => {
+        Err(error @ ApiError::Database(_)) => {
             let known = state.watched.recall(&state.streams, handle);
             known.ok_or(error)
         }
-        Err(_) => {
-            let known = state.watched.recall(&state.streams, handle);
-            known.ok_or(ApiError::Database(sqlx::Error::PoolTimedOut))
-        }
-        Ok(Err(other)) => Err(other),
+        Err(other) => Err(other),
     }
+}
+
+/// What comes later than viewers wait for counts as not coming.
+async fn in_time<T, E: From<sqlx::Error>>(
+    find: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let found = timeout(WATCH_WITHIN, find).await;
+    found.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
 }
 
 pub(super) async fn find_user(state: &AppState, handle: &str) -> Result<User, ApiError> {

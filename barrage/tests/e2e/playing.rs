@@ -31,6 +31,12 @@ async fn viewers(server: &Server, wanted: u64) {
     .await;
 }
 
+/// Where the keyframes of a clip stand among its frames.
+fn keys_of(clip: &Clip) -> Vec<usize> {
+    let all = 0..clip.frames.len();
+    all.filter(|&n| is_key(&clip.frames[n])).collect()
+}
+
 fn of_kind(tags: &[Tag], kind: TagKind) -> Vec<&Tag> {
     let media = tags.iter().filter(|tag| tag.kind == kind);
     media.filter(|tag| tag.body[1] == 1).collect()
@@ -118,9 +124,7 @@ async fn a_viewer_begins_with_the_latest_keyframe_the_next_or_a_still() {
     let server = Server::start().await;
     // A keyframe every second, thirty pictures a second.
     let clip = Clip::plain().await;
-    let keys: Vec<usize> = (0..clip.frames.len())
-        .filter(|&n| is_key(&clip.frames[n]))
-        .collect();
+    let keys = keys_of(&clip);
     let joined = keys[2] + 20;
     let mut publisher = begin(&server, &clip, joined).await;
     // Somebody has seen it all, so that the others find it.
@@ -355,9 +359,7 @@ async fn a_websocket_viewer_is_answered_and_may_say_goodbye() {
 async fn a_player_over_rtmp_pauses_and_goes_on_live() {
     let server = Server::start().await;
     let clip = Clip::plain().await;
-    let keys: Vec<usize> = (0..clip.frames.len())
-        .filter(|&n| is_key(&clip.frames[n]))
-        .collect();
+    let keys = keys_of(&clip);
     let mut publisher = begin(&server, &clip, 5).await;
     let mut player = Player::tune_in(&server, Over::Rtmp, "").await;
     player.frame().await.unwrap();

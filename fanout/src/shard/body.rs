@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::seat::{Guest, Limits, Over, Seat};
+use super::seat::{Ended, Guest, Limits, Seat};
 use super::talk::{Then, Why};
 
 /// Such a reader. What it falls behind by is up to whoever asks it for more.
@@ -43,7 +43,7 @@ impl Body {
         if self.caught_at.elapsed() > self.limits.lag {
             self.seat.fall_behind();
         }
-        let piece = self.seat.piece().map_err(|Over| Ended)?;
+        let piece = self.seat.piece()?;
         if piece.is_none() {
             self.caught_at = Instant::now();
         }
@@ -88,10 +88,6 @@ impl Body {
         self.seat.leave(why);
     }
 }
-
-/// Everything has been given out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended;
 
 impl Drop for Body {
     fn drop(&mut self) {

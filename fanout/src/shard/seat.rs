@@ -112,9 +112,9 @@ pub(super) enum Flow {
     End,
 }
 
-/// Everything has been written, the last words too.
+/// Everything has been given out, the last words too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Over;
+pub struct Ended;
 
 /// What several readers are to be written, ready for one system call each.
 #[derive(Debug)]
@@ -137,13 +137,10 @@ struct Slices<'a> {
 impl<'a> Batch<'a> {
     /// `packets` stand at `from` and the offsets after it.
     pub(super) fn new(from: u64, packets: &'a [Packet]) -> Self {
-        let mut setup = packets.first().map(|packet| packet.setup.number);
-        if packets
-            .iter()
-            .any(|packet| Some(packet.setup.number) != setup)
-        {
-            setup = None;
-        }
+        let numbers = || packets.iter().map(|packet| packet.setup.number);
+        let setup = numbers()
+            .next()
+            .filter(|first| numbers().all(|number| number == *first));
         Self {
             from,
             packets,
@@ -181,7 +178,6 @@ pub(super) struct Seat<S> {
     setup: Option<u64>,
     /// What goes out before anything else: own words, and packets that were taken hold of.
     queue: VecDeque<Bytes>,
-    queued: usize,
     /// Own words in the queue, and what has been written of it since it was empty.
     words: usize,
     /// No pictures until a keyframe.
@@ -215,7 +211,6 @@ impl<S> Seat<S> {
             framed: guest.framed,
             setup: guest.setup,
             queue: VecDeque::new(),
-            queued: 0,
             words: 0,
             sound_only: guest.entry == Entry::Sound,
             paused: false,
@@ -231,7 +226,6 @@ impl<S> Seat<S> {
 
     fn push(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
-            self.queued += bytes.len();
             self.queue.push_back(bytes);
         }
     }
@@ -275,8 +269,13 @@ impl<S> Seat<S> {
         }));
     }
 
+    /// The reader has everything there is.
+    const fn keep_up(&mut self) {
+        self.cursor.set_lag(KEEPING_UP);
+    }
+
     /// The next bytes for whoever writes them by other means; none if there are none now.
-    pub(super) fn piece(&mut self) -> Result<Option<Bytes>, Over> {
+    pub(super) fn piece(&mut self) -> Result<Option<Bytes>, Ended> {
         if self.queue.is_empty() && self.leaving.is_none() {
             let ended = self.gather();
             if ended && self.queue.is_empty() {
@@ -284,13 +283,10 @@ impl<S> Seat<S> {
             }
         }
         let piece = self.queue.pop_front();
-        if let Some(piece) = &piece {
-            self.queued -= piece.len();
-            self.written += piece.len() as u64;
-        } else if self.leaving.is_some() {
-            return Err(Over);
-        } else {
-            self.cursor.set_lag(KEEPING_UP);
+        match &piece {
+            Some(piece) => self.written += piece.len() as u64,
+            None if self.leaving.is_some() => return Err(Ended),
+            None => self.keep_up(),
         }
         if self.queue.is_empty() {
             self.words = 0;
@@ -351,13 +347,15 @@ impl<S> Seat<S> {
             }
             self.sound_only = false;
         }
-        let before = self.queued;
-        if let Some(setup) = packet.setup_since(self.setup) {
-            self.push(setup.to_bytes(self.framed));
+        let mut taken = 0;
+        let setup = packet.setup_since(self.setup);
+        for encoded in setup.into_iter().chain([&packet.encoded]) {
+            let bytes = encoded.to_bytes(self.framed);
+            taken += bytes.len();
+            self.push(bytes);
         }
         self.setup = Some(packet.setup.number);
-        self.push(packet.encoded.to_bytes(self.framed));
-        self.queued - before
+        taken
     }
 }
 
@@ -417,11 +415,6 @@ impl<S: Write> Seat<S> {
         Flow::Blocked
     }
 
-    const fn catch_up(&mut self) -> Flow {
-        self.cursor.set_lag(KEEPING_UP);
-        Flow::Caught
-    }
-
     /// Writes whatever there is for this reader, as far as the socket takes it.
     pub(super) fn pump(&mut self) -> io::Result<Flow> {
         if self.blocked {
@@ -434,7 +427,11 @@ impl<S: Write> Seat<S> {
                 }
                 let ended = self.gather();
                 if self.queue.is_empty() {
-                    return Ok(if ended { Flow::End } else { self.catch_up() });
+                    if ended {
+                        return Ok(Flow::End);
+                    }
+                    self.keep_up();
+                    return Ok(Flow::Caught);
                 }
             }
             let mut pieces = [IoSlice::new(&[]); GATHER_PACKETS];
@@ -454,7 +451,6 @@ impl<S: Write> Seat<S> {
 
     fn consume(&mut self, mut written: usize) {
         self.written += written as u64;
-        self.queued -= written;
         while let Some(front) = self.queue.front_mut() {
             if written < front.len() {
                 front.advance(written);

@@ -43,6 +43,16 @@ pub enum Why {
 }
 
 impl Why {
+    /// Each of them.
+    pub const ALL: [Self; 6] = [
+        Self::Ended,
+        Self::Gone,
+        Self::Told,
+        Self::Stopped,
+        Self::Flooded,
+        Self::Drained,
+    ];
+
     /// As it stands in logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

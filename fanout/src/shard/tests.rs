@@ -141,6 +141,13 @@ const WINDOW: Window = Window {
     span_micros: 1_000_000,
 };
 
+/// Nothing leaves it here.
+const ROOMY: Window = Window {
+    items: 10_000,
+    span_micros: i64::MAX,
+    ..WINDOW
+};
+
 /// A socket that takes so much, and then no more.
 #[derive(Default)]
 struct Pipe {
@@ -492,11 +499,7 @@ fn read_all(mut reader: TcpStream) -> Vec<(u8, u64)> {
 fn everybody_on_every_shard_gets_every_packet_and_the_last_words() {
     // Sent all at once, which is more than a reader that falls behind may miss.
     let shards = start(2, LIMITS);
-    let mut source = Source::new(Window {
-        items: 10_000,
-        span_micros: i64::MAX,
-        ..WINDOW
-    });
+    let mut source = Source::new(ROOMY);
     source.append(true, 100);
     let viewers: Vec<_> = (0..60).map(|_| seat(&shards, &source.log)).collect();
     for number in 1..300 {
@@ -573,11 +576,7 @@ fn who_goes_away_leaves_nothing_behind() {
 #[test]
 fn those_who_stay_get_everything_while_others_come_and_go() {
     let shards = start(1, LIMITS);
-    let mut source = Source::new(Window {
-        items: 10_000,
-        span_micros: i64::MAX,
-        ..WINDOW
-    });
+    let mut source = Source::new(ROOMY);
     source.append(true, 10);
     let mut staying = Vec::new();
     for round in 0..20 {

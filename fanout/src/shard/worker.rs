@@ -47,7 +47,6 @@ const BATCH_PACKETS: usize = 64;
 struct Feed {
     log: Log<Packet>,
     bell: Arc<Bell>,
-    listener: Arc<dyn Listener>,
     /// Who reads it.
     seats: Vec<usize>,
     /// How far the readers that keep up are.
@@ -57,13 +56,12 @@ struct Feed {
     flushed_at: Instant,
 }
 
-/// A connection, and when it must be gone if it has been told to.
+/// A connection, and when it must be gone if everything has been said.
 struct Place {
     seat: Seat<TcpStream>,
-    feed: u64,
     /// Where it stands among the feed's seats.
     index: usize,
-    closing: Option<(Why, Instant)>,
+    closing: Option<Instant>,
 }
 
 pub(super) struct Worker {
@@ -191,16 +189,14 @@ impl Worker {
 
     fn admit(&mut self, guest: Guest<std::net::TcpStream>, now: Instant) {
         let guest = guest.map(TcpStream::from_std);
-        let feed = guest.log.id();
         let entry = self.places.vacant_entry();
         let at = entry.key();
         entry.insert(Place {
             seat: Seat::new(guest, self.config.limits, now),
-            feed,
             index: 0,
             closing: None,
         });
-        self.join(feed, at, now);
+        self.join(at, now);
         let place = &mut self.places[at];
         let registered = self.poll.registry().register(
             &mut place.seat.socket,
@@ -219,20 +215,18 @@ impl Worker {
         }
     }
 
-    fn join(&mut self, feed: u64, at: usize, now: Instant) {
+    fn join(&mut self, at: usize, now: Instant) {
         let log = &self.places[at].seat.log;
-        let feed = self.feeds.entry(feed).or_insert_with(|| {
+        let feed = self.feeds.entry(log.id()).or_insert_with(|| {
             let bell = Arc::new(Bell {
                 log: log.id(),
                 shared: Arc::clone(&self.shared),
                 rung: AtomicBool::new(false),
             });
-            let listener: Arc<dyn Listener> = Arc::clone(&bell) as _;
-            log.listen(Arc::clone(&listener));
+            log.listen(Arc::clone(&bell) as Arc<dyn Listener>);
             Feed {
                 log: log.clone(),
                 bell,
-                listener,
                 seats: Vec::new(),
                 seen: log.look(|window, _| window.end()),
                 due: None,
@@ -244,6 +238,7 @@ impl Worker {
         self.places[at].index = index;
     }
 
+    /// Ends a connection. `why` counts unless it was told to leave for another reason.
     fn remove(&mut self, at: usize, why: Why) {
         let Some(mut place) = self.places.try_remove(at) else {
             return;
@@ -251,14 +246,16 @@ impl Worker {
         // Closing the socket does the same.
         let _ = self.poll.registry().deregister(&mut place.seat.socket);
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-        if let Some(feed) = self.feeds.get_mut(&place.feed) {
+        let log = place.seat.log.id();
+        if let Some(feed) = self.feeds.get_mut(&log) {
             feed.seats.swap_remove(place.index);
             if let Some(&moved) = feed.seats.get(place.index) {
                 self.places[moved].index = place.index;
             }
             if feed.seats.is_empty() {
-                feed.log.stop_listening(&feed.listener);
-                self.feeds.remove(&place.feed);
+                let listener: Arc<dyn Listener> = Arc::clone(&feed.bell) as _;
+                feed.log.stop_listening(&listener);
+                self.feeds.remove(&log);
             }
         }
         let account = place.seat.account(why);
@@ -277,7 +274,7 @@ impl Worker {
                 Some(why) => {
                     // Everything is said; the peer may still read it.
                     if place.closing.is_none() {
-                        place.closing = Some((why, now + LINGER));
+                        place.closing = Some(now + LINGER);
                         if place.seat.socket.shutdown(Shutdown::Write).is_err() {
                             self.remove(at, why);
                         }
@@ -390,19 +387,18 @@ impl Worker {
         feed.due = None;
         feed.flushed_at = now;
         let seen = feed.seen;
-        let (from, packets, more) = feed.log.look(|window, _| {
+        let (from, packets, more, ended) = feed.log.look(|window, ended| {
             let from = seen.max(window.first());
             let to = window.end().min(from + BATCH_PACKETS as u64);
             let packets: Vec<Packet> = (from..to)
                 .filter_map(|at| window.get(at).cloned())
                 .collect();
-            (from, packets, to < window.end())
+            (from, packets, to < window.end(), ended)
         });
         feed.seen = from + packets.len() as u64;
         if more {
             feed.due = Some(now);
         }
-        let ended = feed.log.has_ended();
         let seats = std::mem::take(&mut feed.seats);
         let batch = Batch::new(from, &packets);
         let mut outcomes = Vec::new();
@@ -435,16 +431,16 @@ impl Worker {
         self.swept_at = now;
         let mut gone = Vec::new();
         for (at, place) in &mut self.places {
-            if let Some((why, until)) = place.closing {
-                if until <= now {
-                    gone.push((at, why));
-                }
-            } else if place.seat.has_stopped(now) {
-                gone.push((at, Why::Stopped));
+            let over = match place.closing {
+                Some(until) => until <= now,
+                None => place.seat.has_stopped(now),
+            };
+            if over {
+                gone.push(at);
             }
         }
-        for (at, why) in gone {
-            self.remove(at, why);
+        for at in gone {
+            self.remove(at, Why::Stopped);
         }
     }
 }

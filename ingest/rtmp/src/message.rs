@@ -292,6 +292,13 @@ const CONNECTION_CHUNK_STREAM: u32 = 3;
 const STREAM_CHUNK_STREAM: u32 = 5;
 
 impl Sender {
+    /// One whose peer has been told the chunk size by other means.
+    pub(super) fn with_chunk_size(size: u32) -> Self {
+        let mut writer = chunk::Writer::new();
+        writer.set_chunk_size(size);
+        Self { writer }
+    }
+
     fn control(&self, out: &mut BytesMut, kind: u8, payload: &[u8]) {
         self.writer
             .write(out, chunk::CONTROL_CHUNK_STREAM, kind, 0, 0, payload);

@@ -32,10 +32,10 @@ impl Default for Packer {
 impl Packer {
     /// A packer for players who have been told the chunk size.
     pub fn new() -> Self {
-        let mut sender = Sender::default();
-        // Every player's session says it to that player.
-        sender.set_chunk_size(&mut BytesMut::new(), CHUNK_SIZE);
-        Self { sender }
+        Self {
+            // Every player's session says it to that player.
+            sender: Sender::with_chunk_size(CHUNK_SIZE),
+        }
     }
 
     /// Appends the body of a video tag.

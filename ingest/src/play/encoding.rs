@@ -4,7 +4,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use fanout::Encoded;
 use media::amf0::{self, Value};
-use media::flv::{self, TagKind};
+use media::flv::{self, Tag, TagKind};
 use media::{AudioConfig, Frame, TrackConfig, VideoConfig};
 use rtmp_core::play::Packer;
 
@@ -39,12 +39,16 @@ impl Encoding {
                 (TagKind::Audio, flv::aac_frame(&frame.data))
             }
         };
-        self.pack(&[(kind, timestamp, body)])
+        self.pack(&[Tag {
+            kind,
+            timestamp,
+            body,
+        }])
     }
 
     /// What a decoder of these tracks needs: metadata, then the header of each.
     pub fn setup(self, tracks: &[&TrackConfig], fps: Option<f64>) -> Encoded {
-        let mut tags = vec![(TagKind::Script, 0, script(&about(tracks, fps)))];
+        let mut tags = vec![header(TagKind::Script, script(&about(tracks, fps)))];
         tags.extend(tracks.iter().map(|config| header_of(config)));
         self.pack(&tags)
     }
@@ -63,23 +67,23 @@ impl Encoding {
         }
     }
 
-    fn pack(self, tags: &[(TagKind, u32, Bytes)]) -> Encoded {
+    fn pack(self, tags: &[Tag]) -> Encoded {
         match self {
             Self::Flv => {
                 let mut out = BytesMut::new();
-                for (kind, timestamp, body) in tags {
-                    flv::write_tag(&mut out, *kind, *timestamp, body);
+                for tag in tags {
+                    flv::write_tag(&mut out, tag.kind, tag.timestamp, &tag.body);
                 }
                 in_message(&out)
             }
             Self::Rtmp => {
                 let packer = Packer::new();
                 let mut out = BytesMut::new();
-                for (kind, timestamp, body) in tags {
-                    match kind {
-                        TagKind::Audio => packer.audio(&mut out, *timestamp, body),
-                        TagKind::Video => packer.video(&mut out, *timestamp, body),
-                        TagKind::Script => packer.script(&mut out, body),
+                for tag in tags {
+                    match tag.kind {
+                        TagKind::Audio => packer.audio(&mut out, tag.timestamp, &tag.body),
+                        TagKind::Video => packer.video(&mut out, tag.timestamp, &tag.body),
+                        TagKind::Script => packer.script(&mut out, &tag.body),
                     }
                 }
                 Encoded::plain(out.freeze())
@@ -113,13 +117,22 @@ fn in_message(bytes: &[u8]) -> Encoded {
     Encoded::framed(out.freeze(), lead)
 }
 
-fn header_of(config: &TrackConfig) -> (TagKind, u32, Bytes) {
+/// What stands before all frames has their earliest time.
+const fn header(kind: TagKind, body: Bytes) -> Tag {
+    Tag {
+        kind,
+        timestamp: 0,
+        body,
+    }
+}
+
+fn header_of(config: &TrackConfig) -> Tag {
     match config {
         TrackConfig::Video(VideoConfig::H264 { record, .. }) => {
-            (TagKind::Video, 0, flv::avc_sequence_header(record))
+            header(TagKind::Video, flv::avc_sequence_header(record))
         }
         TrackConfig::Audio(AudioConfig::Aac { record, .. }) => {
-            (TagKind::Audio, 0, flv::aac_sequence_header(record))
+            header(TagKind::Audio, flv::aac_sequence_header(record))
         }
     }
 }

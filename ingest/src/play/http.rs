@@ -3,26 +3,21 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use fanout::shard::{Account, Body, Guest, Heard, Talk, Then, Why};
-use fanout::{Lag, Log, Packet};
 use kit::stream::Broadcast;
-use media::{Frame, MediaTime};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::encoding::flv_header;
+use super::opening::opening;
 use super::websocket::{self, WebSocket};
-use super::{Encoding, Play, Start, Ticket, tell_over};
+use super::{Encoding, Held, Play, Start, tell_over};
 
 /// What a viewer over HTTP may say after its request. A pipelined request is not answered, because
 /// the answer to the first has no end.
 const HEARD_MAX: usize = 64 * 1024;
-
-/// How long a viewer who wants a still is let wait for the log to be filled.
-const FILLED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a viewer asks for.
 #[derive(Clone, Debug)]
@@ -51,7 +46,7 @@ impl Play {
         let head = response_head(asked.websocket_key.as_deref());
         let socket = socket.into_std()?;
         let guest = self.guest(socket, asked, head, client, slot).await;
-        self.shards().seat(guest);
+        self.shards.seat(guest);
         Ok(())
     }
 
@@ -59,7 +54,7 @@ impl Play {
     /// the handshake of a WebSocket.
     pub async fn body(&self, asked: Asked, client: SocketAddr, slot: Box<dyn Send>) -> Body {
         let guest = self.guest((), asked, BytesMut::new(), client, slot).await;
-        Body::new(guest, self.shards().limits())
+        Body::new(guest, self.shards.limits())
     }
 
     async fn guest<S>(
@@ -71,7 +66,7 @@ impl Play {
         slot: Box<dyn Send>,
     ) -> Guest<S> {
         let framed = asked.websocket_key.is_some();
-        let (log, ticket) = self.outlets().tune_in(&asked.broadcast, Encoding::Flv);
+        let (log, ticket) = self.outlets.tune_in(&asked.broadcast, Encoding::Flv);
         let opening = opening(&asked.broadcast, Encoding::Flv, asked.start, &log).await;
         let (video, audio) = tracks_of(&asked.broadcast);
         head.extend_from_slice(flv_header(video, audio).as_slice(framed));
@@ -98,58 +93,6 @@ impl Play {
             talk,
         }
     }
-}
-
-/// How a viewer begins.
-pub(super) struct Opening {
-    /// What it is sent first, each in its frame.
-    pub(super) words: Vec<fanout::Encoded>,
-    /// The set-up among them.
-    pub(super) setup: Option<u64>,
-    pub(super) entry: fanout::shard::Entry,
-}
-
-/// A still for those who want one: the latest keyframe, stamped as if it were now. Sound and the
-/// next keyframe follow it without a jump.
-pub(super) async fn opening(
-    broadcast: &Broadcast,
-    encoding: Encoding,
-    start: Start,
-    log: &Log<Packet>,
-) -> Opening {
-    let plainly = |start: Start| Opening {
-        words: Vec::new(),
-        setup: None,
-        entry: start.entry(),
-    };
-    if start != Start::Low {
-        return plainly(start);
-    }
-    // Somebody has to be the first; then nothing is in the log yet.
-    let mut filled = log.reader(fanout::Start::Oldest, Lag::Record);
-    let filled = timeout(FILLED_WITHIN, filled.read()).await;
-    let newest = log.look(|window, _| window.get(window.end().wrapping_sub(1)).cloned());
-    let (Ok(Some(_)), Some(newest), Some(still)) = (filled, newest, latest_keyframe(broadcast))
-    else {
-        return plainly(Start::Now);
-    };
-    let now = MediaTime::from_micros(newest.at_micros);
-    let still = Frame {
-        pts: now,
-        dts: now,
-        ..still
-    };
-    Opening {
-        words: vec![newest.setup.whole.clone(), encoding.frame(&still)],
-        setup: Some(newest.setup.number),
-        entry: start.entry(),
-    }
-}
-
-fn latest_keyframe(broadcast: &Broadcast) -> Option<Frame> {
-    broadcast
-        .video
-        .look(|window, _| window.last_key().and_then(|at| window.get(at).cloned()))
 }
 
 /// Whether there are pictures and sound, as far as is known.
@@ -203,13 +146,6 @@ pub const HEADERS: [(&str, &str); 5] = [
     // A proxy that gathers the answer up would add seconds.
     ("x-accel-buffering", "no"),
 ];
-
-/// What a viewer over HTTP keeps for as long as it is there.
-pub(super) struct Held {
-    pub(super) client: SocketAddr,
-    pub(super) _ticket: Ticket,
-    pub(super) _slot: Box<dyn Send>,
-}
 
 /// A viewer over plain HTTP, who has nothing to say.
 struct Plain {

@@ -11,8 +11,8 @@ use kit::stream::Broadcast;
 use rtmp_core::session::{Event, Output, Reason, Session};
 use tokio::net::TcpStream;
 
-use super::http::opening;
-use super::{Encoding, Play, Start, Ticket, tell_over};
+use super::opening::opening;
+use super::{Encoding, Held, Play, Start, tell_over};
 
 /// A connection whose player has been told that it plays.
 pub struct Player {
@@ -46,20 +46,22 @@ impl Play {
             client,
             slot,
         } = player;
-        let (log, ticket) = self.outlets().tune_in(broadcast, Encoding::Rtmp);
+        let (log, ticket) = self.outlets.tune_in(broadcast, Encoding::Rtmp);
         let opening = opening(broadcast, Encoding::Rtmp, start, &log).await;
         let mut talk = Playing {
             session,
             began,
-            client,
-            _ticket: ticket,
-            _slot: slot,
+            held: Held {
+                client,
+                _ticket: ticket,
+                _slot: slot,
+            },
         };
         let mut head = BytesMut::from(&talk.said().0[..]);
         for encoded in &opening.words {
             head.extend_from_slice(encoded.as_slice(false));
         }
-        self.shards().seat(Guest {
+        self.shards.seat(Guest {
             socket: socket.into_std()?,
             log,
             entry: opening.entry,
@@ -76,9 +78,7 @@ impl Play {
 struct Playing {
     session: Session,
     began: Instant,
-    client: SocketAddr,
-    _ticket: Ticket,
-    _slot: Box<dyn Send>,
+    held: Held,
 }
 
 impl Playing {
@@ -133,6 +133,6 @@ impl Talk for Playing {
     }
 
     fn over(&mut self, account: Account) {
-        tell_over("rtmp", self.client, account);
+        tell_over("rtmp", self.held.client, account);
     }
 }

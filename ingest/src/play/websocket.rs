@@ -10,8 +10,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Error, WebSocket as Protocol};
 
-use super::http::Held;
-use super::tell_over;
+use super::{Held, tell_over};
 
 /// A viewer says pings and goodbye.
 const MESSAGE_MAX: usize = 4 * 1024;
