@@ -2,6 +2,10 @@
 
 mod flv_file;
 mod publish;
+mod stamp;
+mod tell;
+mod times;
+mod usage;
 mod watch;
 
 use std::process::ExitCode;
@@ -20,7 +24,8 @@ struct Cli {
 enum Command {
     /// Publish an FLV file over RTMP, again and again, in real time.
     Publish(publish::Args),
-    /// Watch an LL-HLS stream as many viewers at once, and measure joins and delays.
+    /// Watch a stream as many viewers at once, over RTMP, FLV or LL-HLS, and measure joins, delays
+    /// and losses.
     Watch(watch::Args),
 }
 

@@ -5,18 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use bytes::Bytes;
 use clap::Args as ClapArgs;
 use ingest::rtmp::Secret;
 use ingest::rtmp::client::{Config, Event, Output, Purpose, Session};
 use media::amf0;
-use media::flv::{Tag, TagKind};
+use media::flv::TagKind;
+use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::flv_file::FlvFile;
 use crate::say;
+use crate::stamp::{Stamp, now_us};
+use crate::times::{Spread, Times};
 
 /// How long a server may take to let a publisher in.
 const ACCEPT_WITHIN: Duration = Duration::from_secs(10);
@@ -32,32 +37,95 @@ pub(crate) struct Args {
     /// The stream key; given several times, one publisher for each.
     #[arg(long = "key", required = true)]
     keys: Vec<String>,
-    /// End after so many seconds; without it, go on until stopped.
+    /// End after so many seconds; without it, go on until stopped (Ctrl-C).
     #[arg(long, value_name = "SECONDS")]
     duration: Option<u64>,
+    /// Leave the pictures as they are. Otherwise each H.264 picture gets a number and the time, by
+    /// which `watch` knows losses and delays; decoders pass over them.
+    #[arg(long)]
+    no_stamps: bool,
+    /// Tell the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of publishing.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    /// What this is, and in which form.
+    schema: &'static str,
+    publishers: usize,
+    frames: u64,
+    stamped: u64,
+    bytes: u64,
+    /// How long after its time each frame was written: what the server or this machine is late for.
+    late_ms: Option<Spread>,
+}
+
+/// What one publisher did.
+#[derive(Debug, Default)]
+struct Sent {
+    frames: u64,
+    stamped: u64,
+    bytes: u64,
+    late: Times,
 }
 
 /// Publishes until the time is over; fails if a publisher did.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let file = Arc::new(FlvFile::read(&args.file)?);
     let url = Url::parse(&args.url)?;
-    let until = args
-        .duration
-        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let (stop, stopped) = watch::channel(false);
     let mut publishers = JoinSet::new();
-    for (number, key) in args.keys.into_iter().enumerate() {
-        let (file, url) = (Arc::clone(&file), url.clone());
+    for (number, key) in args.keys.iter().cloned().enumerate() {
+        let (file, url, stopped) = (Arc::clone(&file), url.clone(), stopped.clone());
+        let stamps = !args.no_stamps;
         publishers.spawn(async move {
-            publish(&file, &url, key, until)
+            publish(&file, &url, key, stamps, stopped)
                 .await
                 .with_context(|| format!("publisher {}", number + 1))
         });
     }
-    let mut frames = 0;
+    let time_is_over = async move {
+        match args.duration {
+            Some(seconds) => sleep(Duration::from_secs(seconds)).await,
+            None => std::future::pending().await,
+        }
+    };
+    let ending = tokio::spawn(async move {
+        tokio::select! {
+            () = time_is_over => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        stop.send_replace(true);
+    });
+    let (mut all, mut late) = (Report::default(), Times::default());
     while let Some(done) = publishers.join_next().await {
-        frames += done.context("a publisher panicked")??;
+        let sent = done.context("a publisher panicked")??;
+        all.frames += sent.frames;
+        all.stamped += sent.stamped;
+        all.bytes += sent.bytes;
+        late.merge(&sent.late);
     }
-    say(&format!("published {frames} frames"));
+    ending.abort();
+    all.schema = "barrage-load/publish/1";
+    all.publishers = args.keys.len();
+    all.late_ms = Some(Spread::of(&late));
+    tell(&all, args.json)
+}
+
+fn tell(all: &Report, json: bool) -> anyhow::Result<()> {
+    if json {
+        say(&serde_json::to_string_pretty(all)?);
+    } else {
+        say(&format!(
+            "published {} frames, {} with a stamp",
+            all.frames, all.stamped
+        ));
+        if let Some(late) = &all.late_ms {
+            say(&format!("written after their time: {late}"));
+        }
+    }
     Ok(())
 }
 
@@ -98,8 +166,9 @@ async fn publish(
     file: &FlvFile,
     url: &Url,
     key: String,
-    until: Option<Instant>,
-) -> anyhow::Result<u64> {
+    stamps: bool,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<Sent> {
     let stream = TcpStream::connect(&url.authority)
         .await
         .with_context(|| format!("failed to connect to {}", url.authority))?;
@@ -120,23 +189,38 @@ async fn publish(
     timeout(ACCEPT_WITHIN, publisher.become_publishing())
         .await
         .context("the server did not let us publish in time")??;
-    let mut frames = 0;
+    let mut sent = Sent::default();
     let began = Instant::now();
     let mut first = None;
     for (stamp, tag) in file.rounds() {
         let since_first = stamp.wrapping_sub(*first.get_or_insert(stamp));
         let due = began + Duration::from_millis(u64::from(since_first));
-        if until.is_some_and(|until| due >= until) {
-            break;
+        tokio::select! {
+            heard = publisher.listen_until(due) => heard?,
+            _ = stopped.wait_for(|stopped| *stopped) => break,
         }
-        publisher.listen_until(due).await?;
-        publisher.send(stamp, tag)?;
-        publisher.flush().await?;
-        frames += u64::from(tag.kind != TagKind::Script);
+        let stamped = (stamps && tag.kind == TagKind::Video)
+            .then(|| sent.next_stamp().put(&tag.body))
+            .flatten();
+        sent.late.add_duration(due.elapsed());
+        publisher.send(stamp, tag.kind, stamped.as_ref().unwrap_or(&tag.body))?;
+        sent.bytes += publisher.flush().await?;
+        sent.stamped += u64::from(stamped.is_some());
+        sent.frames += u64::from(tag.kind != TagKind::Script);
     }
     publisher.session.unpublish();
     publisher.flush().await?;
-    Ok(frames)
+    Ok(sent)
+}
+
+impl Sent {
+    fn next_stamp(&self) -> Stamp {
+        Stamp {
+            // After four years at 30 pictures a second it begins anew.
+            number: u32::try_from(self.stamped).unwrap_or_default(),
+            sent_us: now_us(),
+        }
+    }
 }
 
 impl Publisher {
@@ -150,13 +234,13 @@ impl Publisher {
         Ok(())
     }
 
-    fn send(&mut self, stamp: u32, tag: &Tag) -> anyhow::Result<()> {
-        match tag.kind {
-            TagKind::Audio => self.session.send_audio(stamp, &tag.body)?,
-            TagKind::Video => self.session.send_video(stamp, &tag.body)?,
+    fn send(&mut self, stamp: u32, kind: TagKind, body: &Bytes) -> anyhow::Result<()> {
+        match kind {
+            TagKind::Audio => self.session.send_audio(stamp, body)?,
+            TagKind::Video => self.session.send_video(stamp, body)?,
             TagKind::Script => {
                 // The tag is a name and a value; the client sends the value under its own name.
-                if let Ok([_, about, ..]) = amf0::decode_all(&tag.body).as_deref() {
+                if let Ok([_, about, ..]) = amf0::decode_all(body).as_deref() {
                     self.session.send_metadata(about)?;
                 }
             }
@@ -164,8 +248,9 @@ impl Publisher {
         Ok(())
     }
 
-    /// Writes what the session has to say, and hears what it learned.
-    async fn flush(&mut self) -> anyhow::Result<()> {
+    /// Writes what the session has to say, and hears what it learned; tells how many bytes it was.
+    async fn flush(&mut self) -> anyhow::Result<u64> {
+        let mut written = 0;
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Transmit(bytes) => {
@@ -173,6 +258,7 @@ impl Publisher {
                         .write_all(&bytes)
                         .await
                         .context("the connection broke")?;
+                    written += bytes.len() as u64;
                 }
                 Output::Event(Event::Publishing) => self.publishing = true,
                 Output::Event(Event::Refused { code, description }) => {
@@ -188,7 +274,7 @@ impl Publisher {
                 ) => {}
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     async fn listen_once(&mut self) -> anyhow::Result<()> {

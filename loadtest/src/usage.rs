@@ -1,0 +1,106 @@
+//! Processor time and memory, as the kernel tells them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+/// What a thread has had of its processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// How long it ran.
+    pub(crate) ran: Duration,
+    /// How long it could have run and had to wait for others.
+    pub(crate) waited: Duration,
+}
+
+impl Turn {
+    /// Of the calling thread; nothing where the kernel keeps no such account.
+    pub(crate) fn of_this_thread() -> Option<Self> {
+        Self::parse(&std::fs::read_to_string("/proc/thread-self/schedstat").ok()?)
+    }
+
+    /// Documentation/scheduler/sched-stats.rst: nanoseconds run, nanoseconds waited, turns.
+    fn parse(line: &str) -> Option<Self> {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse);
+        Some(Self {
+            ran: Duration::from_nanos(numbers.next()?.ok()?),
+            waited: Duration::from_nanos(numbers.next()?.ok()?),
+        })
+    }
+
+    pub(crate) const fn since(self, before: Self) -> Self {
+        Self {
+            ran: self.ran.saturating_sub(before.ran),
+            waited: self.waited.saturating_sub(before.waited),
+        }
+    }
+}
+
+/// Processes whose cost is measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Processes(Vec<u32>);
+
+/// What processes have used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Used {
+    /// Processor time of all their threads that still are.
+    pub(crate) cpu: Duration,
+    /// Resident memory, in kB.
+    pub(crate) resident_kb: u64,
+}
+
+impl Processes {
+    pub(crate) const fn new(ids: Vec<u32>) -> Self {
+        Self(ids)
+    }
+
+    pub(crate) fn used(&self) -> anyhow::Result<Used> {
+        let mut used = Used::default();
+        for id in &self.0 {
+            let home = PathBuf::from(format!("/proc/{id}"));
+            let threads = std::fs::read_dir(home.join("task"))
+                .with_context(|| format!("there is no process {id} to measure"))?;
+            for thread in threads {
+                // A thread may end meanwhile.
+                let line = std::fs::read_to_string(thread?.path().join("schedstat"));
+                let turn = line.ok().as_deref().and_then(Turn::parse);
+                used.cpu += turn.unwrap_or_default().ran;
+            }
+            let status = std::fs::read_to_string(home.join("status"))
+                .with_context(|| format!("failed to read the memory of process {id}"))?;
+            used.resident_kb += resident_kb(&status).unwrap_or(0);
+        }
+        Ok(used)
+    }
+}
+
+fn resident_kb(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_memory_and_this_thread_used_time() {
+        let before = Turn::of_this_thread().unwrap();
+        let mut sum = 0u64;
+        while Turn::of_this_thread().unwrap().since(before).ran < Duration::from_millis(2) {
+            sum = (0..1000).fold(sum, |sum, n| std::hint::black_box(sum ^ n));
+        }
+        let used = Processes::new(vec![std::process::id()]).used().unwrap();
+        assert!(used.resident_kb > 500, "{used:?}");
+        assert!(used.cpu >= Duration::from_millis(2), "{used:?}");
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_named() {
+        let error = Processes::new(vec![u32::MAX]).used().unwrap_err();
+        assert!(error.to_string().contains("4294967295"), "{error}");
+    }
+}

@@ -1,0 +1,214 @@
+//! Everybody waits for the same part of an LL-HLS playlist, again and again: how long it takes to
+//! wake a crowd.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use reqwest::{Client, Url};
+use serde::Serialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch as latest};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use super::playlist::{Playlist, media_playlists};
+use crate::say;
+use crate::times::{Spread, Times};
+
+/// Most bytes of an answer's head and body: playlists go out compressed.
+const ANSWER_MAX: usize = 64 * 1024;
+/// How long an answer may take.
+const ANSWER_WAIT: Duration = Duration::from_secs(15);
+
+/// What came of the rounds of a crowd. Times in milliseconds.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    /// What this is, and in which form.
+    schema: &'static str,
+    url: String,
+    viewers: usize,
+    rounds: usize,
+    /// Rounds left out because not everyone was waiting when the part came.
+    late_rounds: usize,
+    /// From the first answer of a round to any other.
+    after_first_ms: Spread,
+    /// From the first answer of a round to the last.
+    whole_ms: Spread,
+}
+
+/// Lets everyone wait for the same part, for as many rounds as there is time.
+pub(crate) async fn run(
+    url: &Url,
+    viewers: usize,
+    duration: Duration,
+    json: bool,
+) -> anyhow::Result<()> {
+    let client = Client::builder().tcp_nodelay(true).build()?;
+    let index = text(&client, url.clone()).await?;
+    let uri = media_playlists(&index).pop().context("a media playlist")?;
+    let playlist = url.join(&uri)?;
+    let (asks, asked) = latest::channel(None);
+    let (tells, mut told) = mpsc::unbounded_channel();
+    let mut waiters = JoinSet::new();
+    for _ in 0..viewers {
+        let one = Waiter::connect(&playlist).await?;
+        waiters.spawn(one.run(asked.clone(), tells.clone()));
+    }
+    drop((asked, tells));
+    let until = Instant::now() + duration;
+    let (mut rounds, mut late_rounds) = (0, 0);
+    let (mut after_first, mut whole) = (Times::default(), Times::default());
+    while Instant::now() < until {
+        let now = Playlist::parse(&text(&client, playlist.clone()).await?)?;
+        if now.ended {
+            break;
+        }
+        // The part after the next, so that everyone waits before it comes.
+        asks.send_replace(Some((now.next_msn, now.next_part + 1)));
+        let mut answers = Vec::with_capacity(viewers);
+        while answers.len() < viewers {
+            let answer = timeout(ANSWER_WAIT, told.recv()).await?;
+            answers.push(answer.context("every viewer failed")??);
+        }
+        let Some(first) = answers.iter().map(|answer| answer.answered).min() else {
+            break;
+        };
+        if answers.iter().any(|answer| answer.asked >= first) {
+            late_rounds += 1;
+            continue;
+        }
+        rounds += 1;
+        let since_first = answers.iter().map(|answer| answer.answered - first);
+        whole.add_duration(since_first.clone().max().unwrap_or_default());
+        since_first.for_each(|time| after_first.add_duration(time));
+    }
+    let outcome = Outcome {
+        schema: "barrage-load/crowd/1",
+        url: url.to_string(),
+        viewers,
+        rounds,
+        late_rounds,
+        after_first_ms: Spread::of(&after_first),
+        whole_ms: Spread::of(&whole),
+    };
+    if json {
+        say(&serde_json::to_string_pretty(&outcome)?);
+    } else {
+        say(&format!(
+            "{viewers} viewers, {rounds} rounds, {late_rounds} left out\n\
+             first to last answer  {}\n\
+             first to any answer   {}",
+            outcome.whole_ms, outcome.after_first_ms,
+        ));
+    }
+    Ok(())
+}
+
+/// One answer to one who waited.
+#[derive(Debug)]
+struct Answered {
+    asked: Instant,
+    answered: Instant,
+}
+
+/// A viewer of a crowd: a bare connection, so that thousands cost little beside the server.
+#[derive(Debug)]
+struct Waiter {
+    stream: TcpStream,
+    path: String,
+    host: String,
+}
+
+impl Waiter {
+    async fn connect(url: &Url) -> anyhow::Result<Self> {
+        let addresses = url.socket_addrs(|| None)?;
+        let stream = TcpStream::connect(&addresses[..]).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            path: url.path().to_owned(),
+            host: url.authority().to_owned(),
+        })
+    }
+
+    /// Asks for whatever part it is told to, until nobody tells it any more.
+    async fn run(
+        mut self,
+        mut asked: latest::Receiver<Option<(u64, usize)>>,
+        tells: mpsc::UnboundedSender<anyhow::Result<Answered>>,
+    ) {
+        while asked.changed().await.is_ok() {
+            let wanted = *asked.borrow_and_update();
+            let Some((msn, part)) = wanted else { continue };
+            let answer = self.ask(msn, part).await;
+            let failed = answer.is_err();
+            if tells.send(answer).is_err() || failed {
+                return;
+            }
+        }
+    }
+
+    async fn ask(&mut self, msn: u64, part: usize) -> anyhow::Result<Answered> {
+        let request = format!(
+            "GET {}?_HLS_msn={msn}&_HLS_part={part} HTTP/1.1\r\nhost: {}\r\n\
+             user-agent: barrage-load\r\naccept-encoding: gzip\r\n\r\n",
+            self.path, self.host
+        );
+        self.stream.write_all(request.as_bytes()).await?;
+        let asked = Instant::now();
+        let mut answer = Vec::new();
+        loop {
+            // Nothing is set aside while it waits.
+            self.stream.readable().await?;
+            if self.stream.read_buf(&mut answer).await? == 0 || answer.len() > ANSWER_MAX {
+                bail!("no answer of a known length");
+            }
+            if is_whole(&answer)? {
+                break;
+            }
+        }
+        let answered = Instant::now();
+        Ok(Answered { asked, answered })
+    }
+}
+
+/// Whether head and body of a good answer are there.
+fn is_whole(answer: &[u8]) -> anyhow::Result<bool> {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return Ok(false);
+    };
+    let head = std::str::from_utf8(&answer[..end])?;
+    if !head.starts_with("HTTP/1.1 200") {
+        bail!("{}", head.lines().next().unwrap_or_default());
+    }
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().ok())?
+    });
+    Ok(answer.len() >= end + 4 + length.context("a length")?)
+}
+
+async fn text(client: &Client, url: Url) -> anyhow::Result<String> {
+    Ok(client
+        .get(url)
+        .send()
+        .await?
+        .error_for_status()?
+        .text()
+        .await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_whole_with_the_last_byte_of_its_body() {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+        assert!(is_whole(answer).unwrap());
+        assert!((0..answer.len()).all(|len| !is_whole(&answer[..len]).unwrap()));
+        assert!(is_whole(b"HTTP/1.1 503 Busy\r\n\r\n").is_err());
+    }
+}

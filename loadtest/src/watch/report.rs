@@ -1,0 +1,339 @@
+//! What came of watching, for people and as JSON. The form of the JSON is described in
+//! `docs/loadtest.md`, and changes only together with the name in `schema`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::row::Outcome as Row;
+use super::tally::Tally;
+use super::target::Protocol;
+use crate::times::Spread;
+use crate::usage::Used;
+
+/// Above this share of its processor, a thread of viewers may be what was measured.
+const CLIENT_BUSY: f64 = 0.9;
+
+/// What came of watching.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// What this is, and in which form.
+    pub(crate) schema: &'static str,
+    pub(crate) url: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) viewers: Viewers,
+    /// How long the window was in which everyone watched, in seconds.
+    pub(crate) window_s: f64,
+    pub(crate) join_ms: Spread,
+    pub(crate) first_frame_age_ms: Spread,
+    pub(crate) latency_ms: Spread,
+    pub(crate) part_delay_ms: Spread,
+    pub(crate) frames: Frames,
+    /// Per viewer within the window.
+    pub(crate) mbit_per_s: f64,
+    /// Per viewer within the window: nearly how often the server wrote.
+    pub(crate) reads_per_s: f64,
+    pub(crate) client: Client,
+    pub(crate) server: Option<Server>,
+    /// How often what went wrong.
+    pub(crate) errors: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Viewers {
+    pub(crate) asked: usize,
+    pub(crate) joined: usize,
+    pub(crate) failed: usize,
+    pub(crate) lost: usize,
+    pub(crate) starved: usize,
+    pub(crate) stopped: usize,
+    /// After how long the stopped ones were let go.
+    pub(crate) stopped_dropped_ms: Spread,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Frames {
+    pub(crate) received: u64,
+    pub(crate) stamped: u64,
+    pub(crate) missed: u64,
+    pub(crate) repeated: u64,
+    pub(crate) torn_starts: usize,
+    pub(crate) pauses_over_500_ms: u64,
+    pub(crate) parts_missed: u64,
+}
+
+/// What this program itself took.
+#[derive(Debug, Serialize)]
+pub(crate) struct Client {
+    pub(crate) threads: usize,
+    /// Of one processor, the busiest thread.
+    pub(crate) cpu_share: Option<f64>,
+    /// How much of the time that thread waited for a processor.
+    pub(crate) waiting_share: Option<f64>,
+    pub(crate) was_the_limit: bool,
+}
+
+/// What the measured processes took.
+#[derive(Debug, Serialize)]
+pub(crate) struct Server {
+    /// Processors.
+    pub(crate) cpu_share: f64,
+    /// Milliseconds of processor time in a second for a viewer who gets a megabit in it.
+    pub(crate) cpu_ms_per_viewer_mbit: f64,
+    pub(crate) resident_kb_before: u64,
+    pub(crate) resident_kb_after: u64,
+    pub(crate) kb_per_viewer: f64,
+}
+
+/// What was measured around the rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Costs {
+    /// Before the first viewer came, when the window began, and when it ended.
+    pub(crate) samples: [Used; 3],
+}
+
+impl Client {
+    fn of(rows: &[Row], window: Duration) -> Self {
+        let shares = rows.iter().filter_map(|row| row.turn).map(|turn| {
+            let share = |time: Duration| time.as_secs_f64() / window.as_secs_f64();
+            (share(turn.ran), share(turn.waited))
+        });
+        let busiest = shares.max_by(|a, b| (a.0 + a.1).total_cmp(&(b.0 + b.1)));
+        Self {
+            threads: rows.len(),
+            cpu_share: busiest.map(|(ran, _)| ran),
+            waiting_share: busiest.map(|(_, waited)| waited),
+            was_the_limit: busiest.is_some_and(|(ran, waited)| ran + waited > CLIENT_BUSY),
+        }
+    }
+}
+
+impl Server {
+    fn of(costs: Costs, window: Duration, viewers: usize, mbit_per_s: f64) -> Self {
+        let [before, from, until] = costs.samples;
+        let cpu_share = until.cpu.saturating_sub(from.cpu).as_secs_f64() / window.as_secs_f64();
+        let grown = until.resident_kb.saturating_sub(before.resident_kb);
+        Self {
+            cpu_share,
+            cpu_ms_per_viewer_mbit: cpu_share * 1000.0 / (viewers as f64 * mbit_per_s),
+            resident_kb_before: before.resident_kb,
+            resident_kb_after: until.resident_kb,
+            kb_per_viewer: grown as f64 / viewers as f64,
+        }
+    }
+}
+
+impl Report {
+    pub(crate) fn new(
+        url: String,
+        protocol: Protocol,
+        asked: usize,
+        stopped: usize,
+        window: Duration,
+        rows: Vec<Row>,
+        costs: Option<Costs>,
+    ) -> Self {
+        let client = Client::of(&rows, window);
+        let mut tally = Tally::default();
+        for row in rows {
+            tally.merge(row.tally);
+        }
+        // Those who stopped get nothing and hold what they were sent.
+        let watching = tally.joined.saturating_sub(stopped).max(1);
+        let per_second = 1.0 / (window.as_secs_f64() * watching as f64);
+        let mbit_per_s = tally.window_bytes as f64 * 8e-6 * per_second;
+        Self {
+            schema: "barrage-load/watch/1",
+            url,
+            protocol,
+            window_s: window.as_secs_f64(),
+            join_ms: Spread::of(&tally.joins),
+            first_frame_age_ms: Spread::of(&tally.first_ages),
+            latency_ms: Spread::of(&tally.latencies),
+            part_delay_ms: Spread::of(&tally.part_delays),
+            mbit_per_s,
+            reads_per_s: tally.window_reads as f64 * per_second,
+            client,
+            server: costs.map(|costs| Server::of(costs, window, watching, mbit_per_s)),
+            viewers: Viewers {
+                asked,
+                joined: tally.joined,
+                failed: tally.failed,
+                lost: tally.lost,
+                starved: tally.starved,
+                stopped,
+                stopped_dropped_ms: Spread::of(&tally.stopped_dropped),
+            },
+            frames: Frames {
+                received: tally.frames,
+                stamped: tally.frames_stamped,
+                missed: tally.frames_missed,
+                repeated: tally.frames_repeated,
+                torn_starts: tally.torn_starts,
+                pauses_over_500_ms: tally.pauses,
+                parts_missed: tally.parts_missed,
+            },
+            errors: tally.errors,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (viewers, frames) = (&self.viewers, &self.frames);
+        writeln!(
+            f,
+            "{} of {} viewers joined; {} failed, {} lost, {} starved",
+            viewers.joined, viewers.asked, viewers.failed, viewers.lost, viewers.starved
+        )?;
+        writeln!(f, "join         {}", self.join_ms)?;
+        if frames.stamped > 0 {
+            writeln!(f, "first frame  {} old", self.first_frame_age_ms)?;
+            writeln!(f, "latency      {}", self.latency_ms)?;
+        } else {
+            writeln!(
+                f,
+                "latency      unknown: the stream has no stamps of barrage-load publish"
+            )?;
+        }
+        if self.part_delay_ms.count > 0 {
+            writeln!(f, "part delay   {}", self.part_delay_ms)?;
+        }
+        writeln!(
+            f,
+            "frames       {} received, {} missed, {} repeated, {} pauses over 500 ms, {} torn starts",
+            frames.received,
+            frames.missed,
+            frames.repeated,
+            frames.pauses_over_500_ms,
+            frames.torn_starts
+        )?;
+        if frames.parts_missed > 0 {
+            writeln!(f, "parts        {} missed", frames.parts_missed)?;
+        }
+        if viewers.stopped > 0 {
+            writeln!(
+                f,
+                "stopped      {} of {} let go: {}",
+                viewers.stopped_dropped_ms.count, viewers.stopped, viewers.stopped_dropped_ms
+            )?;
+        }
+        write!(
+            f,
+            "each viewer  {:.2} Mbit/s in {:.0} reads a second",
+            self.mbit_per_s, self.reads_per_s
+        )?;
+        if let (Some(ran), Some(waited)) = (self.client.cpu_share, self.client.waiting_share) {
+            let limit = if self.client.was_the_limit {
+                ": the client was the limit"
+            } else {
+                ""
+            };
+            write!(
+                f,
+                "\nclient       busiest of {} threads at {:.0} % of a core, waiting {:.0} %{limit}",
+                self.client.threads,
+                ran * 100.0,
+                waited * 100.0
+            )?;
+        }
+        if let Some(server) = &self.server {
+            write!(
+                f,
+                "\nserver       {:.1} % of a core, {:.3} ms per s, viewer and Mbit/s; \
+                 {:.1} kB per viewer, {:.1} MB in all",
+                server.cpu_share * 100.0,
+                server.cpu_ms_per_viewer_mbit,
+                server.kb_per_viewer,
+                server.resident_kb_after as f64 / 1000.0
+            )?;
+        }
+        for (error, count) in &self.errors {
+            write!(f, "\n{count} × {error}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::Turn;
+
+    const WINDOW: Duration = Duration::from_secs(10);
+
+    fn report(ran: Duration) -> Report {
+        let mut row = Row {
+            turn: Some(Turn {
+                ran,
+                waited: Duration::from_secs(1),
+            }),
+            ..Row::default()
+        };
+        row.tally.joined = 10;
+        row.tally.window_bytes = 25_000_000;
+        row.tally.error(&anyhow::anyhow!("the server answered 503"));
+        let used = |cpu_ms, resident_kb| Used {
+            cpu: Duration::from_millis(cpu_ms),
+            resident_kb,
+        };
+        Report::new(
+            "http://x/live/a.flv".to_owned(),
+            Protocol::Flv,
+            11,
+            0,
+            WINDOW,
+            vec![row],
+            Some(Costs {
+                samples: [used(0, 1000), used(500, 1100), used(1500, 1120)],
+            }),
+        )
+    }
+
+    /// The paths of everything in a JSON value.
+    fn paths(value: &serde_json::Value, path: &str, all: &mut Vec<String>) {
+        let Some(fields) = value.as_object().filter(|_| path != "errors") else {
+            all.push(path.to_owned());
+            return;
+        };
+        for (name, value) in fields {
+            let dot = if path.is_empty() { "" } else { "." };
+            paths(value, &format!("{path}{dot}{name}"), all);
+        }
+    }
+
+    #[test]
+    fn each_field_is_described() {
+        let page = include_str!("../../../docs/loadtest.md");
+        let report = serde_json::to_value(report(WINDOW)).unwrap();
+        let mut all = Vec::new();
+        paths(&report, "", &mut all);
+        for path in all {
+            let spread = [".count", ".p50", ".p90", ".p99", ".max"];
+            let described = spread.iter().find_map(|end| path.strip_suffix(end));
+            let name = format!("| `{}` |", described.unwrap_or(&path));
+            assert!(page.contains(&name), "docs/loadtest.md lacks {name}");
+        }
+    }
+
+    #[test]
+    fn a_client_without_time_to_spare_is_told() {
+        assert!(!report(WINDOW * 7 / 10).client.was_the_limit);
+        let busy = report(WINDOW * 85 / 100);
+        assert!(busy.client.was_the_limit);
+        assert!(busy.to_string().contains("the client was the limit"));
+    }
+
+    #[test]
+    fn costs_are_per_viewer_and_bit() {
+        let server = report(WINDOW).server.unwrap();
+        // 10 viewers with 2 Mbit/s each, a tenth of a core.
+        assert!(
+            (server.cpu_ms_per_viewer_mbit - 5.0).abs() < 1e-9,
+            "{server:?}"
+        );
+        assert!((server.kb_per_viewer - 12.0).abs() < 1e-9, "{server:?}");
+    }
+}
