@@ -27,15 +27,20 @@ ARGS ?=
 FUZZ_SECONDS ?= 600
 FUZZ_TRY_SECONDS ?= 10
 
-.PHONY: help run demo build test check fuzz screens setup-% web
+# How often and how long `make bench-media` measures each thing.
+BENCH_RUNS ?= 3
+BENCH_SECONDS ?= 10
+
+.PHONY: help run demo build test check fuzz screens bench-media setup-% web
 
 help: ## this list
 	@echo 'Barrage: a self-hosted live-streaming server'
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo 'Each installs what it needs and lacks, or says what to install (scripts/setup).'
-	@echo "Settings: ARGS='…' for run and demo; FUZZ_SECONDS=$(FUZZ_SECONDS) for fuzz."
+	@echo "Settings: ARGS='…' for run and demo; FUZZ_SECONDS=$(FUZZ_SECONDS) for fuzz;"
+	@echo "BENCH_RUNS=$(BENCH_RUNS) and BENCH_SECONDS=$(BENCH_SECONDS) for the benches."
 
 run: setup-run build ## build and start the server, and print what to type into OBS
 	@echo
@@ -84,6 +89,9 @@ fuzz: setup-fuzz ## run every fuzz target for FUZZ_SECONDS
 
 screens: setup-screens build ## take the screenshots in docs/screens/
 	$(STEP) 'screenshots' npm --prefix web run screens
+
+bench-media: setup-bench build ## measure RTMP, FLV and LL-HLS beside nginx, into docs/benchmarks.md
+	$(STEP) 'media beside nginx' env BENCH_RUNS=$(BENCH_RUNS) BENCH_SECONDS=$(BENCH_SECONDS) loadtest/bench/media
 
 setup-%:
 	@scripts/setup $*

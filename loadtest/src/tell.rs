@@ -26,7 +26,11 @@ impl Ticker {
     }
 
     /// Waits, and says now and then what `tell` gives; ends early once that gives nothing.
-    pub(crate) async fn wait_until(&mut self, until: Instant, tell: impl Fn() -> Option<String>) {
+    pub(crate) async fn wait_until(
+        &mut self,
+        until: Instant,
+        mut tell: impl FnMut() -> Option<String>,
+    ) {
         loop {
             let now = Instant::now();
             let Some(text) = tell().filter(|_| now < until) else {

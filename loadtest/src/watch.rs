@@ -26,7 +26,7 @@ use reqwest::Url;
 
 use crate::say;
 use crate::tell::Ticker;
-use crate::usage::{Processes, Used};
+use crate::usage::Processes;
 use report::{Costs, Report};
 use row::{Plan, Progress, Row};
 use tally::Window;
@@ -115,9 +115,15 @@ async fn watch(args: &Args, target: &Target) -> anyhow::Result<()> {
         })
     };
     let mut ticker = Ticker::new();
-    ticker.wait_until(window.from, tell).await;
+    ticker.wait_until(window.from, &tell).await;
     let from = processes.used()?;
-    ticker.wait_until(window.until, tell).await;
+    let mut peak_kb = from.resident_kb;
+    let watch_memory = || {
+        let used = processes.used().unwrap_or_default();
+        peak_kb = peak_kb.max(used.resident_kb);
+        tell()
+    };
+    ticker.wait_until(window.until, watch_memory).await;
     let until = processes.used()?;
     ticker.finish();
     let rows = rows
@@ -134,7 +140,12 @@ async fn watch(args: &Args, target: &Target) -> anyhow::Result<()> {
         args.stopped as usize,
         window.until - window.from,
         rows,
-        costs(args, [before, from, until]),
+        (!args.server_pids.is_empty()).then_some(Costs {
+            before,
+            from,
+            until,
+            peak_kb: peak_kb.max(until.resident_kb),
+        }),
     );
     if report.viewers.joined == 0 {
         let why = report.errors.keys().next().cloned().unwrap_or_default();
@@ -146,10 +157,6 @@ async fn watch(args: &Args, target: &Target) -> anyhow::Result<()> {
         say(&report.to_string());
     }
     Ok(())
-}
-
-fn costs(args: &Args, samples: [Used; 3]) -> Option<Costs> {
-    (!args.server_pids.is_empty()).then_some(Costs { samples })
 }
 
 /// The viewers in rows that come one after the other, as cards are dealt.

@@ -83,6 +83,9 @@ pub(crate) struct Server {
     /// Milliseconds of processor time in a second for a viewer who gets a megabit in it.
     pub(crate) cpu_ms_per_viewer_mbit: f64,
     pub(crate) resident_kb_before: u64,
+    /// When everybody had come.
+    pub(crate) resident_kb_joined: u64,
+    pub(crate) resident_kb_peak: u64,
     pub(crate) resident_kb_after: u64,
     pub(crate) kb_per_viewer: f64,
 }
@@ -90,8 +93,13 @@ pub(crate) struct Server {
 /// What was measured around the rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Costs {
-    /// Before the first viewer came, when the window began, and when it ended.
-    pub(crate) samples: [Used; 3],
+    /// Before the first viewer came.
+    pub(crate) before: Used,
+    /// When the window began, and when it ended.
+    pub(crate) from: Used,
+    pub(crate) until: Used,
+    /// Most memory within the window.
+    pub(crate) peak_kb: u64,
 }
 
 impl Client {
@@ -112,13 +120,20 @@ impl Client {
 
 impl Server {
     fn of(costs: Costs, window: Duration, viewers: usize, mbit_per_s: f64) -> Self {
-        let [before, from, until] = costs.samples;
+        let Costs {
+            before,
+            from,
+            until,
+            peak_kb,
+        } = costs;
         let cpu_share = until.cpu.saturating_sub(from.cpu).as_secs_f64() / window.as_secs_f64();
         let grown = until.resident_kb.saturating_sub(before.resident_kb);
         Self {
             cpu_share,
             cpu_ms_per_viewer_mbit: cpu_share * 1000.0 / (viewers as f64 * mbit_per_s),
             resident_kb_before: before.resident_kb,
+            resident_kb_joined: from.resident_kb,
+            resident_kb_peak: peak_kb,
             resident_kb_after: until.resident_kb,
             kb_per_viewer: grown as f64 / viewers as f64,
         }
@@ -287,7 +302,10 @@ mod tests {
             WINDOW,
             vec![row],
             Some(Costs {
-                samples: [used(0, 1000), used(500, 1100), used(1500, 1120)],
+                before: used(0, 1000),
+                from: used(500, 1100),
+                until: used(1500, 1120),
+                peak_kb: 1130,
             }),
         )
     }
