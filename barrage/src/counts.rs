@@ -48,6 +48,10 @@ pub fn begin() {
             "Packets passed over because viewers who have gone were too slow, by protocol.",
         ),
         ("barrage_thumbnails_total", "Still pictures, by result."),
+        (
+            "barrage_shard_restarts_total",
+            "How often a shard began anew, without its connections, because something in it was wrong.",
+        ),
     ] {
         describe_counter!(name, what);
     }

@@ -92,7 +92,9 @@ impl Delivery for Delivered {
                 .set(shard.connections as f64);
             metrics::gauge!("barrage_shard_window_seconds", "shard" => number.clone())
                 .set(shard.window.as_secs_f64());
-            metrics::gauge!("barrage_shard_load", "shard" => number).set(shard.load);
+            metrics::gauge!("barrage_shard_load", "shard" => number.clone()).set(shard.load);
+            metrics::counter!("barrage_shard_restarts_total", "shard" => number)
+                .absolute(shard.restarts as u64);
         }
     }
 }

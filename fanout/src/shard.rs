@@ -16,6 +16,7 @@ mod worker;
 
 use std::io;
 use std::net::TcpStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -51,6 +52,8 @@ pub struct Stats {
     pub window: Duration,
     /// The share of its time for which it is busy.
     pub load: f64,
+    /// How often it began anew because something in it was wrong.
+    pub restarts: usize,
 }
 
 /// The shards of this process. Dropping it ends them at once; [`drain`](Self::drain) says farewell.
@@ -74,6 +77,7 @@ struct Shared {
     connections: AtomicUsize,
     window_micros: AtomicU64,
     load_percent: AtomicUsize,
+    restarts: AtomicUsize,
 }
 
 /// What waits for the shard's next turn.
@@ -159,6 +163,7 @@ impl Shards {
                 connections: shared.connections.load(Ordering::Relaxed),
                 window: Duration::from_micros(shared.window_micros.load(Ordering::Relaxed)),
                 load: shared.load_percent.load(Ordering::Relaxed) as f64 / 100.0,
+                restarts: shared.restarts.load(Ordering::Relaxed),
             }
         });
         stats.collect()
@@ -179,7 +184,7 @@ impl Shards {
             let thread = shard.thread.lock();
             let thread = thread.unwrap_or_else(PoisonError::into_inner).take();
             if let Some(thread) = thread {
-                // A shard that panicked has been logged by its panic.
+                // A panic has been told where it happened.
                 let _ = thread.join();
             }
         }
@@ -201,15 +206,25 @@ impl Shard {
             connections: AtomicUsize::new(0),
             window_micros: AtomicU64::new(0),
             load_percent: AtomicUsize::new(0),
+            restarts: AtomicUsize::new(0),
         });
         let worker = Worker::new(poll, Arc::clone(&shared), config);
         let thread = std::thread::Builder::new()
             .name(format!("shard-{number}"))
-            .spawn(move || worker.run())?;
+            .spawn(move || keep_running(worker))?;
         Ok(Self {
             shared,
             thread: Mutex::new(Some(thread)),
         })
+    }
+}
+
+/// Runs a shard to its end. A panic costs the connections it had at that moment and nobody who comes
+/// later, nor the process.
+fn keep_running(mut worker: Worker) {
+    while catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
+        // Whoever panics again while being shown out stays uncounted.
+        while catch_unwind(AssertUnwindSafe(|| worker.begin_anew())).is_err() {}
     }
 }
 

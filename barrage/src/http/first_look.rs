@@ -44,10 +44,14 @@ pub(super) async fn read(stream: &mut TcpStream, within: Duration) -> io::Result
     let mut head = BytesMut::with_capacity(1024);
     let first = timeout(within, async {
         loop {
+            let known = head.len();
             if stream.read_buf(&mut head).await? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
             }
-            if let Some(first) = look(&head) {
+            // A head that comes byte by byte is not parsed at each of them.
+            if may_tell(&head, known)
+                && let Some(first) = look(&head)
+            {
                 return Ok(first);
             }
         }
@@ -56,6 +60,16 @@ pub(super) async fn read(stream: &mut TcpStream, within: Duration) -> io::Result
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     Ok((first, head.freeze()))
+}
+
+/// Whether what came after the first `known` bytes can make a difference to [`look`].
+fn may_tell(head: &[u8], known: usize) -> bool {
+    let ends = || {
+        let fresh = &head[known.saturating_sub(3)..];
+        memchr::memmem::find(fresh, b"\n\r\n").is_some()
+            || memchr::memmem::find(fresh, b"\n\n").is_some()
+    };
+    !head.starts_with(BEGINNING) || head.len() >= MAX_HEAD_BYTES || ends()
 }
 
 /// What a head is, once that is known.
@@ -120,6 +134,8 @@ pub(crate) fn websocket_key<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const HANDSHAKE: &str = "GET /live/stage.flv?start=low HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\n\
@@ -148,6 +164,40 @@ mod tests {
         assert_eq!(request.websocket_key, None);
         // What is pipelined behind it does not matter.
         assert!(live(&format!("{head}GET / HTTP/1.1\r\n\r\n")).is_some());
+    }
+
+    /// What [`read`] makes of a head that comes in pieces of these lengths.
+    fn in_pieces(bytes: &[u8], pieces: &[usize]) -> Option<First> {
+        let mut known = 0;
+        for piece in pieces.iter().copied().chain([bytes.len()]) {
+            let head = &bytes[..bytes.len().min(known + piece.max(1))];
+            if may_tell(head, known)
+                && let Some(first) = look(head)
+            {
+                return Some(first);
+            }
+            known = head.len();
+        }
+        None
+    }
+
+    proptest! {
+        #[test]
+        fn how_a_head_is_cut_makes_no_difference(
+            head in prop_oneof![
+                "GET /live/[a-z./?= \\r\\n:\u{0}-\u{ff}]{0,80}",
+                "GET /live/[a-z]{1,9}(\\?[a-z=]{0,9})? HTTP/1\\.[01](\r?\n[A-Za-z-]{1,9}: ?[ -~]{0,9}){0,4}\r?\n\r?\n[a-z]{0,9}",
+                Just(HANDSHAKE.to_owned()),
+            ],
+            pieces in prop::collection::vec(1usize..40, 0..100),
+        ) {
+            let (cut, whole) = (in_pieces(head.as_bytes(), &pieces), in_pieces(head.as_bytes(), &[]));
+            match (cut, whole) {
+                (Some(First::Live(cut)), Some(First::Live(whole))) => prop_assert_eq!(cut, whole),
+                (Some(First::Other), Some(First::Other)) | (None, None) => {}
+                (cut, whole) => prop_assert!(false, "{:?} in pieces, {:?} at once", cut, whole),
+            }
+        }
     }
 
     #[test]

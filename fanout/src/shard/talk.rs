@@ -40,17 +40,20 @@ pub enum Why {
     Flooded,
     /// The server ends.
     Drained,
+    /// Something in the shard was wrong, and it began anew without its connections.
+    Broken,
 }
 
 impl Why {
     /// Each of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ended,
         Self::Gone,
         Self::Told,
         Self::Stopped,
         Self::Flooded,
         Self::Drained,
+        Self::Broken,
     ];
 
     /// As it stands in logs and metrics.
@@ -62,6 +65,7 @@ impl Why {
             Self::Stopped => "stopped",
             Self::Flooded => "flooded",
             Self::Drained => "drained",
+            Self::Broken => "broken",
         }
     }
 }

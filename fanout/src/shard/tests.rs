@@ -29,6 +29,7 @@ impl Talk for Obedient {
             b"leave" => Then::Leave,
             b"pause" => Then::Pause,
             b"resume" => Then::Resume,
+            b"panic" => panic!("told to"),
             _ => Then::GoOn,
         };
         Heard {
@@ -642,6 +643,30 @@ fn who_stops_reading_is_dropped_and_others_are_not_disturbed() {
             .eq(numbers[0]..source.all.len() as u64),
         "{numbers:?}"
     );
+}
+
+#[test]
+fn a_panic_costs_those_who_are_there_and_nobody_who_comes_later() {
+    let shards = start(1, LIMITS);
+    let mut source = Source::new(ROOMY);
+    source.append(true, 10);
+    let (mut culprit, told) = seat(&shards, &source.log);
+    let (mut other, told_other) = seat(&shards, &source.log);
+    other.read_exact(&mut [0; 1]).unwrap();
+    culprit.write_all(b"panic").unwrap();
+    assert_eq!(told.recv_timeout(DEADLINE).unwrap().why, Why::Broken);
+    assert_eq!(told_other.recv_timeout(DEADLINE).unwrap().why, Why::Broken);
+    // It is closed.
+    other.read_to_end(&mut Vec::new()).unwrap();
+
+    let (reader, told) = seat(&shards, &source.log);
+    source.append(false, 10);
+    source.log.end();
+    let marks: Vec<u8> = read_all(reader).into_iter().map(|(mark, _)| mark).collect();
+    assert_eq!(marks, b"HSKPZ");
+    assert_eq!(told.recv_timeout(DEADLINE).unwrap().why, Why::Ended);
+    let stats = shards.stats();
+    assert_eq!((stats[0].restarts, stats[0].connections), (1, 0));
 }
 
 #[test]

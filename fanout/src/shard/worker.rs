@@ -1,6 +1,6 @@
 //! The loop of a shard.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read as _};
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -74,6 +74,9 @@ pub(super) struct Worker {
     /// Connections that had more to read when their turn was over.
     unread: Vec<usize>,
     buffer: Box<[u8]>,
+    /// Who is to be admitted.
+    arriving: VecDeque<Guest<std::net::TcpStream>>,
+    told_to_end: Option<End>,
     end: Option<End>,
     swept_at: Instant,
 }
@@ -89,13 +92,15 @@ impl Worker {
             feeds: HashMap::new(),
             unread: Vec::new(),
             buffer: vec![0; READ_BYTES].into(),
+            arriving: VecDeque::new(),
+            told_to_end: None,
             end: None,
             swept_at: Instant::now(),
         }
     }
 
     /// Runs until it is told to end.
-    pub(super) fn run(mut self) {
+    pub(super) fn run(&mut self) {
         let mut events = Events::with_capacity(EVENTS);
         let mut worked_until = Instant::now();
         loop {
@@ -136,6 +141,20 @@ impl Worker {
         }
     }
 
+    /// Forgets the connections, which something wrong has left in an unknown state, and is as new.
+    /// To be called again if it panics: each call has fewer of them before it.
+    pub(super) fn begin_anew(&mut self) {
+        for (_, feed) in self.feeds.drain() {
+            let listener: Arc<dyn Listener> = feed.bell;
+            feed.log.stop_listening(&listener);
+        }
+        self.unread.clear();
+        while let Some(at) = self.places.iter().next().map(|(at, _)| at) {
+            self.remove(at, Why::Broken);
+        }
+        self.shared.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn timeout(&self, now: Instant) -> Duration {
         if !self.unread.is_empty() {
             return Duration::ZERO;
@@ -170,13 +189,16 @@ impl Worker {
 
     fn take_inbox(&mut self, now: Instant) {
         let Inbox { guests, rung, end } = std::mem::take(&mut *self.shared.inbox());
-        for guest in guests {
+        // Kept where a panic does not lose them.
+        self.arriving.extend(guests);
+        self.told_to_end = self.told_to_end.or(end);
+        while let Some(guest) = self.arriving.pop_front() {
             self.admit(guest, now);
         }
         for log in rung {
             self.on_ring(log, now);
         }
-        if let Some(end) = end
+        if let Some(end) = self.told_to_end.take()
             && self.end.is_none()
         {
             self.end = Some(end);

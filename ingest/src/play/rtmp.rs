@@ -127,7 +127,7 @@ impl Talk for Playing {
                 Reason::ShuttingDown,
                 "The server is going down. Reconnect in a moment.",
             ),
-            Why::Gone | Why::Told | Why::Stopped | Why::Flooded => {}
+            Why::Gone | Why::Told | Why::Stopped | Why::Flooded | Why::Broken => {}
         }
         self.said().0
     }

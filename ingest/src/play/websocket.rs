@@ -75,7 +75,9 @@ impl Talk for WebSocket {
         let (code, reason) = match why {
             Why::Ended => (CloseCode::Normal, "the stream is over"),
             Why::Drained => (CloseCode::Restart, "the server is going down"),
-            Why::Gone | Why::Told | Why::Stopped | Why::Flooded => (CloseCode::Normal, ""),
+            Why::Gone | Why::Told | Why::Stopped | Why::Flooded | Why::Broken => {
+                (CloseCode::Normal, "")
+            }
         };
         let frame = CloseFrame {
             code,
