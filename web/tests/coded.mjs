@@ -1,0 +1,107 @@
+// Frames whose pixels carry the time at which they were sent, and how they are read back in the page.
+
+import { ENCODE, SOUND } from './server.mjs';
+
+export const FPS = 30;
+const WIDTH = 640;
+const HEIGHT = 360;
+/** So many frames until ffmpeg reads steadily. */
+const BEGINNING = 5;
+/** 32 bits of time, then 8 of checksum, in blocks that survive an encoder. */
+const COLUMNS = 10;
+const ROWS = 4;
+export const CODE = { columns: COLUMNS, rows: ROWS, width: WIDTH, height: HEIGHT };
+
+/** Arguments of ffmpeg for frames from its standard input. */
+export function codedInput() {
+  const video = ['-f', 'rawvideo', '-pixel_format', 'gray', '-video_size', `${WIDTH}x${HEIGHT}`, '-framerate', String(FPS), '-i', 'pipe:0'];
+  return ['-fflags', 'nobuffer', '-probesize', '32', ...video, ...SOUND, ...ENCODE.video, ...ENCODE.audio];
+}
+
+/**
+ * One frame each 1/FPS s; one that is late is followed by the next at its own time. ffmpeg needs a moment to begin: what it
+ * does not take at once until then is not sent at all, as a camera would not, instead of in one burst.
+ */
+export function sendFrames(publisher, note = () => {}) {
+  const began = performance.now();
+  const pipe = publisher.child.stdin;
+  pipe.on('error', () => {});
+  let next = 0;
+  let sent = 0;
+  let timer;
+  const send = () => {
+    while (performance.now() - began >= (next * 1000) / FPS) {
+      next += 1;
+      if (pipe.writableLength > 0 && sent < BEGINNING) continue;
+      sent += 1;
+      const stamp = Date.now();
+      note(stamp);
+      pipe.write(codedFrame(stamp));
+    }
+    timer = setTimeout(send, (next * 1000) / FPS - (performance.now() - began));
+  };
+  send();
+  return () => {
+    clearTimeout(timer);
+    pipe.end();
+  };
+}
+
+function codedFrame(stamp) {
+  const low = stamp % 2 ** 32;
+  const bits = [...low.toString(2).padStart(32, '0'), ...checksum(low).toString(2).padStart(8, '0')];
+  const frame = Buffer.alloc(WIDTH * HEIGHT);
+  const across = WIDTH / COLUMNS;
+  const down = HEIGHT / ROWS;
+  for (let row = 0; row < ROWS; row += 1) {
+    const line = Buffer.alloc(WIDTH);
+    for (let column = 0; column < COLUMNS; column += 1) {
+      line.fill(bits[row * COLUMNS + column] === '1' ? 235 : 16, column * across, (column + 1) * across);
+    }
+    for (let y = row * down; y < (row + 1) * down; y += 1) line.copy(frame, y * WIDTH);
+  }
+  return frame;
+}
+
+function checksum(low) {
+  return (low ^ (low >>> 8) ^ (low >>> 16) ^ (low >>> 24) ^ 0x5a) & 0xff;
+}
+
+/** In the page: reads every frame that is shown, and what the page says of its delay. */
+export function readFrames({ code: { columns, rows, width, height }, seconds }) {
+  const video = document.querySelector('video');
+  const player = document.querySelector('[data-state]');
+  const canvas = document.createElement('canvas');
+  // A pixel for each block would average over its edges; four by four leaves the middle clean.
+  canvas.width = columns * 4;
+  canvas.height = rows * 4;
+  const drawing = canvas.getContext('2d', { willReadFrequently: true });
+  const shown = [];
+  const told = [];
+  let frames = 0;
+  const until = performance.now() + seconds * 1000;
+  return new Promise((resolve) => {
+    const read = () => {
+      const now = Date.now();
+      frames += 1;
+      drawing.drawImage(video, 0, 0, width, height, 0, 0, canvas.width, canvas.height);
+      const { data } = drawing.getImageData(0, 0, canvas.width, canvas.height);
+      let low = 0;
+      let check = 0;
+      for (let i = 0; i < columns * rows; i += 1) {
+        const x = (i % columns) * 4 + 2;
+        const y = Math.floor(i / columns) * 4 + 2;
+        const bit = data[(y * canvas.width + x) * 4] > 127 ? 1 : 0;
+        if (i < 32) low = (low * 2 + bit) % 2 ** 32;
+        else check = check * 2 + bit;
+      }
+      if (check === ((low ^ (low >>> 8) ^ (low >>> 16) ^ (low >>> 24) ^ 0x5a) & 0xff)) {
+        shown.push((((now % 2 ** 32) - low) + 2 ** 32) % 2 ** 32);
+        told.push(Number(player.dataset.delayMs));
+      }
+      if (performance.now() < until) video.requestVideoFrameCallback(read);
+      else resolve({ shown, told, frames });
+    };
+    video.requestVideoFrameCallback(read);
+  });
+}
