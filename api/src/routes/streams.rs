@@ -164,6 +164,9 @@ pub struct Playback {
     /// The HLS playlist to open.
     #[schema(example = "/hls/stage/index.m3u8")]
     hls: String,
+    /// FLV without end, over HTTP and over WebSocket.
+    #[schema(example = "/live/stage.flv")]
+    flv: String,
 }
 
 /// Every live broadcast.
@@ -334,6 +337,7 @@ pub(super) fn view(state: &AppState, broadcast: &Broadcast, channel: &Channel) -
         viewers: state.delivery.viewers(broadcast.id),
         playback: Playback {
             hls: format!("/hls/{}/index.m3u8", channel.handle),
+            flv: format!("/live/{}.flv", channel.handle),
         },
         thumbnail: thumbnail(state, broadcast, channel),
         problems: problems::of(broadcast, &stats),
