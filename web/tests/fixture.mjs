@@ -40,7 +40,7 @@ export function streamOf(broadcast, changes = {}) {
     dropped_frames: 3,
     problems: [],
     viewers: { hls: 120, flv: 6, rtmp: 2, total: 128 },
-    playback: { hls: `/hls/${CHANNEL.handle}/index.m3u8` },
+    playback: { hls: `/hls/${CHANNEL.handle}/index.m3u8`, flv: `/live/${CHANNEL.handle}.flv` },
     ...changes,
   };
 }
@@ -72,6 +72,7 @@ export async function startFixture(scene, port = 0) {
       if (!found) return void response.writeHead(404).end();
       return void response.writeHead(200, { 'content-type': found.type }).end(found.body);
     }
+    if (url.pathname.startsWith('/live/')) return void response.writeHead(404).end();
     await page(url.pathname, response);
   }
 

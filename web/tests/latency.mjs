@@ -13,13 +13,16 @@ const FIRST_PARTS = 5;
 const server = await startServer();
 const first = await firstParts();
 const encoder = await encoderDelays();
-const { shown, told, target_ms, part_ms, frames } = await shownDelays();
+const { shown, told, target_ms, part_ms, frames } = await shownDelays('standard');
+const low = await shownDelays('low');
 await server.terminate();
 
 const rows = {
   'frame sent → leaves ffmpeg': encoder,
   'frame sent → picture shown': shown,
   'what the page shows as delay': told,
+  'the same with low delay: shown': low.shown,
+  'and what the page says': low.told,
   'first keyframe → first part': first,
 };
 console.log(`${CODE.width} × ${CODE.height} at ${FPS}/s, parts of ${part_ms} ms, PART-HOLD-BACK ${target_ms} ms; ${shown.length} of ${frames} shown frames read`);
@@ -28,7 +31,7 @@ for (const [name, values] of Object.entries(rows)) {
   const { p50, p95, max, samples } = summary(values);
   console.log([name.padEnd(30), ...[p50, p95, max, samples].map((value) => String(value).padStart(8))].join(''));
 }
-const figures = Object.entries({ encoder, shown, told, first }).map(([name, values]) => [name, summary(values)]);
+const figures = Object.entries({ encoder, shown, told, shown_low: low.shown, told_low: low.told, first }).map(([name, values]) => [name, summary(values)]);
 console.log(JSON.stringify({ at: new Date().toISOString(), part_ms, target_ms, ...Object.fromEntries(figures) }));
 process.exit(0);
 
@@ -91,12 +94,13 @@ async function encoderDelays() {
   return delays.slice(SETTLE_S * FPS);
 }
 
-async function shownDelays() {
+async function shownDelays(delay) {
   const publisher = ffmpeg([...codedInput(), ...['-f', 'flv', server.publishUrl]], { stdin: 'pipe' });
   const stop = sendFrames(publisher);
   await until('the channel is live', async () => (await server.live())?.state === 'live', 20_000);
   const browser = await openBrowser();
   const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, locale: 'en' });
+  await page.addInitScript((chosen) => localStorage.setItem('barrage.delay', chosen), delay);
   await page.goto(server.room);
   await page.waitForSelector('[data-state="playing"]', { state: 'attached', timeout: 20_000 });
   await sleep(SETTLE_S * 1000);
@@ -105,6 +109,7 @@ async function shownDelays() {
   await browser.close();
   stop();
   await publisher.stop();
+  await until('the broadcast is over', async () => (await server.live()) === null);
   return { ...result, ...playlist };
 }
 

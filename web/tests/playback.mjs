@@ -1,6 +1,6 @@
 // Plays the test broadcast in Chromium where the real server (e2e.mjs) is too well-behaved or the viewer is the one who acts:
 // wrong clocks, answers that are errors, a broadcast replaced at once, keyboard, a browser that forbids sound.
-// `npm run playback [-- NAME…]`
+// First half of `npm run playback`; `node tests/playback.mjs NAME…` for some.
 
 import assert from 'node:assert/strict';
 import { Broadcast } from './broadcast.mjs';

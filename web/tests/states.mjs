@@ -67,6 +67,12 @@ async function wakeChrome(page) {
   await sleep(300);
 }
 
+/** Not by a finger, before which the chrome may go; the open menu keeps it. */
+async function openDelayMenu(page) {
+  await page.locator('.delay-menu > button').evaluate((button) => button.click());
+  await page.locator('.delay-menu .open').waitFor();
+}
+
 /** Each: the path, what the server answers, and how to know that the page stands. */
 const SCREENS = {
   'home-live': { path: '/', streams: wall, ready: (page) => page.waitForSelector('h1') },
@@ -87,6 +93,39 @@ const SCREENS = {
       await sleep(2_500);
       await wakeChrome(page);
     },
+  },
+  'room-delay-menu': {
+    path: '/@barrage',
+    channel: () => live(),
+    ready: async (page) => {
+      await shown('playing')(page);
+      await openDelayMenu(page);
+    },
+  },
+  // This server has no FLV.
+  'room-low-delay-failed': {
+    path: '/@barrage',
+    channel: () => live(),
+    ready: async (page) => {
+      await shown('playing')(page);
+      await openDelayMenu(page);
+      await page.getByRole('menuitemradio').last().click();
+      await page.locator('.interrupted').waitFor();
+      await shown('playing')(page);
+      await wakeChrome(page);
+    },
+  },
+  'room-low-delay-menu-failed': {
+    path: '/@barrage',
+    channel: () => live(),
+    ready: async (page) => {
+      await shown('playing')(page);
+      await openDelayMenu(page);
+      await page.getByRole('menuitemradio').last().click();
+      await page.locator('.interrupted').waitFor();
+      await openDelayMenu(page);
+    },
+    only: ['dark'],
   },
   'room-muted': { path: '/@barrage', silent: true, channel: () => live(), ready: async (page) => {
     await shown('playing')(page);

@@ -1,11 +1,18 @@
-//! What the room needs from whatever plays the stream. Two implementations: `hls-engine.ts` (Media Source Extensions)
-//! and `native-engine.ts` (iPhones without them).
+//! What the room needs from whatever plays the stream: `hls-engine.ts` (Media Source Extensions), `native-engine.ts`
+//! (iPhones without them), and `low-delay-engine.ts` over `flv-engine.ts` for who wants to be nearest to live.
 
 import type { Picture } from '../format';
 import type { Failure } from '../room/core';
+import type { Descent, FlvTransport } from './ladder';
+
+/** Where a broadcast is played from. */
+export interface Source {
+  hls: string;
+  flv: string;
+}
 
 export interface Engine {
-  load(src: string): void;
+  load(source: Source): void;
   unload(): void;
   destroy(): void;
   goLive(): void;
@@ -25,7 +32,7 @@ export interface Context {
 }
 
 export interface Stats {
-  protocol: 'll-hls' | 'hls';
+  protocol: 'll-hls' | 'hls' | FlvTransport;
   delay_ms: number | null;
   /** How much of the delay is more than the stream itself asks for. */
   late_ms: number;
@@ -39,6 +46,13 @@ export interface EngineEvents {
   detaching(): void;
   /** A source stands ready; playback may be asked for. */
   attached(): void;
+  /** Low delay failed here and goes on further down. */
+  descended(descent: Descent): void;
+}
+
+/** What plays at live and nowhere else: after a pause it goes on there. */
+export function isLiveOnly(protocol: Stats['protocol']): boolean {
+  return protocol === 'ws-flv' || protocol === 'http-flv';
 }
 
 export const TICK_MS = 250;

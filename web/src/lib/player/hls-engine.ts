@@ -2,16 +2,14 @@
 //! by `pace.ts`.
 
 import Hls, { ErrorTypes, type ErrorData, type Level } from 'hls.js';
-import type { Context, Engine, EngineEvents, Stats } from './engine';
+import { bufferedAhead } from './buffered';
+import type { Context, Engine, EngineEvents, Source, Stats } from './engine';
 import { credibleDelay, TICK_MS } from './engine';
 import { HLS_CONFIG } from './hls-config';
 import { keepPace, newPace, onSettle, onStall, type Pace } from './pace';
 import { newRecovery, onFault, type Fault, type Recovery } from './recovery';
+import { newStandstill, watch, type Standstill } from './standstill';
 
-/** A standstill this long, while pictures should come, is a fault. */
-const STUCK_MS = 4_000;
-/** A shorter one is a seek or a late tick. */
-const HICCUP_MS = 500;
 /** Of the noise of a playlist's age, this much of each new latency reading is believed. */
 const SMOOTHING = 0.2;
 
@@ -22,9 +20,7 @@ export class HlsEngine implements Engine {
   #recovery: Recovery = newRecovery();
   #pace: Pace = newPace();
   #latency_s: number | null = null;
-  #still_ms = 0;
-  #wasMoving = false;
-  #pictured = false;
+  #standstill: Standstill = newStandstill();
 
   constructor(
     private readonly video: HTMLVideoElement,
@@ -35,8 +31,8 @@ export class HlsEngine implements Engine {
     return Hls.isSupported();
   }
 
-  load(src: string): void {
-    this.#src = src;
+  load(source: Source): void {
+    this.#src = source.hls;
     this.#recovery = newRecovery();
     this.#pace = newPace();
     this.#build();
@@ -83,8 +79,7 @@ export class HlsEngine implements Engine {
     if (src === null) return;
     const hls = new Hls(HLS_CONFIG);
     this.#hls = hls;
-    this.#still_ms = 0;
-    this.#pictured = false;
+    this.#standstill = newStandstill();
     hls.on(Hls.Events.MANIFEST_PARSED, (_, data) => {
       this.events.manifest(audioIn(data.levels, data.audioTracks.length));
     });
@@ -130,7 +125,7 @@ export class HlsEngine implements Engine {
     if (tell) this.events.failed(tell);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#still_ms = 0;
+      this.#standstill = { ...this.#standstill, still_ms: 0 };
       switch (remedy) {
         case 'start-load':
           this.#hls?.startLoad();
@@ -148,20 +143,13 @@ export class HlsEngine implements Engine {
 
   /** Notices standstills, and that all is well again. */
   #watch(now: number, context: Context): void {
-    if (context.moving) {
-      if (!this.#wasMoving) {
-        // A long standstill is an outage of the publisher and says nothing about this viewer's network.
-        const hiccup = this.#pictured && this.#still_ms >= HICCUP_MS && this.#still_ms < STUCK_MS;
-        this.#pace = onSettle(hiccup ? onStall(this.#pace) : this.#pace);
-      }
-      this.#pictured = true;
-      this.#still_ms = 0;
-      if (this.#recovery.since !== null && now - this.#recovery.since > 2_000) this.#recovery = newRecovery();
-    } else if (context.expecting && !this.video.paused && this.#timer === undefined) {
-      this.#still_ms += TICK_MS;
-      if (this.#still_ms >= STUCK_MS) this.#mend('stuck');
-    }
-    this.#wasMoving = context.moving;
+    const due = context.expecting && !this.video.paused && this.#timer === undefined;
+    const [standstill, movement] = watch(this.#standstill, context.moving, due);
+    this.#standstill = standstill;
+    if (movement === 'stuck') this.#mend('stuck');
+    else if (movement !== 'none') this.#pace = onSettle(movement === 'hiccup' ? onStall(this.#pace) : this.#pace);
+    if (!context.moving) return;
+    if (this.#recovery.since !== null && now - this.#recovery.since > 2_000) this.#recovery = newRecovery();
   }
 
   #keepPace(latency_s: number, target_s: number, following: boolean): void {
@@ -216,12 +204,4 @@ function pictureOf(level: Level | undefined, video: HTMLVideoElement): Stats['pi
   const height = level?.height || video.videoHeight;
   if (!width || !height) return null;
   return { width, height, fps: level?.frameRate || null };
-}
-
-export function bufferedAhead(video: HTMLVideoElement): number {
-  const { buffered, currentTime } = video;
-  for (let i = 0; i < buffered.length; i += 1) {
-    if (buffered.start(i) <= currentTime + 0.1 && buffered.end(i) > currentTime) return buffered.end(i) - currentTime;
-  }
-  return 0;
 }

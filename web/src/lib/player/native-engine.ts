@@ -1,7 +1,7 @@
 //! Plays through the browser's own HLS, for iPhones that have no Media Source Extensions.
 
 import { backoffDelay } from '../backoff';
-import { credibleDelay, TICK_MS, type Context, type Engine, type EngineEvents, type Stats } from './engine';
+import { credibleDelay, TICK_MS, type Context, type Engine, type EngineEvents, type Source, type Stats } from './engine';
 import { TELL_AFTER_MS } from './recovery';
 
 const BACKOFF = { base_ms: 1_000, max_ms: 8_000, factor: 1.6, jitter: 0.2 };
@@ -30,8 +30,8 @@ export class NativeEngine implements Engine {
     return video.canPlayType('application/vnd.apple.mpegurl') !== '';
   }
 
-  load(src: string): void {
-    this.#src = src;
+  load(source: Source): void {
+    this.#src = source.hls;
     this.#failures = 0;
     this.#failingSince = null;
     this.#start();

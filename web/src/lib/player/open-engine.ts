@@ -1,20 +1,47 @@
-//! Chooses what plays here. hls.js is fetched only when it can play.
+//! Chooses what plays here. hls.js is fetched only when it can play, mpegts.js only when somebody wants low delay.
 
+import { rememberedDelay, type Delay } from './delay';
 import type { Engine, EngineEvents } from './engine';
 import { NativeEngine } from './native-engine';
+
+/** What can be asked for before the stream says what it is. */
+const H264 = 'avc1.42E01E';
+const AAC = 'mp4a.40.2';
 
 /** True when the browser has Media Source Extensions in any of their names. */
 export function hasMediaSource(): boolean {
   return 'ManagedMediaSource' in globalThis || 'MediaSource' in globalThis;
 }
 
-/** Starts the download early, beside the room page's own code. */
-export function preloadEngine(): void {
-  if (hasMediaSource()) void import('./hls-engine').catch(() => undefined);
+/**
+ * Whether low delay can be chosen. Not with `ManagedMediaSource` alone, which iPhones have: it asks for media when it
+ * likes, and FLV comes when it comes.
+ */
+export function canPlayFlv(videoCodec: string | null): boolean {
+  if (!('MediaSource' in globalThis && 'WebSocket' in globalThis)) return false;
+  return MediaSource.isTypeSupported(`video/mp4; codecs="${videoCodec ?? H264}, ${AAC}"`);
 }
 
-/** Null when nothing here can play HLS. */
-export async function openEngine(video: HTMLVideoElement, events: EngineEvents): Promise<Engine | null> {
+/** Starts the download early, beside the room page's own code. */
+export function preloadEngine(): void {
+  if (!hasMediaSource()) return;
+  const low = rememberedDelay() === 'low' && canPlayFlv(null);
+  void (low ? import('./low-delay-engine') : import('./hls-engine')).catch(() => undefined);
+}
+
+/** Null when nothing here can play the stream. */
+export async function openEngine(delay: Delay, video: HTMLVideoElement, events: EngineEvents): Promise<Engine | null> {
+  if (delay === 'standard') return openStandard(video, events);
+  try {
+    const { LowDelayEngine } = await import('./low-delay-engine');
+    return new LowDelayEngine(video, events, openStandard);
+  } catch {
+    events.descended({ to: 'standard', why: 'refused' });
+    return openStandard(video, events);
+  }
+}
+
+async function openStandard(video: HTMLVideoElement, events: EngineEvents): Promise<Engine | null> {
   if (hasMediaSource()) {
     const { HlsEngine } = await import('./hls-engine');
     if (HlsEngine.supported()) return new HlsEngine(video, events);

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { API_SILENCE_MS, LEAVING_MS, STILL_SILENCE_MS, newRoom, step, view, type Effect, type Input, type Live, type Room } from './core';
 
-const SRC = '/hls/barrage/index.m3u8';
+const SOURCE = { hls: '/hls/barrage/index.m3u8', flv: '/live/barrage.flv' };
+const OTHER = { hls: '/hls/b/index.m3u8', flv: '/live/b.flv' };
 const live = (changes: Partial<Live> = {}): Live => ({
   broadcastId: 'one',
   waiting: false,
   hasAudio: true,
-  src: SRC,
+  source: SOURCE,
   ...changes,
 });
 
@@ -50,7 +51,7 @@ describe('a room', () => {
     const stage = new Stage().after(0, { type: 'channel', live: null });
     expect(stage.state).toBe('offline');
     stage.after(2_000, { type: 'channel', live: live() });
-    expect(stage.effects).toEqual([{ type: 'load', src: SRC }]);
+    expect(stage.effects).toEqual([{ type: 'load', source: SOURCE }]);
     expect(stage.state).toBe('loading');
     stage.after(300, { type: 'media', media: 'playing' });
     expect(stage.state).toBe('playing');
@@ -120,8 +121,8 @@ describe('a room', () => {
   });
 
   it('loads anew when another broadcast begins', () => {
-    const stage = playing().after(0, { type: 'channel', live: live({ broadcastId: 'two', src: '/hls/b/two.m3u8' }) });
-    expect(stage.effects).toEqual([{ type: 'load', src: '/hls/b/two.m3u8' }]);
+    const stage = playing().after(0, { type: 'channel', live: live({ broadcastId: 'two', source: OTHER }) });
+    expect(stage.effects).toEqual([{ type: 'load', source: OTHER }]);
     expect(stage.state).toBe('loading');
   });
 
@@ -133,7 +134,7 @@ describe('a room', () => {
       { type: 'media', media: 'playing' },
     );
     stage.after(3_000, { type: 'channel', live: live() });
-    expect(stage.effects).toEqual([{ type: 'load', src: SRC }]);
+    expect(stage.effects).toEqual([{ type: 'load', source: SOURCE }]);
     expect(stage.state).toBe('buffering');
     stage.after(300, { type: 'manifest', hasAudio: false });
     expect(stage.effects).toEqual([]);

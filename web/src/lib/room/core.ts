@@ -1,12 +1,14 @@
 //! What the room page shows and does: a pure state machine. It knows no clock, no socket and no video element;
 //! `now` is passed in, effects are returned. The shell is `Room.svelte`.
 
+import type { Source } from '../player/engine';
+
 export interface Live {
   broadcastId: string;
   /** The publisher has vanished and may come back within the grace time. */
   waiting: boolean;
   hasAudio: boolean;
-  src: string;
+  source: Source;
 }
 
 /** What the video element does, as the player reports it. */
@@ -25,7 +27,7 @@ export type Input =
   | { type: 'timeout' };
 
 export type Effect =
-  | { type: 'load'; src: string }
+  | { type: 'load'; source: Source }
   | { type: 'unload' }
   /** Ask the API now: what we see does not fit what it said last. */
   | { type: 'ask' };
@@ -151,7 +153,7 @@ function load(room: Room, live: Live): [Room, Effect[]] {
       pictured: room.loaded?.broadcastId === live.broadcastId && room.pictured,
       failure: null,
     },
-    [{ type: 'load', src: live.src }],
+    [{ type: 'load', source: live.source }],
   ];
 }
 

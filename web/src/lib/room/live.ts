@@ -8,6 +8,6 @@ export function liveOf(stream: Stream): Live {
     broadcastId: stream.broadcast_id,
     waiting: stream.state === 'waiting',
     hasAudio: stream.audio !== null,
-    src: stream.playback.hls,
+    source: stream.playback,
   };
 }
