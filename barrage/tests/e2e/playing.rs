@@ -287,6 +287,22 @@ async fn real_players_read_it() {
         lines.sort_unstable();
         assert_eq!(lines, ["aac", "h264,320"], "{url}");
     }
+    for url in [&flv, &rtmp] {
+        let shown = tempfile::TempDir::new().unwrap();
+        let into = format!("--vo-image-outdir={}", shown.path().display());
+        let args = [
+            "--no-config",
+            "--vo=image",
+            &into,
+            "--ao=null",
+            "--frames=60",
+            url,
+        ];
+        let said = String::from_utf8(output_of("mpv", &args).await).unwrap();
+        assert!(said.contains("AO: [null]"), "no sound from {url}: {said}");
+        let pictures = std::fs::read_dir(shown.path()).unwrap().count();
+        assert_eq!(pictures, 60, "{url}: {said}");
+    }
     // It is told the end, and ends by itself.
     let args = ["-q", "-v", "-r", &rtmp, "-o", "-"];
     let (dump, ()) = tokio::join!(output_of("rtmpdump", &args), async {
