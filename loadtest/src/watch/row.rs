@@ -112,15 +112,7 @@ impl Row {
                 before = Turn::of_this_thread();
             }
             self.let_in(now);
-            let until = self
-                .plan
-                .arrivals
-                .front()
-                .map_or(now + TICK, |next| (*next).min(now + TICK));
-            let wait = until
-                .min(self.plan.window.until)
-                .saturating_duration_since(now);
-            match self.poll.poll(&mut events, Some(wait)) {
+            match self.poll.poll(&mut events, Some(self.wait(now))) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
                 _ => {}
             }
@@ -134,6 +126,15 @@ impl Row {
             tally: self.tally,
             turn,
         })
+    }
+
+    /// How long nothing has to be done. Polls take whole milliseconds and round them up; who is to
+    /// come in the middle of one is worth a few turns for nothing.
+    fn wait(&self, now: Instant) -> Duration {
+        let next = self.plan.arrivals.front().copied();
+        let until = next.unwrap_or(self.plan.window.until).min(now + TICK);
+        let wait = until.saturating_duration_since(now);
+        Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn let_in(&mut self, now: Instant) {
