@@ -14,6 +14,9 @@
 //!    writes what [`play`](super::play) makes, between the session's own transmits.
 //! 4. On [`Event::Closed`], and on any error, close the connection.
 
+mod playing;
+mod publishing;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
@@ -21,6 +24,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use media::amf0::Value;
 use media::flv::{self, Metadata};
+
+pub use playing::PlayRefusal;
+pub use publishing::Refusal;
 
 use super::message::{self, Command, Message, Sender, kind, status_info};
 use super::{StreamKey, chunk, handshake};
@@ -223,42 +229,6 @@ pub enum Closed {
     Ended(Reason),
 }
 
-/// Why somebody may not publish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Nobody has that key.
-    InvalidKey,
-    /// The stream is being published by somebody else.
-    InUse,
-    /// The key is good, and its owner may not publish.
-    NotAllowed,
-    /// The server takes no more streams now.
-    Busy,
-}
-
-impl Refusal {
-    /// The code that encoders know. OBS shows its "invalid stream key" for all of them, FFmpeg and
-    /// librtmp print the description.
-    const fn code(self) -> &'static str {
-        match self {
-            Self::InvalidKey | Self::InUse => "NetStream.Publish.BadName",
-            Self::NotAllowed => "NetStream.Publish.Denied",
-            Self::Busy => "NetStream.Publish.Failed",
-        }
-    }
-
-    const fn description(self) -> &'static str {
-        match self {
-            Self::InvalidKey => {
-                "This stream key is not valid. Copy it again from your studio page."
-            }
-            Self::InUse => "This channel is already live from another encoder.",
-            Self::NotAllowed => "This channel may not go live.",
-            Self::Busy => "The server takes no more streams at the moment. Try again later.",
-        }
-    }
-}
-
 /// Why we end a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -305,31 +275,6 @@ enum Doing {
     Publishing(u32),
     PlayAsked(u32),
     Playing(u32),
-}
-
-/// Why nothing is played.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlayRefusal {
-    /// Nobody publishes under that name.
-    NotFound,
-    /// The server has no room for another viewer.
-    Busy,
-}
-
-impl PlayRefusal {
-    const fn code(self) -> &'static str {
-        match self {
-            Self::NotFound => "NetStream.Play.StreamNotFound",
-            Self::Busy => "NetStream.Play.Failed",
-        }
-    }
-
-    const fn description(self) -> &'static str {
-        match self {
-            Self::NotFound => "Nobody is live under this name.",
-            Self::Busy => "The server takes no more viewers at the moment. Try again later.",
-        }
-    }
 }
 
 /// A publisher's or a player's connection.
@@ -430,78 +375,6 @@ impl Session {
             } else {
                 Reason::PublishTimeout
             });
-        }
-    }
-
-    /// Lets the peer publish that asked for it, and takes what it has sent since.
-    pub fn accept_publish(&mut self, now: Duration) -> Result<(), Error> {
-        let Doing::PublishAsked(stream) = self.doing else {
-            return Ok(());
-        };
-        self.doing = Doing::Publishing(stream);
-        self.deadline = now + self.config.limits.silent_max;
-        self.sender.stream_begin(&mut self.out, stream);
-        self.sender.status(
-            &mut self.out,
-            stream,
-            "status",
-            "NetStream.Publish.Start",
-            "Publishing.",
-        );
-        let waiting = std::mem::take(&mut self.waiting);
-        self.advance(now, &waiting)
-    }
-
-    /// Refuses the peer that asked to publish, and closes the session: encoders take that for an
-    /// answer even where they do not know the code.
-    pub fn refuse_publish(&mut self, refusal: Refusal) {
-        let Doing::PublishAsked(stream) = self.doing else {
-            return;
-        };
-        self.refuse_stream(stream, refusal);
-    }
-
-    /// Lets the peer play what it asked for: media may be written from here on, in the chunks that
-    /// [`play`](super::play) makes. Takes what the peer has sent since.
-    pub fn accept_play(&mut self, now: Duration) -> Result<(), Error> {
-        let Doing::PlayAsked(stream) = self.doing else {
-            return Ok(());
-        };
-        self.doing = Doing::Playing(stream);
-        self.sender
-            .set_chunk_size(&mut self.out, super::play::CHUNK_SIZE);
-        self.sender.stream_begin(&mut self.out, stream);
-        for (code, description) in [
-            ("NetStream.Play.Reset", "Playing from the beginning."),
-            ("NetStream.Play.Start", "Playing."),
-        ] {
-            self.sender
-                .status(&mut self.out, stream, "status", code, description);
-        }
-        let waiting = std::mem::take(&mut self.waiting);
-        self.advance(now, &waiting)
-    }
-
-    /// Tells the peer that nothing will be played, and closes the session.
-    pub fn refuse_play(&mut self, refusal: PlayRefusal) {
-        let Doing::PlayAsked(stream) = self.doing else {
-            return;
-        };
-        let (code, description) = (refusal.code(), refusal.description());
-        self.sender
-            .status(&mut self.out, stream, "error", code, description);
-        self.end(Closed::PlayRefused);
-    }
-
-    /// Tells the player that the stream is over, in words of the caller's, and closes the session.
-    pub fn end_play(&mut self, reason: Reason, description: &str) {
-        if let Doing::Playing(stream) = self.doing {
-            self.sender.stream_eof(&mut self.out, stream);
-            for code in ["NetStream.Play.UnpublishNotify", "NetStream.Play.Stop"] {
-                self.sender
-                    .status(&mut self.out, stream, "status", code, description);
-            }
-            self.end(Closed::Ended(reason));
         }
     }
 
@@ -772,121 +645,6 @@ impl Session {
             encoder: text("flashVer").map(shortened),
         });
         self.app = Some(app);
-    }
-
-    fn request_publish(&mut self, stream: u32, app: String, command: &Command) {
-        if matches!(self.doing, Doing::Publishing(_) | Doing::Playing(_)) {
-            self.sender.status(
-                &mut self.out,
-                stream,
-                "error",
-                "NetStream.Publish.BadName",
-                "This connection already has a stream.",
-            );
-            return;
-        }
-        match command.argument(1).and_then(Value::as_str) {
-            Some(name) if !name.is_empty() => {
-                self.doing = Doing::PublishAsked(stream);
-                self.events.push_back(Event::PublishRequested {
-                    app,
-                    key: StreamKey::parse(name),
-                });
-            }
-            _ => self.refuse_stream(stream, Refusal::InvalidKey),
-        }
-    }
-
-    fn refuse_stream(&mut self, stream: u32, refusal: Refusal) {
-        let (code, description) = (refusal.code(), refusal.description());
-        self.sender
-            .status(&mut self.out, stream, "error", code, description);
-        self.end(Closed::Refused(refusal));
-    }
-
-    fn request_play(&mut self, stream: u32, app: String, command: &Command) {
-        let name = command.argument(1).and_then(Value::as_str);
-        let refusal = if matches!(self.doing, Doing::Publishing(_) | Doing::Playing(_)) {
-            Some("This connection already has a stream.")
-        } else if stream != super::play::STREAM {
-            // Media are made once for all players, with this number in them.
-            Some("Play on the first stream that was created.")
-        } else {
-            None
-        };
-        if let Some(description) = refusal {
-            self.sender.status(
-                &mut self.out,
-                stream,
-                "error",
-                "NetStream.Play.Failed",
-                description,
-            );
-            return;
-        }
-        self.doing = Doing::PlayAsked(stream);
-        match name {
-            Some(name) if !name.is_empty() => {
-                let name = shortened(name);
-                self.events.push_back(Event::PlayRequested { app, name });
-            }
-            _ => self.refuse_play(PlayRefusal::NotFound),
-        }
-    }
-
-    /// What players ask of a recording. A live stream can be paused; it has one place to be at.
-    fn control_play(&mut self, stream: u32, command: &Command) {
-        let playing = matches!(self.doing, Doing::Playing(playing) if playing == stream);
-        let paused = command.argument(1).and_then(Value::as_bool);
-        let (level, code, description) = match (&*command.name, paused) {
-            ("pause", Some(true)) if playing => ("status", "NetStream.Pause.Notify", "Paused."),
-            ("pause", Some(false)) if playing => (
-                "status",
-                "NetStream.Unpause.Notify",
-                "Playing what is live now.",
-            ),
-            ("pause", _) => ("error", "NetStream.Pause.Failed", "Nothing is playing."),
-            ("seek", _) => (
-                "error",
-                "NetStream.Seek.Failed",
-                "This is live and cannot be sought in.",
-            ),
-            _ => (
-                "error",
-                "NetStream.Play.Failed",
-                "This connection cannot change its stream.",
-            ),
-        };
-        self.sender
-            .status(&mut self.out, stream, level, code, description);
-        if level == "status"
-            && let Some(paused) = paused
-        {
-            self.events.push_back(Event::Paused(paused));
-        }
-    }
-
-    fn stop_playing(&mut self) {
-        if matches!(self.doing, Doing::Playing(_)) {
-            self.doing = Doing::Nothing;
-            self.events.push_back(Event::PlayStopped);
-        }
-    }
-
-    fn unpublish(&mut self, now: Duration) {
-        let Doing::Publishing(stream) = self.doing else {
-            return;
-        };
-        self.doing = Doing::Nothing;
-        self.deadline = now + self.config.limits.publish_within;
-        self.sender.status(
-            &mut self.out,
-            stream,
-            "status",
-            "NetStream.Unpublish.Success",
-            "Unpublished.",
-        );
-        self.events.push_back(Event::Unpublished);
     }
 }
 
