@@ -614,7 +614,7 @@ fn who_stops_reading_is_dropped_and_others_are_not_disturbed() {
         ..WINDOW
     });
     source.append(true, 1_000_000);
-    let (_stopped, told) = seat(&shards, &source.log);
+    let (mut stopped, told) = seat(&shards, &source.log);
     let (mut reader, _other) = seat(&shards, &source.log);
     let watching = std::thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -630,6 +630,9 @@ fn who_stops_reading_is_dropped_and_others_are_not_disturbed() {
         assert!(source.all.len() < 600, "never dropped");
     };
     assert_eq!(account.why, Why::Stopped);
+    // The system does not go on holding for it what it did not take.
+    let error = stopped.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     source.log.end();
     let pieces = watching.join().unwrap();
     let numbers = pieces.iter().filter(|(mark, _)| *mark == b'K');
