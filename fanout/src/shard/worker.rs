@@ -47,6 +47,9 @@ const BATCH_PACKETS: usize = 64;
 /// Readers that are written to before others have a turn, about a millisecond's work.
 const TURN: usize = if cfg!(test) { 2 } else { 64 };
 
+/// Newcomers that are let in before others have a turn.
+const ADMITS: usize = if cfg!(test) { 1 } else { 16 };
+
 /// A log that somebody here reads.
 struct Feed {
     log: Log<Packet>,
@@ -160,7 +163,7 @@ impl Worker {
     }
 
     fn timeout(&self, now: Instant) -> Duration {
-        if !self.unread.is_empty() {
+        if !(self.unread.is_empty() && self.arriving.is_empty()) {
             return Duration::ZERO;
         }
         let due = self.feeds.values().filter_map(|feed| feed.due).min();
@@ -184,7 +187,7 @@ impl Worker {
     fn is_over(&self) -> bool {
         match self.end {
             None => false,
-            Some(End::Farewell) => self.places.is_empty(),
+            Some(End::Farewell) => self.places.is_empty() && self.arriving.is_empty(),
             Some(End::Now) => true,
         }
     }
@@ -196,7 +199,7 @@ impl Worker {
         // Kept where a panic does not lose them.
         self.arriving.extend(guests);
         self.told_to_end = self.told_to_end.or(end);
-        self.admit_all(now);
+        self.admit_some(now);
         for log in rung {
             self.on_ring(log, now);
         }
@@ -204,6 +207,9 @@ impl Worker {
             && self.end.is_none()
         {
             self.end = Some(end);
+            while !self.arriving.is_empty() {
+                self.admit_some(now);
+            }
             let all: Vec<usize> = self.places.iter().map(|(at, _)| at).collect();
             for at in all {
                 self.farewell(at, Why::Drained, now);
@@ -211,8 +217,13 @@ impl Worker {
         }
     }
 
-    fn admit_all(&mut self, now: Instant) {
-        while let Some(guest) = self.arriving.pop_front() {
+    /// Lets some in. The others come after the next writes: each is given what has gathered since
+    /// the last keyframe, and those who are here wait for that.
+    fn admit_some(&mut self, now: Instant) {
+        for _ in 0..ADMITS {
+            let Some(guest) = self.arriving.pop_front() else {
+                return;
+            };
             self.admit(guest, now);
         }
     }
@@ -469,7 +480,7 @@ impl Worker {
         std::thread::yield_now();
         let guests = std::mem::take(&mut self.shared.inbox().guests);
         self.arriving.extend(guests);
-        self.admit_all(now);
+        self.admit_some(now);
     }
 
     // ---- now and then ----------------------------------------------------------------------------
