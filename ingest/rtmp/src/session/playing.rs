@@ -35,7 +35,7 @@ impl PlayRefusal {
 
 impl Session {
     /// Lets the peer play what it asked for: media may be written from here on, in the chunks that
-    /// [`play`](play) makes. Takes what the peer has sent since.
+    /// [`play`] makes. Takes what the peer has sent since.
     pub fn accept_play(&mut self, now: Duration) -> Result<(), Error> {
         let Doing::PlayAsked(stream) = self.doing else {
             return Ok(());
