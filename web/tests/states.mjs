@@ -232,11 +232,17 @@ function isWanted(name) {
   return wanted.length === 0 || wanted.some((part) => name.includes(part));
 }
 
+/** One answer after the other, the last again and again; counted for one page, since two are open side by side. */
+function inTurn(answers) {
+  let next = 0;
+  return () => answers[Math.min(next++, answers.length - 1)];
+}
+
 /** Opens one state, waits until it stands, and examines it. */
 async function take(page, file, screen, scene, fixture) {
   scene.broadcast = screen.broadcast === undefined ? broadcast : screen.broadcast;
   scene.streams = screen.streams ?? (() => ({ streams: [] }));
-  scene.channel = screen.channel ?? (() => null);
+  scene.channel = screen.turns ? inTurn(screen.turns()) : (screen.channel ?? (() => null));
   scene.api = screen.api;
   screen.before?.();
   if (screen.silent) await forbidSound(page);

@@ -113,8 +113,6 @@ export function studioStates({ live, offline, wall }) {
   const failing = (path) => ({ api: somebody(OPERATOR, { [`GET ${path}`]: [500, null] }) });
   const hanging = (path) => ({ api: somebody(OPERATOR, { [`GET ${path}`]: 'hang' }) });
 
-  let asked = 0;
-
   return {
     'studio-live': studio('', {
       broadcast: undefined,
@@ -133,8 +131,7 @@ export function studioStates({ live, offline, wall }) {
     'studio-ended': studio('', {
       // Another page that opens is told once more that it is live.
       api: somebody(OWNER, { 'GET /api/v1/channels/barrage/broadcasts': [200, [{ ...PAST[1], id: live().live.broadcast_id, ended_how: 'stopped', end_reason: 'Please no advertising' }]] }),
-      before: () => (asked = 0),
-      channel: () => ((asked += 1) === 1 ? live() : offline),
+      turns: () => [live(), offline],
       ready: see('.ended p'),
     }),
     'studio-no-key': studio('', { api: somebody(OWNER, { 'GET /api/v1/channels/barrage/keys': [200, []] }), ready: see('dd .button') }),
