@@ -649,6 +649,19 @@ fn who_stops_reading_is_dropped_and_others_are_not_disturbed() {
 }
 
 #[test]
+fn who_reads_late_still_gets_the_end() {
+    let shards = start(1, LIMITS);
+    let mut source = Source::new(ROOMY);
+    source.append(true, 1_000_000);
+    let (reader, told) = seat(&shards, &source.log);
+    source.log.end();
+    // Not a byte is read until the shard has given up waiting for the reader to close.
+    assert_eq!(told.recv_timeout(DEADLINE).unwrap().why, Why::Ended);
+    let marks: Vec<u8> = read_all(reader).into_iter().map(|(mark, _)| mark).collect();
+    assert_eq!(marks, b"HSKZ");
+}
+
+#[test]
 fn a_panic_costs_those_who_are_there_and_nobody_who_comes_later() {
     let shards = start(1, LIMITS);
     let mut source = Source::new(ROOMY);

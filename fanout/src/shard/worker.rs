@@ -63,6 +63,13 @@ struct Feed {
     flushed_at: Instant,
 }
 
+impl Drop for Feed {
+    fn drop(&mut self) {
+        let listener: Arc<dyn Listener> = Arc::clone(&self.bell) as _;
+        self.log.stop_listening(&listener);
+    }
+}
+
 /// A connection, and when it must be gone if everything has been said.
 struct Place {
     seat: Seat<TcpStream>,
@@ -151,10 +158,7 @@ impl Worker {
     /// Forgets the connections, which something wrong has left in an unknown state, and is as new.
     /// To be called again if it panics: each call has fewer of them before it.
     pub(super) fn begin_anew(&mut self) {
-        for (_, feed) in self.feeds.drain() {
-            let listener: Arc<dyn Listener> = feed.bell;
-            feed.log.stop_listening(&listener);
-        }
+        self.feeds.clear();
         self.unread.clear();
         while let Some(at) = self.places.iter().next().map(|(at, _)| at) {
             self.remove(at, Why::Broken);
@@ -284,7 +288,8 @@ impl Worker {
         let Some(mut place) = self.places.try_remove(at) else {
             return;
         };
-        if matches!(why, Why::Stopped | Why::Flooded) {
+        let account = place.seat.account(why);
+        if matches!(account.why, Why::Stopped | Why::Flooded) {
             // It will not read what the system still holds for it; without this, that is kept and
             // offered for minutes. A socket that cannot be told is closed all the same.
             let _ = set_socket_linger(&place.seat.socket, Some(Duration::ZERO));
@@ -299,12 +304,9 @@ impl Worker {
                 self.places[moved].index = place.index;
             }
             if feed.seats.is_empty() {
-                let listener: Arc<dyn Listener> = Arc::clone(&feed.bell) as _;
-                feed.log.stop_listening(&listener);
                 self.feeds.remove(&log);
             }
         }
-        let account = place.seat.account(why);
         place.seat.talk.over(account);
     }
 
