@@ -50,7 +50,7 @@ pub(crate) struct Args {
 }
 
 /// What came of publishing.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Report {
     /// What this is, and in which form.
     schema: &'static str,
@@ -59,7 +59,7 @@ struct Report {
     stamped: u64,
     bytes: u64,
     /// How long after its time each frame was written: what the server or this machine is late for.
-    late_ms: Option<Spread>,
+    late_ms: Spread,
 }
 
 /// What one publisher did.
@@ -99,32 +99,30 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
         stop.send_replace(true);
     });
-    let (mut all, mut late) = (Report::default(), Times::default());
+    let mut all = Sent::default();
     while let Some(done) = publishers.join_next().await {
-        let sent = done.context("a publisher panicked")??;
-        all.frames += sent.frames;
-        all.stamped += sent.stamped;
-        all.bytes += sent.bytes;
-        late.merge(&sent.late);
+        all.merge(&done.context("a publisher panicked")??);
     }
     ending.abort();
-    all.schema = "barrage-load/publish/1";
-    all.publishers = args.keys.len();
-    all.late_ms = Some(Spread::of(&late));
-    tell(&all, args.json)
+    let report = Report {
+        schema: "barrage-load/publish/1",
+        publishers: args.keys.len(),
+        frames: all.frames,
+        stamped: all.stamped,
+        bytes: all.bytes,
+        late_ms: Spread::of(&all.late),
+    };
+    tell(&report, args.json)
 }
 
-fn tell(all: &Report, json: bool) -> anyhow::Result<()> {
+fn tell(report: &Report, json: bool) -> anyhow::Result<()> {
     if json {
-        say(&serde_json::to_string_pretty(all)?);
+        say(&serde_json::to_string_pretty(report)?);
     } else {
         say(&format!(
-            "published {} frames, {} with a stamp",
-            all.frames, all.stamped
+            "published {} frames, {} with a stamp\nwritten after their time: {}",
+            report.frames, report.stamped, report.late_ms
         ));
-        if let Some(late) = &all.late_ms {
-            say(&format!("written after their time: {late}"));
-        }
     }
     Ok(())
 }
@@ -214,6 +212,13 @@ async fn publish(
 }
 
 impl Sent {
+    fn merge(&mut self, other: &Self) {
+        self.frames += other.frames;
+        self.stamped += other.stamped;
+        self.bytes += other.bytes;
+        self.late.merge(&other.late);
+    }
+
     fn next_stamp(&self) -> Stamp {
         Stamp {
             // After four years at 30 pictures a second it begins anew.

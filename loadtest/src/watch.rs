@@ -81,7 +81,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             bail!("--crowd wants a playlist over http");
         }
         let duration = Duration::from_secs(args.duration);
-        return crowd::run(&args.url, args.viewers as usize, duration, args.json).await;
+        return crowd::run(&target, args.viewers as usize, duration, args.json).await;
     }
     watch(&args, &target).await
 }

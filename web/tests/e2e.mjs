@@ -147,7 +147,7 @@ const cases = {
     const began = Date.now();
     await server.kill();
     await first.stop();
-    server = await liveServer({ before: server });
+    server = await startServer({ before: server });
     const ready = Date.now() - began;
     assert.equal((await server.live()).broadcast_id, before, 'it is the same broadcast');
     await publisher();
@@ -176,7 +176,7 @@ const cases = {
     const slate = await page.locator('.slate .title').innerText();
     await page.state('error', 20_000);
     await page.getByText('cannot tell whether the channel is live').waitFor();
-    server = await liveServer({ before: server });
+    server = await startServer({ before: server });
     await page.state('offline', 30_000);
     await publisher();
     await page.state('playing', 30_000);
@@ -186,16 +186,7 @@ const cases = {
   },
 };
 
-let server = await liveServer();
-
-async function liveServer(options) {
-  const started = await startServer(options);
-  return {
-    ...started,
-    isLive: () => until('the channel is live', async () => (await started.live())?.state === 'live', 20_000),
-    isOffline: () => until('the channel is offline', async () => (await started.live()) === null, 40_000),
-  };
-}
+let server = await startServer();
 
 let passed = 0;
 let failed = 0;

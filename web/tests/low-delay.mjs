@@ -155,7 +155,7 @@ const cases = {
     await page.plays({ width: 854, height: 480 });
     await server.kill();
     await third.stop();
-    server = await liveServer({ before: server });
+    server = await startServer({ before: server });
     await publisher();
     await server.isLive();
     await page.state('playing', 30_000);
@@ -190,16 +190,7 @@ const cases = {
   },
 };
 
-let server = await liveServer();
-
-async function liveServer(options) {
-  const started = await startServer(options);
-  return {
-    ...started,
-    isLive: () => until('the channel is live', async () => (await started.live())?.state === 'live', 20_000),
-    isOffline: () => until('the channel is offline', async () => (await started.live()) === null, 40_000),
-  };
-}
+let server = await startServer();
 
 /** A viewer who chose low delay before, with what stands between the page and the server's FLV. */
 async function open(context, { low, socket, http, prepare }) {

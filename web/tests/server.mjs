@@ -50,6 +50,7 @@ export async function startServer({ before, settings = {} } = {}) {
   const { handle, stream_key: key } = JSON.parse(readFileSync(join(directory, 'first-run.json'), 'utf8')).channel;
   const url = `http://127.0.0.1:${runtime.http.port}`;
   const json = async (path) => (await fetch(url + path)).json();
+  const live = async () => (await json(`/api/v1/channels/${handle}`)).live;
   return {
     directory,
     url,
@@ -64,7 +65,9 @@ export async function startServer({ before, settings = {} } = {}) {
     json,
     text: async (path) => (await fetch(url + path)).text(),
     /** What the API says is on, or null. */
-    live: async () => (await json(`/api/v1/channels/${handle}`)).live,
+    live,
+    isLive: () => until('the channel is live', async () => (await live())?.state === 'live', 20_000),
+    isOffline: () => until('the channel is offline', async () => (await live()) === null, 40_000),
     /** The exit code. */
     async terminate() {
       child.kill('SIGTERM');

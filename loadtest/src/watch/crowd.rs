@@ -1,6 +1,7 @@
 //! Everybody waits for the same part of an LL-HLS playlist, again and again: how long it takes to
 //! wake a crowd.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -12,7 +13,10 @@ use tokio::sync::{mpsc, watch as latest};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use super::http::{Answer, Piece};
 use super::playlist::{Playlist, media_playlists};
+use super::talk::get;
+use super::target::Target;
 use crate::say;
 use crate::times::{Spread, Times};
 
@@ -39,20 +43,20 @@ struct Outcome {
 
 /// Lets everyone wait for the same part, for as many rounds as there is time.
 pub(crate) async fn run(
-    url: &Url,
+    target: &Target,
     viewers: usize,
     duration: Duration,
     json: bool,
 ) -> anyhow::Result<()> {
     let client = Client::builder().tcp_nodelay(true).build()?;
-    let index = text(&client, url.clone()).await?;
+    let index = text(&client, target.url.clone()).await?;
     let uri = media_playlists(&index).pop().context("a media playlist")?;
-    let playlist = url.join(&uri)?;
+    let playlist = target.url.join(&uri)?;
     let (asks, asked) = latest::channel(None);
     let (tells, mut told) = mpsc::unbounded_channel();
     let mut waiters = JoinSet::new();
     for _ in 0..viewers {
-        let one = Waiter::connect(&playlist).await?;
+        let one = Waiter::connect(target.address, &playlist).await?;
         waiters.spawn(one.run(asked.clone(), tells.clone()));
     }
     drop((asked, tells));
@@ -85,7 +89,7 @@ pub(crate) async fn run(
     }
     let outcome = Outcome {
         schema: "barrage-load/crowd/1",
-        url: url.to_string(),
+        url: target.url.to_string(),
         viewers,
         rounds,
         late_rounds,
@@ -121,14 +125,13 @@ struct Waiter {
 }
 
 impl Waiter {
-    async fn connect(url: &Url) -> anyhow::Result<Self> {
-        let addresses = url.socket_addrs(|| None)?;
-        let stream = TcpStream::connect(&addresses[..]).await?;
+    async fn connect(address: SocketAddr, playlist: &Url) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
-            path: url.path().to_owned(),
-            host: url.authority().to_owned(),
+            path: playlist.path().to_owned(),
+            host: playlist.authority().to_owned(),
         })
     }
 
@@ -150,21 +153,22 @@ impl Waiter {
     }
 
     async fn ask(&mut self, msn: u64, part: usize) -> anyhow::Result<Answered> {
-        let request = format!(
-            "GET {}?_HLS_msn={msn}&_HLS_part={part} HTTP/1.1\r\nhost: {}\r\n\
-             user-agent: barrage-load\r\naccept-encoding: gzip\r\n\r\n",
-            self.path, self.host
-        );
-        self.stream.write_all(request.as_bytes()).await?;
+        let path = format!("{}?_HLS_msn={msn}&_HLS_part={part}", self.path);
+        let request = get(&path, &self.host, "Accept-Encoding: gzip\r\n");
+        self.stream.write_all(&request).await?;
         let asked = Instant::now();
-        let mut answer = Vec::new();
+        let (mut answer, mut length) = (Answer::default(), 0);
         loop {
             // Nothing is set aside while it waits.
             self.stream.readable().await?;
-            if self.stream.read_buf(&mut answer).await? == 0 || answer.len() > ANSWER_MAX {
+            let mut bytes = Vec::new();
+            let read = self.stream.read_buf(&mut bytes).await?;
+            length += read;
+            if read == 0 || length > ANSWER_MAX {
                 bail!("no answer of a known length");
             }
-            if is_whole(&answer)? {
+            answer.push(&bytes);
+            if is_whole(&mut answer)? {
                 break;
             }
         }
@@ -173,21 +177,16 @@ impl Waiter {
     }
 }
 
-/// Whether head and body of a good answer are there.
-fn is_whole(answer: &[u8]) -> anyhow::Result<bool> {
-    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
-        return Ok(false);
-    };
-    let head = std::str::from_utf8(&answer[..end])?;
-    if !head.starts_with("HTTP/1.1 200") {
-        bail!("{}", head.lines().next().unwrap_or_default());
+/// Whether head and body of a good answer have come.
+fn is_whole(answer: &mut Answer) -> anyhow::Result<bool> {
+    while let Some(piece) = answer.next()? {
+        match piece {
+            Piece::Head(200) | Piece::Body(_) => {}
+            Piece::Head(status) => bail!("the server answered {status}"),
+            Piece::End => return Ok(true),
+        }
     }
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim().parse::<usize>().ok())?
-    });
-    Ok(answer.len() >= end + 4 + length.context("a length")?)
+    Ok(false)
 }
 
 async fn text(client: &Client, url: Url) -> anyhow::Result<String> {
@@ -206,9 +205,13 @@ mod tests {
 
     #[test]
     fn an_answer_is_whole_with_the_last_byte_of_its_body() {
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
-        assert!(is_whole(answer).unwrap());
-        assert!((0..answer.len()).all(|len| !is_whole(&answer[..len]).unwrap()));
-        assert!(is_whole(b"HTTP/1.1 503 Busy\r\n\r\n").is_err());
+        let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+        let mut answer = Answer::default();
+        for (number, byte) in bytes.iter().enumerate() {
+            answer.push(&[*byte]);
+            assert_eq!(is_whole(&mut answer).unwrap(), number + 1 == bytes.len());
+        }
+        answer.push(b"HTTP/1.1 503 Busy\r\n\r\n");
+        assert!(is_whole(&mut answer).is_err());
     }
 }

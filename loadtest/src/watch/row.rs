@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use bytes::{Buf as _, Bytes};
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -24,6 +24,7 @@ use crate::usage::Turn;
 
 const READ_BYTES: usize = 256 * 1024;
 const EVENTS: usize = 1024;
+const ENDED: &str = "the server ended the stream";
 /// How often what has no event of its own is looked after.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -66,13 +67,6 @@ struct Connection {
 enum Wire {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
-
-/// What becomes of a connection.
-enum Verdict {
-    Stay,
-    /// The server ended it.
-    Gone,
 }
 
 pub(crate) struct Row {
@@ -182,20 +176,20 @@ impl Row {
         else {
             return;
         };
-        match self.read_and_write(key, event) {
-            Ok(Verdict::Stay) => {}
-            Ok(Verdict::Gone) => self.leave(viewer, &anyhow!("the server ended the stream")),
-            Err(error) => self.leave(viewer, &error),
+        if let Err(error) = self.read_and_write(key, event) {
+            self.leave(viewer, &error);
         }
     }
 
-    fn read_and_write(&mut self, key: usize, event: &Event) -> anyhow::Result<Verdict> {
+    fn read_and_write(&mut self, key: usize, event: &Event) -> anyhow::Result<()> {
         let connection = &mut self.connections[key];
         let seat = &mut self.seats[connection.viewer];
         if seat.stopped_at.is_some() {
             // It would not notice by reading.
-            let closed = event.is_read_closed() || event.is_error();
-            return Ok(if closed { Verdict::Gone } else { Verdict::Stay });
+            if event.is_read_closed() || event.is_error() {
+                bail!(ENDED);
+            }
+            return Ok(());
         }
         if event.is_writable() {
             connection.write()?;
@@ -203,7 +197,7 @@ impl Row {
         loop {
             let read = connection.wire.read(&mut self.buffer);
             let length = match read {
-                Ok(0) => return Ok(Verdict::Gone),
+                Ok(0) => bail!(ENDED),
                 Ok(length) => length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -231,11 +225,11 @@ impl Row {
                 if self.may_stop > 0 {
                     self.may_stop -= 1;
                     seat.stopped_at = Some(now);
-                    return Ok(Verdict::Stay);
+                    return Ok(());
                 }
             }
             if connection.talk.is_over() {
-                return Ok(Verdict::Gone);
+                bail!(ENDED);
             }
             // A plain socket that gives less than it might is empty, and says so when it no longer is.
             if length < READ_BYTES && matches!(connection.wire, Wire::Plain(_)) {
@@ -246,7 +240,7 @@ impl Row {
         while let Some(talk) = self.connections[key].talk.poll_further() {
             self.connect(viewer, talk)?;
         }
-        Ok(Verdict::Stay)
+        Ok(())
     }
 
     /// One viewer's connections end before the time is over.
