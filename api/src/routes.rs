@@ -9,6 +9,7 @@ pub mod openapi;
 pub mod problems;
 pub mod recoveries;
 pub mod request;
+pub mod rooms;
 pub mod session;
 pub mod stream_keys;
 pub mod streams;
@@ -115,6 +116,7 @@ fn public() -> Router<AppState> {
             get(streams::show_thumbnail),
         )
         .route("/api/v1/entrance", get(account::entrance))
+        .route("/api/v1/rooms/{handle}/token", post(rooms::make_token))
         .route("/api/v1/recoveries", post(recoveries::lost_password))
         .route("/api/v1/recoveries/use", post(recoveries::recover))
 }

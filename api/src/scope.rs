@@ -15,18 +15,21 @@ pub enum Scope {
     Read,
     /// Look after the owner's channels: what is on, stream keys, moderators.
     Channel,
+    /// Speak in rooms as the owner.
+    Chat,
     /// Run the server, if the owner does.
     Operator,
 }
 
 impl Scope {
-    const ALL: [Self; 3] = [Self::Read, Self::Channel, Self::Operator];
+    const ALL: [Self; 4] = [Self::Read, Self::Channel, Self::Chat, Self::Operator];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Channel => "channel",
+            Self::Chat => "chat",
             Self::Operator => "operator",
         }
     }

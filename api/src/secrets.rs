@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use chacha20poly1305::aead::{Aead, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
+use kit::room_token::RoomKey;
 use kit::{hex, private_file};
 use sha2::Sha256;
 
@@ -129,6 +130,11 @@ impl ServerKey {
     fn mac(&self, purpose: &str, message: &[u8]) -> [u8; 32] {
         let subkey = hmac_sha256(&self.0, purpose.as_bytes());
         hmac_sha256(&subkey, message)
+    }
+
+    /// What room tokens are signed with.
+    pub fn room_key(&self) -> RoomKey {
+        RoomKey::new(self.mac("room tokens", b""))
     }
 
     /// What a secret is found by. What it is for has a subkey of its own.

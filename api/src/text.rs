@@ -23,25 +23,11 @@ pub const REASON_MAX: usize = 200;
 /// When it is longer than `max` characters.
 pub fn line(field: &'static str, text: &str, max: usize) -> Result<String, ApiError> {
     let mut line = String::with_capacity(text.len().min(max * 4));
-    let (mut count, mut gap) = (0_usize, false);
-    for character in text.chars() {
-        if character.is_whitespace() {
-            gap = count > 0;
-            continue;
-        }
-        if character.is_control() || turns_direction(character) || is_unseen(character) {
-            continue;
-        }
-        if gap {
-            line.push(' ');
-            count += 1;
-            gap = false;
-        }
-        line.push(character);
-        count += 1;
-        if count > max {
+    for (count, character) in wire::text::one_line(text).enumerate() {
+        if count == max {
             return Err(ApiError::invalid(field, Unfit::TooLong(max)));
         }
+        line.push(character);
     }
     Ok(line)
 }
@@ -56,28 +42,6 @@ pub fn some_line(field: &'static str, text: &str, max: usize) -> Result<String, 
         return Err(ApiError::invalid(field, Unfit::Empty));
     }
     Ok(line)
-}
-
-/// Explicit embeddings, overrides and isolates (UAX #9): with them, a name can rewrite what
-/// stands around it.
-const fn turns_direction(character: char) -> bool {
-    matches!(character, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Characters that show nothing and join nothing: with them a name could seem to be none, or to be
-/// somebody else's. Joiners stay, which emoji and several scripts are written with.
-const fn is_unseen(character: char) -> bool {
-    matches!(
-        character,
-        '\u{AD}'
-            | '\u{115F}'
-            | '\u{1160}'
-            | '\u{17B4}'
-            | '\u{17B5}'
-            | '\u{180E}'
-            | '\u{200B}'
-            | '\u{2060}'..='\u{2064}' | '\u{2800}' | '\u{3164}' | '\u{FEFF}' | '\u{FFA0}'
-    )
 }
 
 /// Tags: each one line, none twice.

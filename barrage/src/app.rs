@@ -14,6 +14,7 @@ use api::secrets::ServerKey;
 use api::thumbnails::Thumbnails;
 use api::{AppState, Store, history};
 use axum::Router;
+use chat::Entrance;
 use fanout::shard::Shards;
 use ingest::Play;
 use kit::bus::Bus;
@@ -32,8 +33,8 @@ use wire::Handle;
 
 use crate::config::Config;
 use crate::runtime::{Runtime, public_host};
-use crate::wiring::{Delivered, KeyGate, Stage};
-use crate::{assets, counts, flv, headers, http, renames};
+use crate::wiring::{Delivered, Doorplates, KeyGate, Stage};
+use crate::{assets, counts, flv, headers, http, renames, rooms};
 
 /// How often what has gathered is folded and what is idle is forgotten.
 const UPKEEP_EVERY: Duration = Duration::from_secs(10);
@@ -60,6 +61,7 @@ pub struct App {
     hls: Arc<hls::Service>,
     ingest: ingest::Server,
     play: Arc<Play>,
+    chat: Arc<chat::Service>,
     door: Arc<Door>,
     mailer: Option<Mailer>,
     thumbnails: Arc<Thumbnails>,
@@ -93,7 +95,17 @@ impl App {
         let (streams, bus) = (Streams::new(), Bus::default());
         let hls = hls::Service::new(config.hls.clone(), Arc::clone(&streams));
         let shards = Shards::start(config.shards.shards()).context("failed to start the shards")?;
-        let play = Arc::new(Play::new(Arc::clone(&streams), shards));
+        let shards = Arc::new(shards);
+        let play = Arc::new(Play::new(Arc::clone(&streams), Arc::clone(&shards)));
+        let entrance = Entrance {
+            shards,
+            channels: Arc::new(Doorplates(store.clone())),
+            streams: Arc::clone(&streams),
+            key: server_key.room_key(),
+            public_url: config.public_origin(),
+        };
+        let lanes = chat::Store::new(store.database().clone());
+        let chat = chat::Service::new(config.chat.clone(), lanes, entrance);
         let ingest = ingest::Server::bind(
             config.rtmp.clone(),
             config.ingest.clone(),
@@ -141,6 +153,7 @@ impl App {
             hls,
             ingest,
             play,
+            chat,
             door,
             mailer,
             thumbnails: Arc::new(thumbnails),
@@ -227,12 +240,17 @@ impl App {
         let packagers = tokio::spawn(Arc::clone(&self.hls).run(drain.clone()));
         let ingest = tokio::spawn(self.ingest.run(drain.clone()));
         let slots = Arc::new(Semaphore::new(self.config.http.max_connections));
+        let mut rooms = self.chat.upkeep(&self.bus);
         let play = Arc::clone(&self.play);
+        let roles = http::Roles {
+            play: Arc::clone(&play),
+            chat: Arc::clone(&self.chat),
+        };
         let https = self.https.map(|https| {
-            let (router, play, slots) = (router.clone(), Arc::clone(&play), Arc::clone(&slots));
-            tokio::spawn(https.run(router, play, slots, http_drain.clone()))
+            let (router, roles, slots) = (router.clone(), roles.clone(), Arc::clone(&slots));
+            tokio::spawn(https.run(router, roles, slots, http_drain.clone()))
         });
-        let http = tokio::spawn(self.http.run(router, Arc::clone(&play), slots, http_drain));
+        let http = tokio::spawn(self.http.run(router, roles, slots, http_drain));
 
         drain.signaled().await;
         let farewell = if self.streams.all().is_empty() {
@@ -253,6 +271,7 @@ impl App {
         };
         let ended = tokio::time::timeout(grace, ending.in_order()).await;
         upkeep.shutdown().await;
+        rooms.shutdown().await;
         self.store.close().await;
         Runtime::remove(self.config.data_dir());
         match ended {
@@ -297,6 +316,7 @@ impl App {
             started_at: self.started_at,
         });
         let media = self.hls.router().merge(flv::router(Arc::clone(&self.play)));
+        let media = media.merge(rooms::router(Arc::clone(&self.chat)));
         let pages = assets::router().merge(media);
         let pages = renames::follow(pages, self.store.clone());
         headers::add(pages.merge(api), &self.config)

@@ -36,6 +36,8 @@ pub struct Config {
     pub ingest: ingest::Config,
     /// The packager.
     pub hls: hls::Config,
+    /// Rooms.
+    pub chat: chat::Config,
     /// What writes to viewers over RTMP, HTTP-FLV and WebSocket-FLV.
     pub shards: ShardsConfig,
     /// Where the data is kept.
@@ -64,6 +66,7 @@ impl Default for Config {
             rtmp: ingest::RtmpConfig::default(),
             ingest: ingest::Config::default(),
             hls: hls::Config::default(),
+            chat: chat::Config::default(),
             shards: ShardsConfig::default(),
             database: DatabaseConfig::default(),
             accounts: AccountsConfig::default(),
@@ -232,6 +235,7 @@ impl Config {
             .map_err(|error| ConfigError::Invalid(error.to_string()))?;
         self.ingest.validate().map_err(ConfigError::Invalid)?;
         self.shards.validate().map_err(ConfigError::Invalid)?;
+        self.chat.validate().map_err(ConfigError::Invalid)?;
         self.database.validate().map_err(ConfigError::Invalid)?;
         self.validate_public().map_err(ConfigError::Invalid)
     }

@@ -6,23 +6,19 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Extension, Path, RawQuery, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{ConnectInfo, Extension, Path, State};
+use axum::http::{Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use ingest::Play;
+use ingest::play::Start;
 use ingest::play::http::{Asked, HEADERS};
-use ingest::play::{Start, websocket};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::timeout;
+use kit::websocket;
 
 use crate::http::{Slot, websocket_key};
-
-/// What is written at once where a task writes for one viewer.
-const WRITE_BYTES: usize = 64 * 1024;
+use crate::upgrade;
 
 /// The routes.
 pub fn router(play: Arc<Play>) -> Router {
@@ -32,11 +28,11 @@ pub fn router(play: Arc<Play>) -> Router {
 }
 
 /// What is asked for, if it is live.
-pub fn asked(play: &Play, file: &str, query: &str, websocket_key: Option<String>) -> Option<Asked> {
+pub fn asked<B>(play: &Play, file: &str, request: &Request<B>) -> Option<Asked> {
     Some(Asked {
         broadcast: play.find(file.strip_suffix(".flv")?)?,
-        start: Start::of_query(query),
-        websocket_key,
+        start: Start::of_query(request.uri().query().unwrap_or_default()),
+        websocket_key: websocket_key(request.headers()),
     })
 }
 
@@ -45,41 +41,30 @@ async fn answer(
     ConnectInfo(client): ConnectInfo<SocketAddr>,
     Extension(slot): Extension<Slot>,
     Path(file): Path<String>,
-    RawQuery(query): RawQuery,
-    mut request: Request,
+    mut request: Request<Body>,
 ) -> Response {
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
-    let headers = request.headers();
-    let websocket = if headers.contains_key(header::UPGRADE) {
-        let Some(whole) = key_of(headers).zip(upgrade) else {
-            let text = "the WebSocket handshake is not whole\n";
-            return (StatusCode::BAD_REQUEST, text).into_response();
-        };
-        Some(whole)
-    } else {
-        None
-    };
-    let query = query.unwrap_or_default();
-    let key = websocket.as_ref().map(|(key, _)| key.clone());
-    let Some(asked) = asked(&play, &file, &query, key) else {
+    let Some(asked) = asked(&play, &file, &request) else {
         let text = "nobody is live under this name\n";
         return (StatusCode::NOT_FOUND, text).into_response();
     };
-    let Some((key, upgrade)) = websocket else {
+    if !request.headers().contains_key(header::UPGRADE) {
         return stream(&play, asked, client).await;
+    }
+    let Some((key, upgrade)) = asked.websocket_key.clone().zip(upgrade) else {
+        return upgrade::not_whole();
     };
-    tokio::spawn(converse(play, asked, client, slot, upgrade));
-    Response::builder()
-        .status(StatusCode::SWITCHING_PROTOCOLS)
-        .header(header::UPGRADE, "websocket")
-        .header(header::CONNECTION, "Upgrade")
-        .header(header::SEC_WEBSOCKET_ACCEPT, websocket::accept_key(&key))
-        .body(Body::empty())
-        .expect("the parts are plain text")
-}
-
-fn key_of(headers: &HeaderMap) -> Option<String> {
-    websocket_key(|name| headers.get(name)?.to_str().ok())
+    let stall = play.shards().limits().stall;
+    tokio::spawn(async move {
+        let body = play.body(asked, client, Box::new(slot)).await;
+        upgrade::converse(body, stall, upgrade).await;
+    });
+    let accept = websocket::accept_key(&key);
+    upgrade::agreed(&[
+        ("upgrade", "websocket"),
+        ("connection", "Upgrade"),
+        ("sec-websocket-accept", &accept),
+    ])
 }
 
 /// An answer whose body goes on as long as the broadcast.
@@ -97,47 +82,4 @@ async fn stream(play: &Play, asked: Asked, client: SocketAddr) -> Response {
         );
     }
     response
-}
-
-/// What follows the handshake of a WebSocket that no shard can have.
-async fn converse(
-    play: Arc<Play>,
-    asked: Asked,
-    client: SocketAddr,
-    slot: Slot,
-    upgrade: OnUpgrade,
-) {
-    let Ok(upgraded) = upgrade.await else {
-        return;
-    };
-    let stall = play.shards().limits().stall;
-    let mut body = play.body(asked, client, Box::new(slot)).await;
-    let (mut reading, mut writing) = tokio::io::split(TokioIo::new(upgraded));
-    let mut heard = [0; 4096];
-    loop {
-        let first = tokio::select! {
-            piece = body.next() => match piece {
-                Some(piece) => piece,
-                None => break,
-            },
-            length = reading.read(&mut heard) => match length {
-                Ok(0) | Err(_) => return,
-                Ok(length) => {
-                    body.hear(&heard[..length]);
-                    continue;
-                }
-            },
-        };
-        let mut bytes = BytesMut::from(&first[..]);
-        while bytes.len() < WRITE_BYTES
-            && let Ok(Some(piece)) = body.try_next()
-        {
-            bytes.extend_from_slice(&piece);
-        }
-        if !matches!(timeout(stall, writing.write_all(&bytes)).await, Ok(Ok(()))) {
-            return;
-        }
-    }
-    // The viewer has been told.
-    let _ = timeout(stall, writing.shutdown()).await;
 }

@@ -30,10 +30,10 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use crate::config::HttpConfig;
-use crate::flv;
+use crate::{flv, rooms};
 use client::Told;
+use first_look::First;
 pub(crate) use first_look::websocket_key;
-use first_look::{First, LiveRequest};
 use rewound::Rewound;
 
 /// Longest request head, and longest decoded header list of HTTP/2.
@@ -76,6 +76,15 @@ impl std::fmt::Debug for Shared {
             .field("tls", &self.tls.is_some())
             .finish_non_exhaustive()
     }
+}
+
+/// Who serves sockets whole.
+#[derive(Clone, Debug)]
+pub struct Roles {
+    /// Live streams.
+    pub play: Arc<Play>,
+    /// Rooms.
+    pub chat: Arc<chat::Service>,
 }
 
 /// Who may say for whom they ask.
@@ -130,15 +139,9 @@ impl Server {
     }
 
     /// Serves `router` until the end is signalled, then lets requests that are under way finish.
-    /// Every listener takes its connections from the same `slots`. Live streams on plain
-    /// connections are served by `play`.
-    pub async fn run(
-        self,
-        router: Router,
-        play: Arc<Play>,
-        slots: Arc<Semaphore>,
-        mut drain: Drain,
-    ) {
+    /// Every listener takes its connections from the same `slots`. Live streams and rooms on plain
+    /// connections are served by `roles`.
+    pub async fn run(self, router: Router, roles: Roles, slots: Arc<Semaphore>, mut drain: Drain) {
         let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
@@ -151,7 +154,7 @@ impl Server {
                         let connection = Connection {
                             peer,
                             router: router.clone(),
-                            play: Arc::clone(&play),
+                            roles: roles.clone(),
                             shared: Arc::clone(&self.shared),
                             slot: Slot(Arc::new(slot)),
                         };
@@ -199,7 +202,7 @@ fn tell_broken(client: SocketAddr, error: &(dyn std::error::Error + 'static)) {
 struct Connection {
     peer: SocketAddr,
     router: Router,
-    play: Arc<Play>,
+    roles: Roles,
     shared: Arc<Shared>,
     slot: Slot,
 }
@@ -259,31 +262,42 @@ impl Connection {
                 return;
             }
         };
-        if let First::Live(request) = first
-            && let Some(asked) = self.asked(request)
-        {
-            let slot = Box::new(self.slot);
-            if let Err(error) = self.play.serve(stream, asked, told.addr(), slot).await {
-                tracing::debug!(client.addr = %told.addr(), %error, "an HTTP connection broke");
-            }
+        let Some(stream) = self.to_shard(first, stream, told).await else {
             return;
-        }
+        };
         let io = TokioIo::new(Rewound::new(read, stream));
         self.converse(io, told, graceful).await;
     }
 
-    fn asked(&self, request: LiveRequest) -> Option<ingest::play::http::Asked> {
-        let LiveRequest {
-            path,
-            query,
-            websocket_key,
-        } = request;
-        flv::asked(
-            &self.play,
-            path.strip_prefix("/live/")?,
-            &query,
-            websocket_key,
-        )
+    /// Hands a connection to a shard, or gives it back.
+    async fn to_shard(&self, first: First, stream: TcpStream, told: Told) -> Option<TcpStream> {
+        let First::Shards(request) = first else {
+            return Some(stream);
+        };
+        let client = told.client(&request, &self.shared.proxies.trusted);
+        let slot = Box::new(self.slot.clone());
+        let served = if let Some(file) = request.uri().path().strip_prefix("/live/") {
+            let Some(asked) = flv::asked(&self.roles.play, file, &request) else {
+                return Some(stream);
+            };
+            self.roles
+                .play
+                .serve(stream, asked, client.addr, slot)
+                .await
+        } else {
+            let Some(request) = rooms::asked(&request, &client) else {
+                return Some(stream);
+            };
+            // What is wrong with it is told by the router.
+            let Ok(admission) = self.roles.chat.admit(&request).await else {
+                return Some(stream);
+            };
+            admission.serve(stream, slot).await
+        };
+        if let Err(error) = served {
+            tracing::debug!(client.addr = %client.addr, %error, "an HTTP connection broke");
+        }
+        None
     }
 
     /// Finds out who connects, before the first byte of the protocol.

@@ -6,6 +6,8 @@
 //! - [`admin`]: what an operator does on the server's machine.
 //! - [`http`]: the listeners for pages, API and HLS.
 //! - [`flv`]: HTTP-FLV and WebSocket-FLV for connections that no shard can have.
+//! - [`rooms`]: rooms for connections that no shard can have.
+//! - [`upgrade`]: WebSockets of such connections.
 //! - [`headers`]: what every answer tells browsers to be careful about.
 //! - [`renames`]: sends those who ask by a former handle to the present one.
 //! - [`assets`]: the web app, embedded.
@@ -25,7 +27,9 @@ pub mod flv;
 pub mod headers;
 pub mod http;
 pub mod renames;
+pub mod rooms;
 pub mod runtime;
+pub mod upgrade;
 pub mod wiring;
 
 pub use app::App;

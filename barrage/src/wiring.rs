@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use api::Store;
 use api::delivery::{Delivery, Viewers};
 use api::keyring::{KeyError, Keyring};
 use api::publishers::Publishers;
+use chat::Channels;
 use ingest::Play;
 use ingest::gate::{Answer, Permit, PublishGate, Refusal, SecondPublisher};
 use ingest::rtmp::Secret;
 use ingest::theatre::Theatre;
 use uuid::Uuid;
-use wire::{BroadcastId, ChannelId, StreamKeyId};
+use wire::{BroadcastId, ChannelId, Handle, StreamKeyId};
 
 /// Publishers are let in by the API's keyring.
 #[derive(Clone, Debug)]
@@ -40,6 +42,25 @@ impl PublishGate for KeyGate {
                     SecondPublisher::Refuse
                 },
             })
+        })
+    }
+}
+
+/// Rooms are those of the API's channels.
+#[derive(Clone, Debug)]
+pub struct Doorplates(pub Store);
+
+impl Channels for Doorplates {
+    fn find<'a>(&'a self, handle: &'a Handle) -> chat::service::Answer<'a> {
+        Box::pin(async move {
+            if let Some(channel) = self.0.channel(handle).await? {
+                return Ok(Some(channel.id));
+            }
+            let Some(present) = self.0.renamed(handle).await? else {
+                return Ok(None);
+            };
+            let channel = self.0.channel(&present).await?;
+            Ok(channel.map(|channel| channel.id))
         })
     }
 }

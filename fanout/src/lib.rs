@@ -20,5 +20,5 @@ pub mod window;
 
 pub use cursor::{Bounds, Lag, Read, Start};
 pub use log::{AppendError, Listener, Log, Reader, Writer};
-pub use packet::{DERIVED_WINDOW, Encoded, Packet, Role, Setup};
+pub use packet::{DERIVED_WINDOW, Encoded, Form, Gap, Line, Packet, Role, Setup};
 pub use window::{Limits, Meta, Position, Window};

@@ -55,6 +55,48 @@ pub enum Role {
     Sound,
     /// Something else that belongs to the stream.
     Other,
+    /// An item of a room.
+    Line(Line),
+}
+
+/// Where an item of a room stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Which of the room's lanes.
+    pub lane: u8,
+    /// Which item of the lane.
+    pub offset: u64,
+    /// Whether a reader who falls behind may be spared it, if it is told so.
+    pub droppable: bool,
+}
+
+/// Items of one lane that a reader was spared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Which lane.
+    pub lane: u8,
+    /// The first item missed.
+    pub from: u64,
+    /// The first item after the gap.
+    pub to: u64,
+}
+
+/// How bytes stand on a reader's wire.
+#[derive(Clone, Copy, Debug)]
+pub enum Form {
+    /// One after another.
+    Plain,
+    /// Each piece in the frame that it brings along.
+    Framed,
+    /// Everything that is written at once in one frame, which this makes.
+    Joined(fn(&[&[u8]]) -> Bytes),
+}
+
+impl Form {
+    /// Whether the reader gets the frames that pieces bring along.
+    pub const fn is_framed(self) -> bool {
+        matches!(self, Self::Framed)
+    }
 }
 
 /// What a decoder needs before a packet.

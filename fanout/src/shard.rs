@@ -1,6 +1,7 @@
 //! Shards: one loop each, with its own sockets, which writes derived logs to those who read them.
 //!
 //! - `seat`: one connection; what is written to it next. Pure but for its socket.
+//! - `mailbox`: what is for one connection alone.
 //! - `talk`: the side of a connection that is not packets.
 //! - `worker`: the loop: wait, hear, write.
 //! - `body`: the same for connections that are no plain sockets: TLS, HTTP/2.
@@ -10,6 +11,7 @@
 //! no task, no channel.
 
 mod body;
+mod mailbox;
 mod seat;
 mod talk;
 mod worker;
@@ -25,7 +27,8 @@ use std::time::Duration;
 use mio::{Poll, Waker};
 
 pub use body::Body;
-pub use seat::{Ended, Entry, Guest, Limits};
+pub use mailbox::Mailbox;
+pub use seat::{Ended, Entry, Falling, Guest, Limits};
 pub use talk::{Account, Heard, Talk, Then, Why};
 
 use crate::log::Listener;
@@ -86,6 +89,8 @@ struct Inbox {
     guests: Vec<Guest<TcpStream>>,
     /// Logs, by their numbers, that have more to read.
     rung: Vec<u64>,
+    /// Connections, by their numbers, that have mail.
+    mail: Vec<usize>,
     end: Option<End>,
 }
 

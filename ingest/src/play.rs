@@ -7,7 +7,7 @@
 //! - [`start`]: where a viewer wants to begin. Pure.
 //! - `opening`: what a viewer is sent before the first packet.
 //! - [`http`]: viewers over HTTP and WebSocket.
-//! - [`websocket`]: what those over WebSocket say and are told.
+//! - `websocket`: what those over WebSocket say and are told.
 //! - [`rtmp`](mod@rtmp): viewers over RTMP.
 
 pub mod encoding;
@@ -17,7 +17,7 @@ mod opening;
 pub mod outlets;
 pub mod rtmp;
 pub mod start;
-pub mod websocket;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub use start::Start;
 pub struct Play {
     streams: Arc<Streams>,
     outlets: Arc<Outlets>,
-    shards: Shards,
+    shards: Arc<Shards>,
 }
 
 /// How many watch a broadcast, by protocol.
@@ -49,7 +49,7 @@ pub struct Viewers {
 
 impl Play {
     /// On shards that run.
-    pub fn new(streams: Arc<Streams>, shards: Shards) -> Self {
+    pub fn new(streams: Arc<Streams>, shards: Arc<Shards>) -> Self {
         Self {
             streams,
             outlets: Arc::default(),
@@ -72,7 +72,7 @@ impl Play {
     }
 
     /// The shards.
-    pub const fn shards(&self) -> &Shards {
+    pub fn shards(&self) -> &Shards {
         &self.shards
     }
 

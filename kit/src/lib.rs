@@ -10,9 +10,11 @@
 //! - [`open_files`]: how many sockets the process may have.
 //! - [`private_file`]: files that only the server's user can read.
 //! - [`proxies`], [`proxy_protocol`]: who may say for whom they ask.
+//! - [`room_token`]: who somebody is in a room, signed.
 //! - [`stream`]: the live broadcasts of this node and their track logs.
 //! - [`telemetry`]: logs and metrics.
 //! - [`mod@tls`]: the certificates of listeners.
+//! - [`websocket`]: our side of a WebSocket.
 
 pub mod bus;
 pub mod client;
@@ -25,6 +27,8 @@ pub mod open_files;
 pub mod private_file;
 pub mod proxies;
 pub mod proxy_protocol;
+pub mod room_token;
 pub mod stream;
 pub mod telemetry;
 pub mod tls;
+pub mod websocket;

@@ -120,6 +120,11 @@ impl WallTime {
         self.0
     }
 
+    /// Milliseconds since the Unix epoch, rounded towards zero.
+    pub const fn as_millis(self) -> i64 {
+        self.0 / 1_000
+    }
+
     /// Signed microseconds from `earlier` to `self`.
     pub const fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)

@@ -4,9 +4,12 @@
 pub mod event;
 pub mod handle;
 pub mod id;
+pub mod person;
+pub mod text;
 
 pub use event::{Ended, Event};
 pub use handle::Handle;
 pub use id::{
     BroadcastId, ChannelId, NodeId, RoomId, SessionId, StreamId, StreamKeyId, TrackId, UserId,
 };
+pub use person::{Badge, Person, RoomClaims};

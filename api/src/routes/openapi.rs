@@ -9,7 +9,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::request::PLAIN_COOKIE;
 use super::{
-    account, admin, channels, health, moderators, recoveries, session, stream_keys, streams, tokens,
+    account, admin, channels, health, moderators, recoveries, rooms, session, stream_keys, streams,
+    tokens,
 };
 
 /// The whole API.
@@ -28,6 +29,7 @@ use super::{
         channels::make,
         channels::change,
         channels::broadcasts,
+        rooms::make_token,
         stream_keys::list,
         stream_keys::make,
         stream_keys::show,
@@ -69,6 +71,7 @@ use super::{
     tags(
         (name = "streams", description = "What is live."),
         (name = "channels", description = "Channels, live or not."),
+        (name = "rooms", description = "What is said in a channel's room, beside the WebSocket at /ws."),
         (name = "stream keys", description = "What opens a channel to publishers."),
         (name = "moderators", description = "Who moderates a channel."),
         (name = "account", description = "One's own account: signing up and in, password, sessions, API tokens."),

@@ -24,6 +24,7 @@ mod reconnecting;
 mod refusing;
 mod requests;
 mod roles;
+mod rooms;
 mod safekeeping;
 mod support;
 mod timestamps;

@@ -3,6 +3,7 @@
 //! - [`server`]: the real binary on a data directory of its own.
 //! - [`ffmpeg`]: a publisher that everybody has, and an eye for what viewers get.
 //! - [`clip`]: media made once by ffmpeg, to be sent by hand.
+//! - [`member`]: somebody in a room.
 //! - [`person`]: somebody with a browser's cookies.
 //! - [`player`]: a viewer over FLV or RTMP.
 //! - [`postgres`]: a database of its own, where there is a server for it.
@@ -13,6 +14,7 @@
 
 pub(crate) mod clip;
 pub(crate) mod ffmpeg;
+pub(crate) mod member;
 pub(crate) mod person;
 pub(crate) mod player;
 pub(crate) mod postgres;
@@ -24,6 +26,7 @@ pub(crate) mod waiting;
 
 pub(crate) use clip::Clip;
 pub(crate) use ffmpeg::Source;
+pub(crate) use member::{Encoding, Member};
 pub(crate) use person::{Person, browser};
 pub(crate) use player::{Over, Player};
 pub(crate) use publisher::Publisher;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::seat::{Ended, Guest, Limits, Seat};
-use super::talk::{Then, Why};
+use super::talk::{Heard, Then, Why};
 
 /// Such a reader. What it falls behind by is up to whoever asks it for more.
 pub struct Body {
@@ -40,6 +40,9 @@ impl Body {
     /// # Errors
     /// When everything has been given out, the last words too.
     pub fn try_next(&mut self) -> Result<Option<Bytes>, Ended> {
+        if !self.seat.take_mail() {
+            self.end(Why::Flooded);
+        }
         if self.caught_at.elapsed() > self.limits.lag {
             self.seat.fall_behind();
         }
@@ -55,6 +58,7 @@ impl Body {
     /// Cancel safe.
     pub async fn next(&mut self) -> Option<Bytes> {
         let log = self.seat.log.clone();
+        let mailbox = self.seat.mailbox.clone();
         loop {
             let appended = log.appended();
             tokio::pin!(appended);
@@ -62,8 +66,18 @@ impl Body {
             appended.as_mut().enable();
             match self.try_next() {
                 Ok(Some(piece)) => return Some(piece),
-                Ok(None) => appended.await,
+                Ok(None) => {}
                 Err(Ended) => return None,
+            }
+            let posted = async {
+                match &mailbox {
+                    Some(mailbox) => mailbox.posted().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = appended => {}
+                () = posted => {}
             }
         }
     }
@@ -71,6 +85,16 @@ impl Body {
     /// Takes what the peer sent.
     pub fn hear(&mut self, bytes: &[u8]) {
         let heard = self.seat.talk.hear(bytes);
+        self.answer(heard);
+    }
+
+    /// To be called about once a second.
+    pub fn tick(&mut self) {
+        let heard = self.seat.talk.tick(Instant::now());
+        self.answer(heard);
+    }
+
+    fn answer(&mut self, heard: Heard) {
         if !self.seat.say(heard.answer) {
             self.end(Why::Flooded);
             return;

@@ -3,14 +3,17 @@
 use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 
+use super::mailbox::{Mail, Mailbox};
 use super::talk::{Account, Talk, Why};
 use crate::cursor::{Bounds, Cursor, Lag, Read, Start};
 use crate::log::Log;
-use crate::packet::{Packet, Role};
+use crate::packet::{Form, Gap, Packet, Role};
+use crate::window::Window;
 
 /// How much of a log is taken hold of at once for a reader that is not at its end. It is what a
 /// reader that stops can keep from being forgotten, besides the packet it is in.
@@ -23,9 +26,8 @@ const WORDS_MAX: usize = 64 * 1024;
 /// A reader that takes less than this in [`Limits::stall`] counts as stopped.
 const PROGRESS_BYTES: u64 = 16 * 1024;
 
-/// A reader that keeps up gets everything, also what a publisher sends all at once. Only what has
-/// left the log is gone.
-const KEEPING_UP: Lag = Lag::SkipToKey(Bounds::WINDOW);
+/// Packets that go into one frame of a reader to whom they come joined.
+const JOIN_PACKETS: usize = 512;
 
 /// Where a reader begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +40,30 @@ pub enum Entry {
     /// With sound at once and pictures from the next keyframe. What stands still until then is for
     /// the head to say.
     Sound,
+    /// With the packet at an offset of the log.
+    At(u64),
+}
+
+/// What becomes of a reader that falls behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Falling {
+    /// It goes on from the latest keyframe.
+    #[default]
+    ToKey,
+    /// It is spared what may be dropped and told so, and gets the rest; when what it must not miss
+    /// has left the log, it is let go.
+    Thinned,
+}
+
+impl Falling {
+    /// A reader that keeps up gets everything, also what a publisher sends all at once. Only what
+    /// has left the log is gone.
+    const fn keeping_up(self) -> Lag {
+        match self {
+            Self::ToKey => Lag::SkipToKey(Bounds::WINDOW),
+            Self::Thinned => Lag::End(Bounds::WINDOW),
+        }
+    }
 }
 
 /// How far a reader may fall behind, and how long it may stop.
@@ -58,14 +84,18 @@ pub struct Guest<S> {
     pub log: Log<Packet>,
     /// Where it begins.
     pub entry: Entry,
-    /// Whether each packet comes in its frame.
-    pub framed: bool,
+    /// How packets stand on its wire.
+    pub form: Form,
+    /// What becomes of it when it falls behind.
+    pub falling: Falling,
     /// Written before the first packet.
     pub head: Bytes,
     /// The number of the set-up that stands in the head, if one does.
     pub setup: Option<u64>,
     /// Its protocol.
     pub talk: Box<dyn Talk>,
+    /// What is for it alone.
+    pub mailbox: Option<Arc<Mailbox>>,
 }
 
 impl<S> Guest<S> {
@@ -75,19 +105,23 @@ impl<S> Guest<S> {
             socket,
             log,
             entry,
-            framed,
+            form: shape,
+            falling,
             head,
             setup,
             talk,
+            mailbox,
         } = self;
         Guest {
             socket: form(socket),
             log,
             entry,
-            framed,
+            form: shape,
+            falling,
             head,
             setup,
             talk,
+            mailbox,
         }
     }
 }
@@ -97,7 +131,7 @@ impl<S> std::fmt::Debug for Guest<S> {
         f.debug_struct("Guest")
             .field("log", &self.log.id())
             .field("entry", &self.entry)
-            .field("framed", &self.framed)
+            .field("form", &self.form)
             .finish_non_exhaustive()
     }
 }
@@ -129,6 +163,7 @@ pub(super) struct Batch<'a> {
     setup: Option<u64>,
     plain: OnceCell<Bytes>,
     framed: OnceCell<Bytes>,
+    joined: OnceCell<Bytes>,
 }
 
 impl<'a> Batch<'a> {
@@ -144,18 +179,27 @@ impl<'a> Batch<'a> {
             setup,
             plain: OnceCell::new(),
             framed: OnceCell::new(),
+            joined: OnceCell::new(),
         }
     }
 
-    /// All of it, as readers of frames get it or others.
-    fn bytes(&self, framed: bool) -> &Bytes {
-        let cell = if framed { &self.framed } else { &self.plain };
-        cell.get_or_init(|| match self.packets {
+    /// All of it, as a reader gets it.
+    fn bytes(&self, form: Form) -> &Bytes {
+        let framed = form.is_framed();
+        let pieces = || {
+            let pieces = self.packets.iter();
+            let pieces = pieces.map(move |packet| packet.encoded.as_slice(framed));
+            pieces.collect::<Vec<_>>()
+        };
+        match form {
+            Form::Plain => &self.plain,
+            Form::Framed => &self.framed,
+            // All who read a log joined have it joined alike.
+            Form::Joined(join) => return self.joined.get_or_init(|| join(&pieces())),
+        }
+        .get_or_init(|| match self.packets {
             [packet] => packet.encoded.to_bytes(framed),
-            packets => {
-                let pieces = packets.iter().map(|packet| packet.encoded.as_slice(framed));
-                pieces.collect::<Vec<_>>().concat().into()
-            }
+            _ => pieces().concat().into(),
         })
     }
 }
@@ -165,9 +209,13 @@ pub(super) struct Seat<S> {
     pub(super) socket: S,
     pub(super) log: Log<Packet>,
     pub(super) talk: Box<dyn Talk>,
+    pub(super) mailbox: Option<Arc<Mailbox>>,
     cursor: Cursor,
     limits: Limits,
-    framed: bool,
+    form: Form,
+    pub(super) falling: Falling,
+    /// It did not take everything at once, and has not caught up since.
+    behind: bool,
     /// Which set-up its decoder has.
     setup: Option<u64>,
     /// What goes out before anything else: own words, and packets that were taken hold of.
@@ -192,17 +240,20 @@ impl<S> Seat<S> {
             Entry::Now => Start::LatestKey,
             Entry::NextKey => Start::NextKey,
             Entry::Sound => Start::Live,
+            Entry::At(offset) => Start::At(offset),
         };
-        let cursor = guest
-            .log
-            .look(|window, _| Cursor::new(window, start, KEEPING_UP));
+        let lag = guest.falling.keeping_up();
+        let cursor = guest.log.look(|window, _| Cursor::new(window, start, lag));
         let mut seat = Self {
             socket: guest.socket,
             log: guest.log,
             talk: guest.talk,
+            mailbox: guest.mailbox,
             cursor,
             limits,
-            framed: guest.framed,
+            form: guest.form,
+            falling: guest.falling,
+            behind: false,
             setup: guest.setup,
             queue: VecDeque::new(),
             words: 0,
@@ -250,22 +301,56 @@ impl<S> Seat<S> {
         if !std::mem::take(&mut self.paused) {
             return;
         }
+        let lag = self.falling.keeping_up();
         self.cursor = self
             .log
-            .look(|window, _| Cursor::new(window, Start::LatestKey, KEEPING_UP));
+            .look(|window, _| Cursor::new(window, Start::LatestKey, lag));
     }
 
     /// The reader does not take everything at once: from here on it may be left behind.
     pub(super) fn fall_behind(&mut self) {
-        self.cursor.set_lag(Lag::SkipToKey(Bounds {
+        self.behind = true;
+        match self.falling {
+            Falling::ToKey => self.cursor.set_lag(Lag::SkipToKey(self.bounds())),
+            Falling::Thinned => {}
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
             items: u64::MAX,
             span_micros: i64::try_from(self.limits.lag.as_micros()).unwrap_or(i64::MAX),
-        }));
+        }
     }
 
     /// The reader has everything there is.
     const fn keep_up(&mut self) {
-        self.cursor.set_lag(KEEPING_UP);
+        self.behind = false;
+        self.cursor.set_lag(self.falling.keeping_up());
+    }
+
+    /// Takes what came for this reader alone; false if it is too much.
+    #[must_use]
+    pub(super) fn take_mail(&mut self) -> bool {
+        let Some(mailbox) = self.mailbox.clone() else {
+            return true;
+        };
+        let (mail, lost) = mailbox.take();
+        for one in mail {
+            match one {
+                Mail::Words(words) => {
+                    if !self.say(words) {
+                        return false;
+                    }
+                }
+                Mail::Leave(words) if self.leaving.is_none() => {
+                    self.push(words);
+                    self.leaving = Some(Why::Told);
+                }
+                Mail::Leave(_) => {}
+            }
+        }
+        !lost
     }
 
     /// The next bytes for whoever writes them by other means; none if there are none now.
@@ -312,6 +397,9 @@ impl<S> Seat<S> {
 
     /// Takes hold of the next packets. Tells whether the log has ended and nothing is left of it.
     fn gather(&mut self) -> bool {
+        if let Form::Joined(join) = self.form {
+            return self.gather_joined(join);
+        }
         let log = self.log.clone();
         log.look(|window, ended| {
             if self.paused {
@@ -326,11 +414,83 @@ impl<S> Seat<S> {
                     Some(Read::Gap { from, to }) => {
                         self.skipped += to.offset.saturating_sub(from.offset);
                     }
-                    Some(Read::TooSlow(_)) | None => return ended && self.queue.is_empty(),
+                    Some(Read::TooSlow(_)) => {
+                        self.leave(Why::Behind);
+                        return false;
+                    }
+                    None => return ended && self.queue.is_empty(),
                 }
             }
             false
         })
+    }
+
+    /// The same for a reader to whom packets come joined: they need no set-up.
+    fn gather_joined(&mut self, join: fn(&[&[u8]]) -> Bytes) -> bool {
+        let log = self.log.clone();
+        log.look(|window, ended| {
+            let (mut packets, gaps) = self.thin(window);
+            let mut taken = 0;
+            while taken < GATHER_BYTES && packets.len() < JOIN_PACKETS {
+                match self.cursor.read(window) {
+                    Some(Read::Item(_, packet)) => {
+                        taken += packet.encoded.as_slice(false).len();
+                        packets.push(packet);
+                    }
+                    // Its policy knows no gaps.
+                    Some(Read::Gap { .. }) | None => break,
+                    Some(Read::TooSlow(_)) => {
+                        self.leave(Why::Behind);
+                        return false;
+                    }
+                }
+            }
+            if !packets.is_empty() {
+                let pieces = packets.iter().map(|packet| packet.encoded.as_slice(false));
+                self.push(join(&pieces.collect::<Vec<_>>()));
+            }
+            if !gaps.is_empty() {
+                self.skipped += gaps.iter().map(|gap| gap.to - gap.from).sum::<u64>();
+                let words = self.talk.gaps(&gaps);
+                self.push(words);
+            }
+            ended && self.queue.is_empty() && self.cursor.next_offset() >= window.end()
+        })
+    }
+
+    /// If the reader is too far behind, passes over what it may be spared: gives what it may not,
+    /// and what it was spared.
+    fn thin(&mut self, window: &Window<Packet>) -> (Vec<Packet>, Vec<Gap>) {
+        let next = self.cursor.next_offset();
+        let (mut kept, mut gaps) = (Vec::new(), Vec::<Gap>::new());
+        let late = |next: i64, newest: i64| newest - next > self.bounds().span_micros;
+        let too_far = self.behind
+            && window.meta(next).is_some_and(|meta| {
+                let newest = window.meta(window.end() - 1);
+                newest.is_some_and(|newest| late(meta.at_micros, newest.at_micros))
+            });
+        if !too_far {
+            return (kept, gaps);
+        }
+        for packet in (next..window.end()).filter_map(|at| window.get(at)) {
+            let line = match packet.role {
+                Role::Line(line) if line.droppable => line,
+                Role::Picture | Role::Sound | Role::Other | Role::Line(_) => {
+                    kept.push(packet.clone());
+                    continue;
+                }
+            };
+            match gaps.iter_mut().find(|gap| gap.lane == line.lane) {
+                Some(gap) => gap.to = line.offset + 1,
+                None => gaps.push(Gap {
+                    lane: line.lane,
+                    from: line.offset,
+                    to: line.offset + 1,
+                }),
+            }
+        }
+        self.cursor.go_on_at(window.end());
+        (kept, gaps)
     }
 
     /// Queues a packet with what its decoder needs before it. Tells how many bytes that is.
@@ -344,7 +504,7 @@ impl<S> Seat<S> {
         let mut taken = 0;
         let setup = packet.setup_since(self.setup);
         for encoded in setup.into_iter().chain([&packet.encoded]) {
-            let bytes = encoded.to_bytes(self.framed);
+            let bytes = encoded.to_bytes(self.form.is_framed());
             taken += bytes.len();
             self.push(bytes);
         }
@@ -367,7 +527,7 @@ impl<S: Write> Seat<S> {
         if !in_step {
             return self.pump();
         }
-        let bytes = batch.bytes(self.framed);
+        let bytes = batch.bytes(self.form);
         match self.socket.write(bytes) {
             Ok(written) => {
                 self.cursor
@@ -377,7 +537,7 @@ impl<S: Write> Seat<S> {
                     return Ok(Flow::Caught);
                 }
                 // The rest is taken hold of; trying once more arms the socket's event.
-                self.keep_rest(batch.packets, written);
+                self.keep_rest(batch, written);
                 self.pump()
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(self.block()),
@@ -386,10 +546,14 @@ impl<S: Write> Seat<S> {
         }
     }
 
-    /// Takes hold of what is left of `packets` after so many bytes of them.
-    fn keep_rest(&mut self, packets: &[Packet], mut written: usize) {
-        for packet in packets {
-            let mut bytes = packet.encoded.to_bytes(self.framed);
+    /// Takes hold of what is left of a batch after so many bytes of it.
+    fn keep_rest(&mut self, batch: &Batch<'_>, mut written: usize) {
+        if let Form::Joined(_) = self.form {
+            let rest = batch.bytes(self.form).slice(written..);
+            return self.push(rest);
+        }
+        for packet in batch.packets {
+            let mut bytes = packet.encoded.to_bytes(self.form.is_framed());
             let taken = written.min(bytes.len());
             written -= taken;
             bytes.advance(taken);

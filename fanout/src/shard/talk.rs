@@ -1,6 +1,10 @@
 //! The side of a connection that is not packets: what the peer says, and what it is told.
 
+use std::time::Instant;
+
 use bytes::Bytes;
+
+use crate::packet::Gap;
 
 /// What is to be done about something the peer said.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub enum Why {
     Stopped,
     /// The peer makes us say more than it reads.
     Flooded,
+    /// The peer is so far behind that what it must not miss is no longer at hand.
+    Behind,
     /// The server ends.
     Drained,
     /// Something in the shard was wrong, and it began anew without its connections.
@@ -46,12 +52,13 @@ pub enum Why {
 
 impl Why {
     /// Each of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ended,
         Self::Gone,
         Self::Told,
         Self::Stopped,
         Self::Flooded,
+        Self::Behind,
         Self::Drained,
         Self::Broken,
     ];
@@ -64,6 +71,7 @@ impl Why {
             Self::Told => "told",
             Self::Stopped => "stopped",
             Self::Flooded => "flooded",
+            Self::Behind => "behind",
             Self::Drained => "drained",
             Self::Broken => "broken",
         }
@@ -88,6 +96,16 @@ pub trait Talk: Send {
 
     /// The last words, before the connection ends from our side.
     fn farewell(&mut self, why: Why) -> Bytes;
+
+    /// Looked after about once a second, whether or not anything happens.
+    fn tick(&mut self, _now: Instant) -> Heard {
+        Heard::default()
+    }
+
+    /// What a reader is told who was spared these items of a room.
+    fn gaps(&mut self, _gaps: &[Gap]) -> Bytes {
+        Bytes::new()
+    }
 
     /// Told at the very end.
     fn over(&mut self, account: Account);

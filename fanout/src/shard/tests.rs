@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::seat::{Batch, Flow, Seat};
 use super::*;
-use crate::{Encoded, Limits as Window, Log, Packet, Role, Setup, Writer};
+use crate::{Encoded, Form, Gap, Limits as Window, Line, Log, Packet, Role, Setup, Writer};
 
 const LIMITS: Limits = Limits {
     lag: Duration::from_millis(500),
@@ -40,6 +40,12 @@ impl Talk for Obedient {
 
     fn farewell(&mut self, _why: Why) -> Bytes {
         marked(b'Z', 0, 0)
+    }
+
+    fn gaps(&mut self, gaps: &[Gap]) -> Bytes {
+        let ends = gaps.iter().flat_map(|gap| [gap.from, gap.to]);
+        let words: Vec<Bytes> = ends.map(|end| marked(b'G', end, 0)).collect();
+        words.concat().into()
     }
 
     fn over(&mut self, account: Account) {
@@ -156,6 +162,14 @@ struct Pipe {
     room: usize,
 }
 
+/// One that takes so many bytes.
+const fn pipe(room: usize) -> Pipe {
+    Pipe {
+        taken: Vec::new(),
+        room,
+    }
+}
+
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[IoSlice::new(bytes)])
@@ -190,12 +204,130 @@ fn guest<S>(
         socket,
         log: log.clone(),
         entry,
-        framed,
+        form: if framed { Form::Framed } else { Form::Plain },
+        falling: Falling::ToKey,
         head: marked(b'H', 0, 100),
         setup: None,
         talk: Box::new(Obedient(tell)),
+        mailbox: None,
     };
     (guest, told)
+}
+
+/// A room's log: items of a lane that may be dropped and of one that may not, in turns.
+struct Lanes {
+    source: Source,
+    next: [u64; 2],
+}
+
+impl Lanes {
+    fn new() -> Self {
+        Self {
+            source: Source::new(Window {
+                span_micros: i64::MAX,
+                ..WINDOW
+            }),
+            next: [0; 2],
+        }
+    }
+
+    fn append(&mut self, lane: u8) {
+        let offset = self.next[usize::from(lane)];
+        self.next[usize::from(lane)] += 1;
+        self.source.at_micros += 100_000;
+        let packet = Packet {
+            encoded: Encoded::plain(marked(b'a' + lane, offset, 0)),
+            setup: Arc::clone(&self.source.setup),
+            role: Role::Line(Line {
+                lane,
+                offset,
+                droppable: lane == 1,
+            }),
+            key: false,
+            flush: true,
+            at_micros: self.source.at_micros,
+        };
+        self.source.writer.append(packet).unwrap();
+    }
+
+    fn guest(&self, socket: Pipe) -> (Guest<Pipe>, Arc<Mailbox>) {
+        let (guest, _) = guest(socket, &self.source.log, Entry::At(0), false);
+        let mailbox = Arc::new(Mailbox::default());
+        let guest = Guest {
+            form: Form::Joined(|pieces| pieces.concat().into()),
+            falling: Falling::Thinned,
+            head: Bytes::new(),
+            setup: Some(0),
+            mailbox: Some(Arc::clone(&mailbox)),
+            ..guest
+        };
+        (guest, mailbox)
+    }
+}
+
+#[test]
+fn who_falls_behind_in_a_room_misses_only_what_may_be_dropped_and_is_told() {
+    let mut lanes = Lanes::new();
+    let mut seat = Seat::new(lanes.guest(pipe(0)).0, LIMITS, Instant::now());
+    lanes.append(1);
+    assert_eq!(seat.pump().unwrap(), Flow::Blocked);
+    for _ in 0..10 {
+        lanes.append(0);
+        lanes.append(1);
+    }
+    seat.socket.room = usize::MAX;
+    assert_eq!(seat.unblock().unwrap(), Flow::Caught);
+    let mut expected = vec![(b'b', 0)];
+    expected.extend((0..10).map(|offset| (b'a', offset)));
+    // The talk says where the gap begins and ends.
+    expected.extend([(b'G', 1), (b'G', 11)]);
+    assert_eq!(read_back(&seat.socket.taken, false), expected);
+    lanes.append(1);
+    assert_eq!(seat.pump().unwrap(), Flow::Caught);
+    assert_eq!(
+        read_back(&seat.socket.taken, false).last(),
+        Some(&(b'b', 11))
+    );
+}
+
+#[test]
+fn who_misses_what_must_not_be_missed_is_let_go() {
+    let mut lanes = Lanes::new();
+    let mut seat = Seat::new(lanes.guest(pipe(0)).0, LIMITS, Instant::now());
+    lanes.append(0);
+    assert_eq!(seat.pump().unwrap(), Flow::Blocked);
+    for _ in 0..WINDOW.items + 1 {
+        lanes.append(0);
+    }
+    seat.socket.room = usize::MAX;
+    assert_eq!(seat.unblock().unwrap(), Flow::End);
+    assert_eq!(read_back(&seat.socket.taken, false), [(b'a', 0), (b'Z', 0)]);
+    assert_eq!(seat.account(Why::Gone).why, Why::Behind);
+}
+
+#[test]
+fn what_is_for_one_alone_comes_to_it_and_too_much_of_it_ends_it() {
+    let lanes = Lanes::new();
+    let (guest, mailbox) = lanes.guest(pipe(usize::MAX));
+    let mut seat = Seat::new(guest, LIMITS, Instant::now());
+    mailbox.post(marked(b'M', 1, 0));
+    mailbox.post(marked(b'M', 2, 0));
+    assert!(seat.take_mail());
+    assert_eq!(seat.pump().unwrap(), Flow::Caught);
+    assert_eq!(read_back(&seat.socket.taken, false), [(b'M', 1), (b'M', 2)]);
+    seat.socket.room = 0;
+    for number in 0..2_000 {
+        mailbox.post(marked(b'M', number, 100));
+    }
+    assert!(!seat.take_mail());
+    mailbox.end(marked(b'L', 0, 0));
+    assert!(seat.take_mail());
+    seat.socket.room = usize::MAX;
+    assert_eq!(seat.unblock().unwrap(), Flow::End);
+    assert_eq!(
+        read_back(&seat.socket.taken, false).last(),
+        Some(&(b'L', 0))
+    );
 }
 
 #[derive(Clone, Debug)]

@@ -12,12 +12,12 @@ use mio::{Events, Interest, Poll, Token};
 use rustix::net::sockopt::set_socket_linger;
 use slab::Slab;
 
-use super::seat::{Batch, Flow, Guest, Seat};
-use super::talk::{Then, Why};
+use super::seat::{Batch, Falling, Flow, Guest, Seat};
+use super::talk::{Heard, Then, Why};
 use super::{Bell, Config, End, Inbox, Shared};
 use crate::log::{Listener, Log};
 use crate::pace::Pace;
-use crate::packet::Packet;
+use crate::packet::{Packet, Role};
 
 /// The token of the shard's own waker.
 pub(super) const WAKE: Token = Token(usize::MAX);
@@ -40,9 +40,13 @@ const READ_BYTES: usize = 16 * 1024;
 /// Reads of one connection in one turn; what is left waits for the next, and others have theirs.
 const READS_MAX: usize = 8;
 
-/// Packets that go into one write of a reader that keeps up. One that has more to read takes hold
-/// of them by itself.
-const BATCH_PACKETS: usize = 64;
+/// Packets that go into one write of a reader that keeps up, of media and of a room. One that has
+/// more to read takes hold of them by itself.
+const BATCH_PACKETS: u64 = 64;
+const BATCH_LINES: u64 = 512;
+
+/// What is said in a room waits no longer than this for more.
+const ROOM_GATHER_MAX: Duration = Duration::from_millis(50);
 
 /// Readers that are written to before others have a turn, about a millisecond's work.
 const TURN: usize = if cfg!(test) { 2 } else { 64 };
@@ -61,6 +65,8 @@ struct Feed {
     /// When what is new is to be written.
     due: Option<Instant>,
     flushed_at: Instant,
+    /// How long packets of this log may gather at most.
+    gather_max: Duration,
 }
 
 impl Drop for Feed {
@@ -199,13 +205,21 @@ impl Worker {
     // ---- coming and going ------------------------------------------------------------------------
 
     fn take_inbox(&mut self, now: Instant) {
-        let Inbox { guests, rung, end } = std::mem::take(&mut *self.shared.inbox());
+        let Inbox {
+            guests,
+            rung,
+            mail,
+            end,
+        } = std::mem::take(&mut *self.shared.inbox());
         // Kept where a panic does not lose them.
         self.arriving.extend(guests);
         self.told_to_end = self.told_to_end.or(end);
         self.admit_some(now);
         for log in rung {
             self.on_ring(log, now);
+        }
+        for at in mail {
+            self.deliver(at, now);
         }
         if let Some(end) = self.told_to_end.take()
             && self.end.is_none()
@@ -252,6 +266,9 @@ impl Worker {
             self.remove(at, Why::Gone);
             return;
         }
+        if let Some(mailbox) = self.places[at].seat.mailbox.clone() {
+            mailbox.seat(&self.shared, at);
+        }
         if self.end.is_some() {
             self.farewell(at, Why::Drained, now);
         } else {
@@ -261,6 +278,7 @@ impl Worker {
     }
 
     fn join(&mut self, at: usize, now: Instant) {
+        let falling = self.places[at].seat.falling;
         let log = &self.places[at].seat.log;
         let feed = self.feeds.entry(log.id()).or_insert_with(|| {
             let bell = Arc::new(Bell {
@@ -276,11 +294,28 @@ impl Worker {
                 seen: log.look(|window, _| window.end()),
                 due: None,
                 flushed_at: now,
+                gather_max: match falling {
+                    Falling::ToKey => Duration::MAX,
+                    Falling::Thinned => ROOM_GATHER_MAX,
+                },
             }
         });
         let index = feed.seats.len();
         feed.seats.push(at);
         self.places[at].index = index;
+    }
+
+    /// Writes what came for one connection alone. Its number may be another's by now, who is then
+    /// given what is its own a little earlier.
+    fn deliver(&mut self, at: usize, now: Instant) {
+        let Some(place) = self.places.get_mut(at) else {
+            return;
+        };
+        if !place.seat.take_mail() {
+            return self.farewell(at, Why::Flooded, now);
+        }
+        let flow = place.seat.pump();
+        self.follow(at, flow, now);
     }
 
     /// Ends a connection. `why` counts unless it was told to leave for another reason.
@@ -377,8 +412,13 @@ impl Worker {
     }
 
     fn hear(&mut self, at: usize, length: usize, now: Instant) {
+        let heard = self.places[at].seat.talk.hear(&self.buffer[..length]);
+        self.answer(at, heard, now);
+    }
+
+    /// Does what something heard asks for.
+    fn answer(&mut self, at: usize, heard: Heard, now: Instant) {
         let place = &mut self.places[at];
-        let heard = place.seat.talk.hear(&self.buffer[..length]);
         if !place.seat.say(heard.answer) {
             return self.remove(at, Why::Flooded);
         }
@@ -408,7 +448,7 @@ impl Worker {
                 || (from..window.end()).any(|at| window.get(at).is_some_and(|packet| packet.flush))
         });
         let due = if flush {
-            (feed.flushed_at + self.pace.window()).max(now)
+            (feed.flushed_at + self.pace.window().min(feed.gather_max)).max(now)
         } else {
             now + HOLD
         };
@@ -437,7 +477,12 @@ impl Worker {
         let seen = feed.seen;
         let (from, packets, more, ended) = feed.log.look(|window, ended| {
             let from = seen.max(window.first());
-            let to = window.end().min(from + BATCH_PACKETS as u64);
+            let is_room = |packet: &Packet| matches!(packet.role, Role::Line(_));
+            let most = match window.get(from) {
+                Some(packet) if is_room(packet) => BATCH_LINES,
+                _ => BATCH_PACKETS,
+            };
+            let to = window.end().min(from + most);
             let packets: Vec<Packet> = (from..to)
                 .filter_map(|at| window.get(at).cloned())
                 .collect();
@@ -504,6 +549,18 @@ impl Worker {
         }
         for at in gone {
             self.remove(at, Why::Stopped);
+        }
+        let staying: Vec<usize> = self.places.iter().map(|(at, _)| at).collect();
+        for at in staying {
+            let Some(place) = self.places.get_mut(at) else {
+                continue;
+            };
+            if place.seat.leaving.is_none() {
+                let heard = place.seat.talk.tick(now);
+                if heard != Heard::default() {
+                    self.answer(at, heard, now);
+                }
+            }
         }
     }
 }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
-use fanout::shard::{Account, Body, Guest, Heard, Talk, Then, Why};
+use fanout::Form;
+use fanout::shard::{Account, Body, Falling, Guest, Heard, Talk, Then, Why};
 use kit::stream::Broadcast;
+use kit::websocket;
 use tokio::net::TcpStream;
 
 use super::encoding::flv_header;
 use super::opening::opening;
-use super::websocket::{self, WebSocket};
+use super::websocket::WebSocket;
 use super::{Encoding, Held, Play, Start, tell_over};
 
 /// What a viewer over HTTP may say after its request. A pipelined request is not answered, because
@@ -87,10 +89,12 @@ impl Play {
             socket,
             log,
             entry: opening.entry,
-            framed,
+            form: if framed { Form::Framed } else { Form::Plain },
+            falling: Falling::ToKey,
             head: head.freeze(),
             setup: opening.setup,
             talk,
+            mailbox: None,
         }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use fanout::shard::{Account, Guest, Heard, Talk, Then, Why};
+use fanout::Form;
+use fanout::shard::{Account, Falling, Guest, Heard, Talk, Then, Why};
 use kit::stream::Broadcast;
 use rtmp_core::session::{Event, Output, Reason, Session};
 use tokio::net::TcpStream;
@@ -65,10 +66,12 @@ impl Play {
             socket: socket.into_std()?,
             log,
             entry: opening.entry,
-            framed: false,
+            form: Form::Plain,
+            falling: Falling::ToKey,
             head: head.freeze(),
             setup: opening.setup,
             talk: Box::new(talk),
+            mailbox: None,
         });
         Ok(())
     }
@@ -127,7 +130,7 @@ impl Talk for Playing {
                 Reason::ShuttingDown,
                 "The server is going down. Reconnect in a moment.",
             ),
-            Why::Gone | Why::Told | Why::Stopped | Why::Flooded | Why::Broken => {}
+            Why::Gone | Why::Told | Why::Stopped | Why::Flooded | Why::Behind | Why::Broken => {}
         }
         self.said().0
     }

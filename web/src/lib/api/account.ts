@@ -43,7 +43,7 @@ export interface Session {
   last_seen_at: string;
 }
 
-export type Scope = 'read' | 'channel' | 'operator';
+export type Scope = 'read' | 'channel' | 'chat' | 'operator';
 
 export interface Token {
   id: string;

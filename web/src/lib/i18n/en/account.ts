@@ -121,6 +121,8 @@ export const account = {
   'tokens.scope.read_hint': 'Whatever you may read, except stream keys.',
   'tokens.scope.channel': 'Look after the channel',
   'tokens.scope.channel_hint': 'Title, stream keys, moderators; reading too.',
+  'tokens.scope.chat': 'Speak in rooms',
+  'tokens.scope.chat_hint': 'Send danmaku as you; reading too.',
   'tokens.scope.operator': 'Run the server',
   'tokens.scope.operator_hint': 'All that an operator may. Give it to nothing you do not trust entirely.',
   'tokens.expiry': 'Ends by itself',

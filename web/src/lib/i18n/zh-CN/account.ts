@@ -121,6 +121,8 @@ export const account: Record<keyof typeof en, string> = {
   'tokens.scope.read_hint': '你能看的都能读，推流码除外。',
   'tokens.scope.channel': '管理频道',
   'tokens.scope.channel_hint': '标题、推流码、房管，也包括读取。',
+  'tokens.scope.chat': '在房间发言',
+  'tokens.scope.chat_hint': '以你的名义发弹幕，也包括读取。',
   'tokens.scope.operator': '管理服务器',
   'tokens.scope.operator_hint': '管理员能做的都能做，只给完全信得过的程序。',
   'tokens.expiry': '有效期',

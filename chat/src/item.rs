@@ -1,0 +1,85 @@
+//! What stands on a lane.
+
+use serde::{Deserialize, Serialize};
+use wire::BroadcastId;
+
+use crate::danmaku::Danmaku;
+use crate::lane::Lane;
+
+/// Something that happens in a room. Its name on the wire stands in `t`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "t", rename_all = "snake_case")]
+pub enum Event {
+    /// Somebody says something. Chat lane.
+    Danmaku(Danmaku),
+    /// Something on the chat lane is to be seen no more. Control lane.
+    Deleted {
+        /// Where it stands there.
+        of: u64,
+    },
+    /// The channel goes live, loses its publisher, gets it back, or ends. Control lane.
+    Broadcast(Broadcast),
+    /// How many are here. Ambient lane.
+    Count {
+        /// Connections to the room.
+        viewers: u64,
+        /// Likes since the broadcast began.
+        likes: u64,
+    },
+    /// Something does not work, or works again. Ambient lane.
+    Degraded {
+        /// Since when nothing can be said, in milliseconds since the Unix epoch; none when it works.
+        chat_since_ms: Option<i64>,
+    },
+}
+
+impl Event {
+    /// On which lane it belongs.
+    pub const fn lane(&self) -> Lane {
+        match self {
+            Self::Danmaku(_) => Lane::Chat,
+            Self::Deleted { .. } | Self::Broadcast(_) => Lane::Control,
+            Self::Count { .. } | Self::Degraded { .. } => Lane::Ambient,
+        }
+    }
+}
+
+/// How a broadcast is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broadcast {
+    /// Which.
+    pub b: BroadcastId,
+    /// How it is.
+    pub state: State,
+    /// The wall time of its MediaTime zero, in milliseconds since the Unix epoch.
+    pub began_ms: i64,
+}
+
+/// How a broadcast is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Somebody publishes.
+    Live,
+    /// The publisher is waited for.
+    Waiting,
+    /// It is over.
+    Ended,
+}
+
+/// Something on a lane, with its place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// On which lane.
+    #[serde(rename = "l")]
+    pub lane: Lane,
+    /// Where.
+    #[serde(rename = "p")]
+    pub offset: u64,
+    /// When, in milliseconds since the Unix epoch.
+    #[serde(rename = "at")]
+    pub at_ms: i64,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}

@@ -1,0 +1,31 @@
+//! Rooms: what is said in a channel's room, kept in order and carried to everybody who is there.
+//!
+//! - [`lane`]: the lines on which things stand in a room, and where a client is on them. Pure.
+//! - [`danmaku`]: what a viewer may say, and how it is cleaned. Pure.
+//! - [`item`]: what stands on a lane. Pure.
+//! - [`protocol`]: what goes over the wire, in either encoding. Pure.
+//! - [`room`](mod@room): a room's lanes, and the derived logs that shards write to connections.
+//! - [`store`]: the durable lanes in the database.
+//! - `committer`: puts what is said into the store, many in one transaction, before anybody hears it.
+//! - `connection`: one viewer's side of the conversation.
+//! - [`limits`]: how much anybody may say.
+//! - [`service`]: the rooms of this server, and the way into them.
+
+mod committer;
+pub mod config;
+mod connection;
+pub mod danmaku;
+pub mod item;
+pub mod lane;
+pub mod limits;
+pub mod protocol;
+pub mod room;
+pub mod service;
+pub mod store;
+
+pub use config::Config;
+pub use item::{Event, Item};
+pub use lane::{Lane, Places};
+pub use protocol::Encoding;
+pub use service::{Admission, Channels, Entrance, NoEntry, Request, Service};
+pub use store::Store;

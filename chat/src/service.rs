@@ -1,0 +1,621 @@
+//! The rooms of this server, and the way into them.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use fanout::Position;
+use fanout::shard::{Body, Entry as Begin, Falling, Guest, Shards};
+use kit::bus::Bus;
+use kit::clock;
+use kit::room_token::RoomKey;
+use kit::stream::{Broadcast, Phase, Streams};
+use kit::websocket;
+use tokio::net::TcpStream;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinSet;
+use wire::{BroadcastId, ChannelId, Handle};
+
+use crate::committer::{Committer, Entry, Rooms};
+use crate::config::Config;
+use crate::connection::Connection;
+use crate::item::{self, Event, Item, State};
+use crate::lane::{Lane, PerLane, Places};
+use crate::limits::{Limits, Seat};
+use crate::protocol::{Encoding, Told, Welcome};
+use crate::room::{Joined, RESUME_MAX, Room};
+use crate::store::Store;
+
+/// How often counts are told, if they change.
+const COUNTS_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is looked for rooms that nobody is in.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// How long it is believed which channel a handle is.
+const BELIEVED_FOR: Duration = Duration::from_secs(30);
+
+/// Handles that are believed at once.
+const BELIEVED_MAX: usize = 10_000;
+
+/// Items of a lane that a room has at hand when it opens.
+const AT_HAND: u32 = 500;
+
+/// Items of control or money that one who returns is read from the store.
+const READ_MAX: u64 = 10_000;
+
+/// Items in one frame for somebody who comes.
+const FRAME_ITEMS: usize = 500;
+
+/// Who knows the channels.
+pub trait Channels: Send + Sync {
+    /// The channel of a handle, or of one that it had.
+    fn find<'a>(&'a self, handle: &'a Handle) -> Answer<'a>;
+}
+
+/// The channel, if there is one.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Option<ChannelId>>> + Send + 'a>>;
+
+/// What a client asks for who wants to come in.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The handle of the channel.
+    pub room: String,
+    /// Where it was, as it wrote it.
+    pub since: String,
+    /// What it sent as `Sec-WebSocket-Protocol`.
+    pub protocols: String,
+    /// What it sent as `Sec-WebSocket-Key`.
+    pub websocket_key: String,
+    /// The site whose page asks, if it is one.
+    pub origin: Option<String>,
+    /// Where this server is for the client, without a slash at the end.
+    pub ours: Option<String>,
+    /// Its address.
+    pub client: SocketAddr,
+}
+
+/// Why a client does not come in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoEntry {
+    /// It speaks no encoding of ours.
+    #[error("ask for the subprotocol barrage.v1.msgpack or barrage.v1.json")]
+    Subprotocol,
+    /// Its page is of another site.
+    #[error("pages of {0} may not open rooms here; chat.allowed_origins names those that may")]
+    Origin(String),
+    /// It does not tell where it was in a way that can be read.
+    #[error("{0}")]
+    Since(#[from] crate::lane::ParsePlacesError),
+    /// There is no such channel.
+    #[error("there is no channel @{0}")]
+    Room(String),
+    /// There are too many connections from its address.
+    #[error("too many connections from your address")]
+    TooMany,
+    /// What is needed to let it in does not answer.
+    #[error("rooms cannot be opened now; come again in a moment")]
+    Unavailable,
+}
+
+/// The rooms of this server.
+pub struct Service {
+    shared: Arc<Shared>,
+    shards: Arc<Shards>,
+    channels: Arc<dyn Channels>,
+    believed: Mutex<HashMap<Handle, (ChannelId, Instant)>>,
+    /// One room is opened at a time, so that none is opened twice.
+    opening: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}
+
+/// What every connection needs.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) key: RoomKey,
+    pub(crate) limits: Limits,
+    pub(crate) committer: Committer,
+    streams: Arc<Streams>,
+    store: Store,
+    rooms: Arc<Open>,
+    public_url: Option<String>,
+}
+
+/// The rooms that are open.
+#[derive(Default)]
+struct Open(Mutex<OpenRooms>);
+
+#[derive(Default)]
+struct OpenRooms {
+    rooms: HashMap<ChannelId, Arc<Room>>,
+    /// Rooms of which nobody knows what their lanes hold.
+    unproven: HashSet<ChannelId>,
+}
+
+impl Open {
+    fn lock(&self) -> MutexGuard<'_, OpenRooms> {
+        // It is whole between any two statements.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rooms for Open {
+    fn all(&self) -> Vec<Arc<Room>> {
+        self.lock().rooms.values().cloned().collect()
+    }
+
+    fn abandon(&self, room: &Arc<Room>) {
+        let mut open = self.lock();
+        open.unproven.insert(room.id);
+        open.rooms.remove(&room.id);
+        room.close();
+    }
+}
+
+/// What the service stands on.
+pub struct Entrance {
+    /// What writes to connections.
+    pub shards: Arc<Shards>,
+    /// Who knows the channels.
+    pub channels: Arc<dyn Channels>,
+    /// What is live.
+    pub streams: Arc<Streams>,
+    /// What room tokens are signed with.
+    pub key: RoomKey,
+    /// The address that people open, without a slash at the end, if it is configured.
+    pub public_url: Option<String>,
+}
+
+impl Service {
+    /// Starts with no room open.
+    pub fn new(config: Config, store: Store, entrance: Entrance) -> Arc<Self> {
+        let Entrance {
+            shards,
+            channels,
+            streams,
+            key,
+            public_url,
+        } = entrance;
+        let rooms = Arc::new(Open::default());
+        let shared = Shared {
+            key,
+            limits: Limits::new(&config),
+            committer: Committer::start(store.clone(), Arc::clone(&rooms) as Arc<dyn Rooms>),
+            streams,
+            store,
+            rooms,
+            public_url,
+            config,
+        };
+        Arc::new(Self {
+            shared: Arc::new(shared),
+            shards,
+            channels,
+            believed: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Looks whether a client may come in, and into which room.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub async fn admit(&self, request: &Request) -> Result<Admission, NoEntry> {
+        let encoding = Encoding::choose(&request.protocols).ok_or(NoEntry::Subprotocol)?;
+        self.check_origin(request)?;
+        let places = request.since.parse()?;
+        let seat = self.shared.limits.enter(request.client);
+        let seat = seat.ok_or(NoEntry::TooMany)?;
+        let nobody = || NoEntry::Room(request.room.chars().take(64).collect());
+        let handle: Handle = request.room.parse().map_err(|_| nobody())?;
+        let room = self.room(&handle).await?.ok_or_else(nobody)?;
+        Ok(Admission {
+            shared: Arc::clone(&self.shared),
+            shards: Arc::clone(&self.shards),
+            room,
+            handle,
+            encoding,
+            places,
+            seat,
+            client: request.client,
+            accept: websocket::accept_key(&request.websocket_key),
+        })
+    }
+
+    /// A page of another site would speak with the cookies and the address of its visitors.
+    fn check_origin(&self, request: &Request) -> Result<(), NoEntry> {
+        let Some(origin) = &request.origin else {
+            return Ok(());
+        };
+        let mut ours = [&request.ours, &self.shared.public_url].into_iter();
+        let allowed = &self.shared.config.allowed_origins;
+        if ours.any(|ours| ours.as_ref() == Some(origin)) || allowed.contains(origin) {
+            return Ok(());
+        }
+        Err(NoEntry::Origin(origin.chars().take(100).collect()))
+    }
+
+    async fn room(&self, handle: &Handle) -> Result<Option<Arc<Room>>, NoEntry> {
+        let Some(channel) = self.channel(handle).await? else {
+            return Ok(None);
+        };
+        let found = || self.shared.rooms.lock().rooms.get(&channel).cloned();
+        if let Some(room) = found() {
+            return Ok(Some(room));
+        }
+        let _opening = self.opening.lock().await;
+        if let Some(room) = found() {
+            return Ok(Some(room));
+        }
+        self.open(channel).await.map(Some).map_err(|error| {
+            tracing::warn!(%error, channel.id = %channel, "failed to open a room");
+            NoEntry::Unavailable
+        })
+    }
+
+    async fn channel(&self, handle: &Handle) -> Result<Option<ChannelId>, NoEntry> {
+        let believed = self.believed().get(handle).copied();
+        if let Some((channel, since)) = believed
+            && since.elapsed() < BELIEVED_FOR
+        {
+            return Ok(Some(channel));
+        }
+        match self.channels.find(handle).await {
+            Ok(Some(channel)) => {
+                let mut all = self.believed();
+                if all.len() >= BELIEVED_MAX {
+                    all.clear();
+                }
+                all.insert(handle.clone(), (channel, Instant::now()));
+                Ok(Some(channel))
+            }
+            Ok(None) => {
+                self.believed().remove(handle);
+                Ok(None)
+            }
+            // What was true a while ago is better than nothing.
+            Err(_) if believed.is_some() => Ok(believed.map(|(channel, _)| channel)),
+            Err(error) => {
+                tracing::warn!(%error, "failed to look up a channel");
+                Err(NoEntry::Unavailable)
+            }
+        }
+    }
+
+    fn believed(&self) -> MutexGuard<'_, HashMap<Handle, (ChannelId, Instant)>> {
+        self.believed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn open(&self, channel: ChannelId) -> anyhow::Result<Arc<Room>> {
+        let store = &self.shared.store;
+        let proven = !self.shared.rooms.lock().unproven.contains(&channel);
+        let now_ms = clock::now().as_millis();
+        let mut places = store.open_room(channel, now_ms, proven).await?;
+        // Nothing of this lane outlives the room.
+        *places.get_mut(Lane::Ambient) = Position {
+            epoch: now_ms.unsigned_abs(),
+            offset: 0,
+        };
+        let mut last: Vec<Item> = Vec::new();
+        for lane in Lane::ALL.into_iter().filter(|lane| lane.is_durable()) {
+            let Position { epoch, offset: to } = *places.get(lane);
+            let from = Position { epoch, offset: 0 };
+            last.extend(store.items(channel, lane, from, to, AT_HAND).await?);
+        }
+        // Stable, so that each lane stays in its order.
+        last.sort_by_key(|item| item.at_ms);
+        let room = Arc::new(Room::new(channel, places, last));
+        let mut open = self.shared.rooms.lock();
+        open.unproven.remove(&channel);
+        open.rooms.insert(channel, Arc::clone(&room));
+        Ok(room)
+    }
+
+    /// How many are in a channel's room.
+    pub fn viewers(&self, channel: ChannelId) -> u64 {
+        let open = self.shared.rooms.lock();
+        open.rooms.get(&channel).map_or(0, |room| room.viewers())
+    }
+
+    /// Since when nothing can be said, in milliseconds since the Unix epoch.
+    pub fn down_since_ms(&self) -> Option<i64> {
+        self.shared.committer.down_since_ms()
+    }
+
+    /// The durable lanes.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// What goes on beside the connections.
+    pub fn upkeep(self: &Arc<Self>, bus: &Bus) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let service = Arc::clone(self);
+        tasks.spawn(async move {
+            let mut ticks = tokio::time::interval(COUNTS_EVERY);
+            loop {
+                ticks.tick().await;
+                service.tell_counts();
+            }
+        });
+        let service = Arc::clone(self);
+        tasks.spawn(async move {
+            let mut ticks = tokio::time::interval(SWEEP_EVERY);
+            loop {
+                ticks.tick().await;
+                service.shared.limits.forget_idle();
+                service.close_empty();
+            }
+        });
+        let (service, mut events) = (Arc::clone(self), bus.subscribe());
+        tasks.spawn(async move {
+            loop {
+                match events.recv().await {
+                    Ok(event) => service.on_event(&event),
+                    // The rooms hear of the next change; the page asks the API besides.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                }
+            }
+        });
+        tasks
+    }
+
+    fn tell_counts(&self) {
+        let now_ms = clock::now().as_millis();
+        let (mut viewers, rooms) = (0, self.shared.rooms.all());
+        for room in &rooms {
+            room.tell_counts(now_ms);
+            viewers += room.viewers();
+        }
+        metrics::gauge!("barrage_chat_rooms").set(rooms.len() as f64);
+        metrics::gauge!("barrage_chat_connections").set(viewers as f64);
+    }
+
+    /// Forgets rooms that nobody is in.
+    fn close_empty(&self) {
+        let mut open = self.shared.rooms.lock();
+        // Whoever comes in or has something on its way holds on to the room.
+        open.rooms
+            .retain(|_, room| room.viewers() > 0 || Arc::strong_count(room) > 1);
+    }
+
+    /// Tells the room of what happens to its broadcast.
+    fn on_event(&self, event: &wire::Event) {
+        let (channel, b, state) = match event {
+            wire::Event::BroadcastStarted {
+                channel, broadcast, ..
+            } => (*channel, *broadcast, State::Live),
+            wire::Event::PublisherReturned {
+                channel, broadcast, ..
+            } => (*channel, *broadcast, State::Live),
+            wire::Event::PublisherLost {
+                channel, broadcast, ..
+            } => (*channel, *broadcast, State::Waiting),
+            wire::Event::BroadcastEnded {
+                channel, broadcast, ..
+            } => (*channel, *broadcast, State::Ended),
+        };
+        let room = self.shared.rooms.lock().rooms.get(&channel).cloned();
+        let Some(room) = room else {
+            return;
+        };
+        if matches!(event, wire::Event::BroadcastStarted { .. }) {
+            room.forget_likes();
+        }
+        let live = self.shared.streams.of_channel(channel);
+        let began_ms = live.filter(|live| live.id == b).map_or_else(
+            || clock::now().as_millis(),
+            |live| live.began_at.as_millis(),
+        );
+        let entry = Entry {
+            room,
+            event: Event::Broadcast(item::Broadcast { b, state, began_ms }),
+            author: None,
+            answer: None,
+        };
+        if !self.shared.committer.keep(entry) {
+            tracing::warn!(channel.id = %channel, "a room does not hear of its broadcast");
+        }
+    }
+}
+
+impl Shared {
+    /// Which picture a danmaku is about: where its sender says it is, within what can be.
+    pub(crate) fn picture(
+        &self,
+        channel: ChannelId,
+        claimed: Option<i64>,
+    ) -> Option<(BroadcastId, i64)> {
+        let live = self.live(channel)?;
+        let edge = live.edge().as_micros();
+        let delay = i64::try_from(self.config.delay_max_ms).unwrap_or(i64::MAX / 1_000) * 1_000;
+        let earliest = edge.saturating_sub(delay).max(0);
+        Some((
+            live.id,
+            claimed.unwrap_or(edge).clamp(earliest, edge.max(0)),
+        ))
+    }
+
+    fn live(&self, channel: ChannelId) -> Option<Arc<Broadcast>> {
+        let live = self.streams.of_channel(channel);
+        live.filter(|live| live.phase() != Phase::Ended)
+    }
+
+    /// How a channel's broadcast is, as its room is told.
+    fn broadcast(&self, channel: ChannelId) -> Option<item::Broadcast> {
+        let live = self.live(channel)?;
+        Some(item::Broadcast {
+            b: live.id,
+            state: match live.phase() {
+                Phase::Live => State::Live,
+                Phase::Waiting => State::Waiting,
+                Phase::Ended => State::Ended,
+            },
+            began_ms: live.began_at.as_millis(),
+        })
+    }
+}
+
+/// A client that may come in.
+pub struct Admission {
+    shared: Arc<Shared>,
+    shards: Arc<Shards>,
+    room: Arc<Room>,
+    handle: Handle,
+    encoding: Encoding,
+    places: Places,
+    seat: Seat,
+    client: SocketAddr,
+    accept: String,
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admission")
+            .field("room", &self.handle)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Admission {
+    /// The headers with which the WebSocket is agreed to (RFC 6455 §4.2.2).
+    pub fn headers(&self) -> [(&'static str, &str); 4] {
+        [
+            ("upgrade", "websocket"),
+            ("connection", "Upgrade"),
+            ("sec-websocket-accept", &self.accept),
+            ("sec-websocket-protocol", self.encoding.subprotocol()),
+        ]
+    }
+
+    /// How long a client may take nothing.
+    pub fn stall(&self) -> Duration {
+        self.shards.limits().stall
+    }
+
+    /// Hands a plain connection to a shard, with the whole answer.
+    ///
+    /// # Errors
+    /// When the socket is broken.
+    pub async fn serve(self, socket: TcpStream, slot: Box<dyn Send>) -> io::Result<()> {
+        let socket = socket.into_std()?;
+        let mut head = BytesMut::from(&b"HTTP/1.1 101 Switching Protocols\r\n"[..]);
+        for (name, value) in self.headers() {
+            head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        head.extend_from_slice(b"\r\n");
+        let shards = Arc::clone(&self.shards);
+        shards.seat(self.guest(socket, head, slot).await);
+        Ok(())
+    }
+
+    /// What follows the handshake, for a connection that is no plain socket.
+    pub async fn body(self, slot: Box<dyn Send>) -> Body {
+        let limits = self.shards.limits();
+        Body::new(self.guest((), BytesMut::new(), slot).await, limits)
+    }
+
+    async fn guest<S>(self, socket: S, mut head: BytesMut, slot: Box<dyn Send>) -> Guest<S> {
+        let Self {
+            shared,
+            room,
+            handle,
+            encoding,
+            places,
+            ..
+        } = self;
+        let joined = room.join(encoding, &places, shared.config.history);
+        head.extend_from_slice(&encoding.message(&Told::Welcome(Welcome {
+            room: handle.as_str(),
+            lanes: (&joined.places).into(),
+            broadcast: shared.broadcast(room.id),
+            server_ms: clock::now().as_millis(),
+            text_max: shared.config.text_max,
+            viewers: room.viewers() + 1,
+            likes: room.likes(),
+            chat_down_since_ms: shared.committer.down_since_ms(),
+        })));
+        let Joined {
+            log,
+            start,
+            places,
+            missed,
+            gaps,
+        } = joined;
+        let mut pieces = read_back(&shared.store, &room, encoding, &places, gaps).await;
+        pieces.extend(missed);
+        for frame in pieces.chunks(FRAME_ITEMS) {
+            let frame: Vec<&[u8]> = frame.iter().map(|piece| &piece[..]).collect();
+            head.extend_from_slice(&encoding.join(&frame));
+        }
+        let connection = Connection::new(shared, room, encoding, self.client, self.seat, slot);
+        Guest {
+            socket,
+            log,
+            entry: Begin::At(start),
+            form: fanout::Form::Joined(encoding.joiner()),
+            falling: Falling::Thinned,
+            head: head.freeze(),
+            setup: Some(0),
+            mailbox: Some(Arc::clone(&connection.mailbox)),
+            talk: Box::new(connection),
+        }
+    }
+}
+
+/// What was missed and is no longer at hand, from the store; what cannot be had is declared.
+async fn read_back(
+    store: &Store,
+    room: &Room,
+    encoding: Encoding,
+    places: &PerLane<Position>,
+    gaps: Vec<fanout::Gap>,
+) -> Vec<Bytes> {
+    let mut pieces = Vec::new();
+    for gap in gaps {
+        let Some(lane) = Lane::of_number(i64::from(gap.lane)) else {
+            continue;
+        };
+        let most = match lane {
+            Lane::Control | Lane::Money => READ_MAX,
+            Lane::Chat => RESUME_MAX,
+            Lane::Ambient => 0,
+        };
+        let from = gap.from.max(gap.to.saturating_sub(most));
+        let start = Position {
+            epoch: places.get(lane).epoch,
+            offset: from,
+        };
+        let read = if most == 0 {
+            Ok(Vec::new())
+        } else {
+            let limit = u32::try_from(most).unwrap_or(u32::MAX);
+            store.items(room.id, lane, start, gap.to, limit).await
+        };
+        let to = match &read {
+            Ok(_) if most > 0 => from,
+            Ok(_) => gap.to,
+            Err(error) => {
+                tracing::warn!(%error, room.id = %room.id, "failed to read a lane back");
+                gap.to
+            }
+        };
+        if gap.from < to {
+            pieces.push(encoding.encode(&Told::gap(fanout::Gap { to, ..gap })));
+        }
+        let items = read.unwrap_or_default();
+        pieces.extend(items.iter().map(|item| encoding.encode(item)));
+    }
+    pieces
+}
