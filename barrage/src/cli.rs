@@ -115,13 +115,13 @@ struct ConfigArgs {
     /// Keep the database, keys and runtime.json here [default: ./barrage-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
-    /// Listen here for pages, API and HLS; port 0 takes a free one [default: 0.0.0.0:8080]
+    /// Listen here for pages, API, HLS, FLV and rooms; port 0 takes a free one [default: 0.0.0.0:8080]
     #[arg(long, value_name = "ADDRESS")]
     http_listen: Option<String>,
     /// Listen here for the same over TLS; port 0 takes a free one, "" none [default: 0.0.0.0:8443]
     #[arg(long, value_name = "ADDRESS")]
     https_listen: Option<String>,
-    /// Listen here for RTMP publishers; port 0 takes a free one [default: 0.0.0.0:1935]
+    /// Listen here for RTMP publishers and players; port 0 takes a free one [default: 0.0.0.0:1935]
     #[arg(long, value_name = "ADDRESS")]
     rtmp_listen: Option<String>,
     /// Any other setting by its name, such as --set log.level=debug

@@ -78,7 +78,7 @@ impl Default for Config {
     }
 }
 
-/// The listener for pages, API and HLS.
+/// The listener for pages, API, media and rooms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {
@@ -104,7 +104,7 @@ impl Default for HttpConfig {
     }
 }
 
-/// The listener for pages, API and HLS over TLS.
+/// The listener for pages, API, media and rooms over TLS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpsConfig {

@@ -11,6 +11,7 @@ use axum::http::{Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use bytes::Bytes;
+use fanout::shard::Why;
 use hyper::upgrade::OnUpgrade;
 use ingest::Play;
 use ingest::play::Start;
@@ -49,15 +50,14 @@ async fn answer(
         return (StatusCode::NOT_FOUND, text).into_response();
     };
     if !request.headers().contains_key(header::UPGRADE) {
-        return stream(&play, asked, client).await;
+        return stream(&play, asked, client, slot).await;
     }
     let Some((key, upgrade)) = asked.websocket_key.clone().zip(upgrade) else {
         return upgrade::not_whole();
     };
-    let stall = play.shards().limits().stall;
     tokio::spawn(async move {
-        let body = play.body(asked, client, Box::new(slot)).await;
-        upgrade::converse(body, stall, upgrade).await;
+        let body = play.body(asked, client, Box::new(slot.clone())).await;
+        upgrade::converse(body, slot, upgrade).await;
     });
     let accept = websocket::accept_key(&key);
     upgrade::agreed(&[
@@ -68,11 +68,12 @@ async fn answer(
 }
 
 /// An answer whose body goes on as long as the broadcast.
-async fn stream(play: &Play, asked: Asked, client: SocketAddr) -> Response {
+async fn stream(play: &Play, asked: Asked, client: SocketAddr, slot: Slot) -> Response {
     let body = play.body(asked, client, Box::new(())).await;
-    let pieces = futures_util::stream::unfold(body, |mut body| async {
-        let piece = body.next().await?;
-        Some((Ok::<Bytes, std::convert::Infallible>(piece), body))
+    let viewer = Viewer { body, slot };
+    let pieces = futures_util::stream::unfold(viewer, |mut viewer| async {
+        let piece = viewer.body.next().await?;
+        Some((Ok::<Bytes, std::convert::Infallible>(piece), viewer))
     });
     let mut response = Response::new(Body::from_stream(pieces));
     for (name, value) in HEADERS {
@@ -82,4 +83,18 @@ async fn stream(play: &Play, asked: Asked, client: SocketAddr) -> Response {
         );
     }
     response
+}
+
+/// Somebody who watches over a connection that is the router's.
+struct Viewer {
+    body: fanout::shard::Body,
+    slot: Slot,
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        if self.slot.has_stopped() {
+            self.body.end(Why::Stopped);
+        }
+    }
 }

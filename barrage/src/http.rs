@@ -3,15 +3,18 @@
 
 mod client;
 mod first_look;
+mod impatient;
 mod rewound;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::ConnectInfo;
+use fanout::shard::bound_unsent;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -34,6 +37,7 @@ use crate::{flv, rooms};
 use client::Told;
 use first_look::First;
 pub(crate) use first_look::websocket_key;
+use impatient::Impatient;
 use rewound::Rewound;
 
 /// Longest request head, and longest decoded header list of HTTP/2.
@@ -156,7 +160,7 @@ impl Server {
                             router: router.clone(),
                             roles: roles.clone(),
                             shared: Arc::clone(&self.shared),
-                            slot: Slot(Arc::new(slot)),
+                            slot: Slot::new(slot),
                         };
                         let graceful = graceful.watcher();
                         tokio::spawn(connection.serve(stream, graceful, drain.clone()));
@@ -210,9 +214,32 @@ struct Connection {
 /// A connection's place among those that are allowed at once. Every request carries it, for those
 /// that outlive their connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Slot(
-    #[expect(dead_code, reason = "it is there to be held")] Arc<OwnedSemaphorePermit>,
-);
+pub(crate) struct Slot(Arc<Place>);
+
+#[derive(Debug)]
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    has_stopped: AtomicBool,
+}
+
+impl Slot {
+    fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self(Arc::new(Place {
+            _permit: permit,
+            has_stopped: AtomicBool::new(false),
+        }))
+    }
+
+    /// The peer has stopped reading, and is given up.
+    fn note_stop(&self) {
+        self.0.has_stopped.store(true, Ordering::Release);
+    }
+
+    /// Whether the connection ends because its peer has stopped reading.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.0.has_stopped.load(Ordering::Acquire)
+    }
+}
 
 impl Connection {
     async fn serve(self, mut stream: TcpStream, graceful: Watcher, mut drain: Drain) {
@@ -220,6 +247,8 @@ impl Connection {
         if stream.set_nodelay(true).is_err() {
             return;
         }
+        // Without it everything works, with more memory in the system.
+        let _ = bound_unsent(&stream);
         // What is not yet a connection need not be waited for when the server ends.
         let told = tokio::select! {
             told = self.greet(&mut stream) => told,
@@ -230,7 +259,7 @@ impl Connection {
             return self.serve_plain(stream, told, graceful, drain).await;
         };
         let shaken = tokio::select! {
-            shaken = tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)) => shaken,
+            shaken = tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(self.impatient(stream))) => shaken,
             () = drain.signaled() => return,
         };
         match shaken {
@@ -265,8 +294,13 @@ impl Connection {
         let Some(stream) = self.to_shard(first, stream, told).await else {
             return;
         };
-        let io = TokioIo::new(Rewound::new(read, stream));
+        let io = TokioIo::new(Rewound::new(read, self.impatient(stream)));
         self.converse(io, told, graceful).await;
+    }
+
+    fn impatient(&self, stream: TcpStream) -> Impatient {
+        let stall = self.roles.play.shards().limits().stall;
+        Impatient::new(stream, stall, self.slot.clone())
     }
 
     /// Hands a connection to a shard, or gives it back.

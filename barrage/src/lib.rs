@@ -4,7 +4,7 @@
 //! - [`config`]: every setting of every role.
 //! - [`app`]: puts the roles together, runs them, ends them.
 //! - [`admin`]: what an operator does on the server's machine.
-//! - [`http`]: the listeners for pages, API and HLS.
+//! - [`http`]: the listeners for pages, API, media and rooms.
 //! - [`flv`]: HTTP-FLV and WebSocket-FLV for connections that no shard can have.
 //! - [`rooms`]: rooms for connections that no shard can have.
 //! - [`upgrade`]: WebSockets of such connections.

@@ -68,10 +68,9 @@ async fn answer(
         Err(no) => return refusal(no),
     };
     let answer = upgrade::agreed(&admission.headers());
-    let stall = admission.stall();
     tokio::spawn(async move {
-        let body = admission.body(Box::new(slot)).await;
-        upgrade::converse(body, stall, upgrade).await;
+        let body = admission.body(Box::new(slot.clone())).await;
+        upgrade::converse(body, slot, upgrade).await;
     });
     answer
 }

@@ -17,12 +17,12 @@ pub struct Runtime {
     pub pid: u32,
     /// The server's version.
     pub version: String,
-    /// The listener for pages, API and HLS.
+    /// The listener for pages, API, media and rooms.
     pub http: Listener,
     /// The same over TLS, if it is on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub https: Option<Listener>,
-    /// The listener for RTMP publishers.
+    /// The listener for RTMP publishers and players.
     pub rtmp: Listener,
 }
 

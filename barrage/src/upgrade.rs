@@ -6,14 +6,19 @@ use axum::body::Body as Answer;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use bytes::BytesMut;
-use fanout::shard::Body;
+use fanout::shard::{Body, Why};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+use crate::http::Slot;
+
 /// What is written at once where a task writes for one viewer.
 const WRITE_BYTES: usize = 64 * 1024;
+
+/// How long a peer may take to hear the end.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// How often a connection is looked after, as on a shard.
 const TICK_EVERY: Duration = Duration::from_secs(1);
@@ -35,8 +40,8 @@ pub fn agreed(headers: &[(&str, &str)]) -> Response {
         .expect("the parts are plain text")
 }
 
-/// What follows the handshake. A peer that takes nothing for `stall` is left.
-pub async fn converse(mut body: Body, stall: Duration, upgrade: OnUpgrade) {
+/// What follows the handshake.
+pub(crate) async fn converse(mut body: Body, slot: Slot, upgrade: OnUpgrade) {
     let Ok(upgraded) = upgrade.await else {
         return;
     };
@@ -67,10 +72,13 @@ pub async fn converse(mut body: Body, stall: Duration, upgrade: OnUpgrade) {
         {
             bytes.extend_from_slice(&piece);
         }
-        if !matches!(timeout(stall, writing.write_all(&bytes)).await, Ok(Ok(()))) {
+        if writing.write_all(&bytes).await.is_err() || writing.flush().await.is_err() {
+            if slot.has_stopped() {
+                body.end(Why::Stopped);
+            }
             return;
         }
     }
     // The viewer has been told.
-    let _ = timeout(stall, writing.shutdown()).await;
+    let _ = timeout(LINGER, writing.shutdown()).await;
 }

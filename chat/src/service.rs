@@ -499,11 +499,6 @@ impl Admission {
         ]
     }
 
-    /// How long a client may take nothing.
-    pub fn stall(&self) -> Duration {
-        self.shards.limits().stall
-    }
-
     /// Hands a plain connection to a shard, with the whole answer.
     ///
     /// # Errors

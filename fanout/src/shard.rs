@@ -2,6 +2,7 @@
 //!
 //! - `seat`: one connection; what is written to it next. Pure but for its socket.
 //! - `mailbox`: what is for one connection alone.
+//! - `socket`: what the system keeps for a peer.
 //! - `talk`: the side of a connection that is not packets.
 //! - `worker`: the loop: wait, hear, write.
 //! - `body`: the same for connections that are no plain sockets: TLS, HTTP/2.
@@ -13,6 +14,7 @@
 mod body;
 mod mailbox;
 mod seat;
+mod socket;
 mod talk;
 mod worker;
 
@@ -29,6 +31,7 @@ use mio::{Poll, Waker};
 pub use body::Body;
 pub use mailbox::Mailbox;
 pub use seat::{Ended, Entry, Falling, Guest, Limits};
+pub use socket::bound_unsent;
 pub use talk::{Account, Heard, Talk, Then, Why};
 
 use crate::log::Listener;

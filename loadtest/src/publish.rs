@@ -1,7 +1,9 @@
 //! Publishers.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -14,6 +16,7 @@ use media::flv::TagKind;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -21,6 +24,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::flv_file::FlvFile;
 use crate::say;
 use crate::stamp::{Stamp, now_us};
+use crate::tell::Ticker;
 use crate::times::{Spread, Times};
 
 /// How long a server may take to let a publisher in.
@@ -60,6 +64,8 @@ struct Report {
     bytes: u64,
     /// How long after its time each frame was written: what the server or this machine is late for.
     late_ms: Spread,
+    /// What went wrong, and for how many publishers.
+    errors: BTreeMap<String, u64>,
 }
 
 /// What one publisher did.
@@ -69,6 +75,8 @@ struct Sent {
     stamped: u64,
     bytes: u64,
     late: Times,
+    /// Frames of all publishers, as they are sent.
+    all_frames: Arc<AtomicU64>,
 }
 
 /// Publishes until the time is over; fails if a publisher did.
@@ -76,14 +84,22 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let file = Arc::new(FlvFile::read(&args.file)?);
     let url = Url::parse(&args.url)?;
     let (stop, stopped) = watch::channel(false);
+    let frames = Arc::new(AtomicU64::new(0));
     let mut publishers = JoinSet::new();
     for (number, key) in args.keys.iter().cloned().enumerate() {
         let (file, url, stopped) = (Arc::clone(&file), url.clone(), stopped.clone());
         let stamps = !args.no_stamps;
+        let frames = Arc::clone(&frames);
         publishers.spawn(async move {
-            publish(&file, &url, key, stamps, stopped)
-                .await
-                .with_context(|| format!("publisher {}", number + 1))
+            let mut sent = Sent {
+                all_frames: frames,
+                ..Sent::default()
+            };
+            let published = publish(&file, &url, key, stamps, stopped, &mut sent).await;
+            (
+                sent,
+                published.with_context(|| format!("publisher {}", number + 1)),
+            )
         });
     }
     let time_is_over = async move {
@@ -92,18 +108,29 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             None => std::future::pending().await,
         }
     };
+    let mut terminate = signal(SignalKind::terminate())?;
     let ending = tokio::spawn(async move {
         tokio::select! {
             () = time_is_over => {}
             _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
         }
         stop.send_replace(true);
     });
-    let mut all = Sent::default();
+    let progress = tokio::spawn(tell_progress(frames, args.keys.len(), Instant::now()));
+    let (mut all, mut errors) = (Sent::default(), BTreeMap::new());
     while let Some(done) = publishers.join_next().await {
-        all.merge(&done.context("a publisher panicked")??);
+        let (sent, published) = done.context("a publisher panicked")?;
+        all.merge(&sent);
+        if let Err(error) = published {
+            *errors.entry(format!("{error:#}")).or_default() += 1;
+        }
     }
     ending.abort();
+    progress.abort();
+    // It may be in the middle of a line.
+    let _ = progress.await;
+    Ticker::new().finish();
     let report = Report {
         schema: "barrage-load/publish/1",
         publishers: args.keys.len(),
@@ -111,8 +138,25 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         stamped: all.stamped,
         bytes: all.bytes,
         late_ms: Spread::of(&all.late),
+        errors,
     };
-    tell(&report, args.json)
+    tell(&report, args.json)?;
+    if let Some(error) = report.errors.keys().next() {
+        bail!("{error}");
+    }
+    Ok(())
+}
+
+/// Says now and then how far it is.
+async fn tell_progress(frames: Arc<AtomicU64>, publishers: usize, began: Instant) {
+    let far_away = began + Duration::from_hours(24 * 365);
+    let tell = || {
+        let (frames, seconds) = (frames.load(Ordering::Relaxed), began.elapsed().as_secs());
+        Some(format!(
+            "{publishers} publishers, {frames} frames in {seconds} s; Ctrl-C ends it"
+        ))
+    };
+    Ticker::new().wait_until(far_away.into(), tell).await;
 }
 
 fn tell(report: &Report, json: bool) -> anyhow::Result<()> {
@@ -166,7 +210,8 @@ async fn publish(
     key: String,
     stamps: bool,
     mut stopped: watch::Receiver<bool>,
-) -> anyhow::Result<Sent> {
+    sent: &mut Sent,
+) -> anyhow::Result<()> {
     let stream = TcpStream::connect(&url.authority)
         .await
         .with_context(|| format!("failed to connect to {}", url.authority))?;
@@ -187,7 +232,6 @@ async fn publish(
     timeout(ACCEPT_WITHIN, publisher.become_publishing())
         .await
         .context("the server did not let us publish in time")??;
-    let mut sent = Sent::default();
     let began = Instant::now();
     let mut first = None;
     for (stamp, tag) in file.rounds() {
@@ -200,15 +244,19 @@ async fn publish(
         let stamped = (stamps && tag.kind == TagKind::Video)
             .then(|| sent.next_stamp().put(&tag.body))
             .flatten();
-        sent.late.add_duration(due.elapsed());
+        let late = due.elapsed();
         publisher.send(stamp, tag.kind, stamped.as_ref().unwrap_or(&tag.body))?;
         sent.bytes += publisher.flush().await?;
         sent.stamped += u64::from(stamped.is_some());
-        sent.frames += u64::from(tag.kind != TagKind::Script);
+        if tag.kind != TagKind::Script {
+            sent.frames += 1;
+            sent.all_frames.fetch_add(1, Ordering::Relaxed);
+            sent.late.add_duration(late);
+        }
     }
     publisher.session.unpublish();
     publisher.flush().await?;
-    Ok(sent)
+    Ok(())
 }
 
 impl Sent {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 /// What a thread has had of its processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,10 +69,19 @@ impl Processes {
             }
             let status = std::fs::read_to_string(home.join("status"))
                 .with_context(|| format!("failed to read the memory of process {id}"))?;
+            if has_ended(&status) {
+                bail!("process {id}, which is to be measured, has ended");
+            }
             used.resident_kb += resident_kb(&status).unwrap_or(0);
         }
         Ok(used)
     }
+}
+
+/// One that has ended stays in the list until its parent has heard of it.
+fn has_ended(status: &str) -> bool {
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+    state.is_some_and(|state| state.trim_start().starts_with(['Z', 'X']))
 }
 
 fn resident_kb(status: &str) -> Option<u64> {
@@ -96,6 +105,19 @@ mod tests {
         let used = Processes::new(vec![std::process::id()]).used().unwrap();
         assert!(used.resident_kb > 500, "{used:?}");
         assert!(used.cpu >= Duration::from_millis(2), "{used:?}");
+    }
+
+    #[test]
+    fn a_process_that_has_ended_costs_not_nothing() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        while !has_ended(&std::fs::read_to_string(&status).unwrap()) {
+            std::thread::yield_now();
+        }
+        let processes = Processes::new(vec![child.id()]);
+        let error = processes.used().unwrap_err().to_string();
+        assert!(error.contains("has ended"), "{error}");
+        child.wait().unwrap();
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Watches, and tells how it went; fails if nobody could.
+/// Watches, and tells how it went; fails if nobody could, or nobody to the end.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let target = Target::find(&args.url, args.ca.as_deref())?;
     if args.crowd {
@@ -124,7 +124,8 @@ async fn watch(args: &Args, target: &Target) -> anyhow::Result<()> {
         tell()
     };
     ticker.wait_until(window.until, watch_memory).await;
-    let until = processes.used()?;
+    // A server that is gone by now is told of, and its viewers still counted.
+    let until = processes.used();
     ticker.finish();
     let rows = rows
         .into_iter()
@@ -133,20 +134,24 @@ async fn watch(args: &Args, target: &Target) -> anyhow::Result<()> {
                 .map_err(|_| anyhow!("a row of viewers panicked"))?
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let report = Report::new(
+    let costs = until.as_ref().ok().map(|&until| Costs {
+        before,
+        from,
+        until,
+        peak_kb: peak_kb.max(until.resident_kb),
+    });
+    let mut report = Report::new(
         args.url.to_string(),
         target.protocol,
         args.viewers as usize,
         args.stopped as usize,
         window.until - window.from,
         rows,
-        (!args.server_pids.is_empty()).then_some(Costs {
-            before,
-            from,
-            until,
-            peak_kb: peak_kb.max(until.resident_kb),
-        }),
+        costs.filter(|_| !args.server_pids.is_empty()),
     );
+    if let Err(error) = until {
+        report.errors.insert(format!("{error:#}"), 1);
+    }
     if report.viewers.joined == 0 {
         let why = report.errors.keys().next().cloned().unwrap_or_default();
         bail!("nobody could watch {}: {why}", args.url);
@@ -155,6 +160,9 @@ async fn watch(args: &Args, target: &Target) -> anyhow::Result<()> {
         say(&serde_json::to_string_pretty(&report)?);
     } else {
         say(&report.to_string());
+    }
+    if report.viewers.lost >= report.viewers.joined {
+        bail!("nobody could watch to the end");
     }
     Ok(())
 }

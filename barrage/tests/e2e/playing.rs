@@ -1,12 +1,16 @@
 //! Watching over HTTP-FLV, WebSocket-FLV and RTMP.
 
+use std::net::SocketAddr;
+
+use ingest::rtmp::client::Event;
 use media::flv::{Tag, TagKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::support::clip::{is_key, shifted};
 use crate::support::ffmpeg::output_of;
+use crate::support::member::tls_over;
 use crate::support::person::tls_client;
 use crate::support::publisher::code_of;
 use crate::support::server::CHANNEL;
@@ -219,35 +223,59 @@ async fn viewers_stay_while_the_publisher_is_away_and_get_its_new_set_up() {
             pictures.map(|tag| tag.body.clone()).collect()
         };
         assert_eq!(pictures(&seen[at..]), pictures(&other.frames), "{over:?}");
-        let stamps: Vec<u32> = of_kind(&seen, TagKind::Video)
-            .iter()
-            .map(|tag| tag.timestamp)
-            .collect();
+        let told = seen[..at].iter().rfind(|tag| tag.kind == TagKind::Script);
+        let width = 160_f64.to_be_bytes();
+        let told = told.is_some_and(|tag| tag.body.windows(8).any(|bytes| bytes == width));
+        assert!(
+            told,
+            "{over:?}: the metadata before the set-up tell of another picture"
+        );
+        let of_video = seen.iter().filter(|tag| tag.kind == TagKind::Video);
+        let stamps: Vec<u32> = of_video.map(|tag| tag.timestamp).collect();
         assert!(stamps.is_sorted(), "{over:?}: {stamps:?}");
     }
 }
 
 #[tokio::test]
-async fn a_thousand_viewers_live_through_an_end_a_new_beginning_and_another_codec_set_up() {
-    let server = Server::with(&[
-        ("rtmp.max_connections_per_address", "2000"),
-        ("ingest.grace_ms", "0"),
-    ])
-    .await;
+async fn a_thousand_viewers_live_through_another_set_up_an_end_and_a_new_beginning() {
+    let server = Server::with(&[("rtmp.max_connections_per_address", "2000")]).await;
     let clip = Clip::plain().await;
     let other = Clip::of(&Source::new().size("160x90"), 2).await;
-    let mut publisher = begin(&server, &clip, 10).await;
+    let publisher = begin(&server, &clip, 10).await;
     let mut watching = JoinSet::new();
     for n in 0..1_000 {
         let mut player = Player::tune_in(&server, Over::ALL[n % 3], "").await;
         watching.spawn(async move { (Over::ALL[n % 3], player.rest().await) });
     }
     viewers(&server, 1_000).await;
-    publisher.send_all(&clip.frames[10..60]).await;
+    drop(publisher);
+    until("it is missed", async || {
+        let stream = server.stream().await?;
+        (stream["state"] == "waiting").then_some(())
+    })
+    .await;
+    let mut publisher = Publisher::start(&server).await;
+    publisher.introduce(&other).await;
+    publisher.send_all(&other.frames).await;
     publisher.finish().await;
+    let header = other.header(TagKind::Video);
     while let Some(seen) = watching.join_next().await {
         let (over, seen) = seen.unwrap();
-        assert_same(over, &seen, &clip.frames[..60]);
+        let at = seen.iter().position(|tag| tag.body == header.body);
+        let (before, after) = seen.split_at(at.expect("everybody is told of the new set-up"));
+        let before = of_kind(before, TagKind::Video);
+        let sent = of_kind(&clip.frames[..10], TagKind::Video);
+        assert!(
+            before.iter().zip(&sent).all(|(a, b)| a.body == b.body),
+            "{over:?}"
+        );
+        let after = of_kind(after, TagKind::Video);
+        let sent = of_kind(&other.frames, TagKind::Video);
+        assert_eq!(after.len(), sent.len(), "{over:?}");
+        assert!(
+            after.iter().zip(&sent).all(|(a, b)| a.body == b.body),
+            "{over:?}"
+        );
     }
     // The same channel, another broadcast.
     let mut publisher = begin(&server, &other, 10).await;
@@ -385,25 +413,48 @@ async fn a_player_over_rtmp_pauses_and_goes_on_live() {
     while code_of(&player.events) != Some("NetStream.Seek.Failed") {
         assert!(player.read().await, "closed: {:?}", player.events);
     }
-    publisher.send_all(&clip.frames[5..keys[4] + 3]).await;
-    until("all of it is there", async || {
-        let stream = server.stream().await?;
-        (stream["uptime_ms"].as_u64()? > 0).then_some(())
-    })
-    .await;
+    // All of it is there once another viewer has it.
+    let mut other = Player::tune_in(&server, Over::Http, "").await;
+    let (paused, later) = clip.frames.split_at(keys[4] + 3);
+    publisher.send_all(&paused[5..]).await;
+    let last = paused.last().expect("frames");
+    while other.frame().await.expect("it goes on").body != last.body {}
     player
         .control("pause", vec![false.into(), 0.0.into()])
         .await;
-    publisher.send_all(&clip.frames[keys[4] + 3..]).await;
+    player.control("seek", vec![1_000.0.into()]).await;
+    while player
+        .events
+        .iter()
+        .filter(|event| is_seek_refused(event))
+        .count()
+        < 2
+    {
+        assert!(player.read().await, "closed: {:?}", player.events);
+    }
+    publisher.send_all(later).await;
     publisher.finish().await;
     let seen = player.rest().await;
     let pictures = of_kind(&seen, TagKind::Video);
-    let paused_at = pictures.iter().position(|tag| {
-        let n = clip.frames.iter().position(|sent| sent.body == tag.body);
-        n.is_some_and(|n| n >= keys[1])
-    });
-    let resumed = pictures[paused_at.expect("it went on")];
-    assert!(is_key(resumed), "it goes on with a keyframe");
+    let stamps: Vec<u32> = pictures.iter().map(|tag| tag.timestamp).collect();
+    assert!(stamps.is_sorted(), "{stamps:?}");
+    let bodies: Vec<_> = pictures.iter().map(|tag| &tag.body).collect();
+    let rest = of_kind(&clip.frames[keys[4]..], TagKind::Video);
+    let rest: Vec<_> = rest.iter().map(|tag| &tag.body).collect();
+    let before = bodies.len() - rest.len();
+    assert!(
+        before < 5,
+        "{before} pictures from before the pause or within it"
+    );
+    assert_eq!(
+        bodies[before..],
+        rest,
+        "it goes on with the latest keyframe"
+    );
+}
+
+fn is_seek_refused(event: &Event) -> bool {
+    code_of(std::slice::from_ref(event)) == Some("NetStream.Seek.Failed")
 }
 
 #[tokio::test]
@@ -512,4 +563,68 @@ async fn the_end_of_the_server_is_told_to_those_who_watch() {
             clip.frames_of(TagKind::Video)[0].body
         );
     }
+}
+
+/// A socket that takes little before it is full, to one of the server's ports.
+async fn narrow(to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    within("a connection", socket.connect(to)).await.unwrap()
+}
+
+#[tokio::test]
+async fn who_stops_reading_is_let_go_whatever_the_connection() {
+    let server = Server::with(&[("shards.stall_ms", "1000")]).await;
+    let clip = Clip::plain().await;
+    let mut publisher = begin(&server, &clip, 30).await;
+    let https = server.https.unwrap();
+    let host = format!("localhost:{}", https.port());
+    let tls = async || tls_over(&server, narrow(https).await).await;
+    let get = |target: &str, headers: &str| {
+        format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n")
+    };
+    let flv = format!("/live/{CHANNEL}.flv");
+    let absolute = format!("http://{}{flv}", server.http);
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let mut plain = Vec::new();
+    for asked in [
+        get(&flv, ""),
+        get(&absolute, ""),
+        get(&flv, upgrade),
+        get("/healthz", "") + &get(&flv, ""),
+    ] {
+        let mut socket = narrow(server.http).await;
+        socket.write_all(asked.as_bytes()).await.unwrap();
+        plain.push(socket);
+    }
+    let mut secret = Vec::new();
+    for asked in [get(&flv, ""), get(&flv, upgrade)] {
+        let mut socket = tls().await;
+        socket.write_all(asked.as_bytes()).await.unwrap();
+        secret.push(socket);
+    }
+    viewers(&server, 6).await;
+    let mut reading = Player::tune_in(&server, Over::Http, "").await;
+    let reader = tokio::spawn(async move { reading.rest().await });
+    // Whoever reads goes on while those who do not are filled up and let go.
+    let mut round = 0;
+    until("everybody who stopped is let go", async || {
+        round += 1;
+        publisher
+            .send_all(&shifted(&clip.frames, round * 12_000))
+            .await;
+        let gone = server.text("/metrics").await;
+        let stopped = gone.lines().filter(|line| {
+            line.starts_with("barrage_viewers_left_total") && line.contains("why=\"stopped\"")
+        });
+        let count: f64 = stopped
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum();
+        (count > 5.5).then_some(())
+    })
+    .await;
+    publisher.finish().await;
+    assert!(!within("the end", reader).await.unwrap().is_empty());
+    drop((plain, secret));
 }

@@ -296,15 +296,20 @@ impl<S> Seat<S> {
         self.paused = true;
     }
 
-    /// Goes on from the latest place to start.
+    /// Goes on from the latest place to start, or from where it was if there is no later one.
     pub(super) fn resume(&mut self) {
         if !std::mem::take(&mut self.paused) {
             return;
         }
-        let lag = self.falling.keeping_up();
-        self.cursor = self
-            .log
-            .look(|window, _| Cursor::new(window, Start::LatestKey, lag));
+        let (lag, next) = (self.falling.keeping_up(), self.cursor.next_offset());
+        self.cursor = self.log.look(|window, _| {
+            let later = window.last_key().filter(|&key| key >= next);
+            let start = match later {
+                None if next >= window.first() => Start::At(next),
+                Some(_) | None => Start::LatestKey,
+            };
+            Cursor::new(window, start, lag)
+        });
     }
 
     /// The reader does not take everything at once: from here on it may be left behind.

@@ -214,6 +214,32 @@ fn guest<S>(
     (guest, told)
 }
 
+#[test]
+fn who_pauses_shortly_goes_on_where_it_was_and_never_back() {
+    let mut source = Source::new(WINDOW);
+    source.append(true, 0);
+    source.append(false, 0);
+    let (guest, _told) = guest(pipe(usize::MAX), &source.log, Entry::Now, false);
+    let mut seat = Seat::new(guest, LIMITS, Instant::now());
+    assert_eq!(seat.pump().unwrap(), Flow::Caught);
+    seat.pause();
+    source.append(false, 0);
+    seat.resume();
+    assert_eq!(seat.pump().unwrap(), Flow::Caught);
+    seat.pause();
+    source.append(false, 0);
+    source.append(true, 0);
+    source.append(false, 0);
+    seat.resume();
+    assert_eq!(seat.pump().unwrap(), Flow::Caught);
+    let numbers: Vec<u64> = read_back(&seat.socket.taken, false)
+        .into_iter()
+        .filter(|(mark, _)| matches!(mark, b'K' | b'P'))
+        .map(|(_, number)| number)
+        .collect();
+    assert_eq!(numbers, [0, 1, 2, 4, 5]);
+}
+
 /// A room's log: items of a lane that may be dropped and of one that may not, in turns.
 struct Lanes {
     source: Source,

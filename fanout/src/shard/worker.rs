@@ -13,6 +13,7 @@ use rustix::net::sockopt::set_socket_linger;
 use slab::Slab;
 
 use super::seat::{Batch, Falling, Flow, Guest, Seat};
+use super::socket::bound_unsent;
 use super::talk::{Heard, Then, Why};
 use super::{Bell, Config, End, Inbox, Shared};
 use crate::log::{Listener, Log};
@@ -247,6 +248,8 @@ impl Worker {
     }
 
     fn admit(&mut self, guest: Guest<std::net::TcpStream>, now: Instant) {
+        // Without it everything works, with more memory in the system.
+        let _ = bound_unsent(&guest.socket);
         let guest = guest.map(TcpStream::from_std);
         let entry = self.places.vacant_entry();
         let at = entry.key();

@@ -53,9 +53,9 @@ impl Packer {
     }
 
     /// Appends the body of a script tag.
-    pub fn script(&self, out: &mut BytesMut, body: &[u8]) {
+    pub fn script(&self, out: &mut BytesMut, timestamp: u32, body: &[u8]) {
         self.sender
-            .media(out, DATA_CHUNK_STREAM, kind::DATA, STREAM, 0, body);
+            .media(out, DATA_CHUNK_STREAM, kind::DATA, STREAM, timestamp, body);
     }
 
     /// Nothing comes for now, for want of a publisher.

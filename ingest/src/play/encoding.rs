@@ -27,7 +27,7 @@ const BINARY_MESSAGE: u8 = 0x82;
 impl Encoding {
     /// A frame's own bytes.
     pub fn frame(self, frame: &Frame) -> Encoded {
-        let timestamp = millis(frame.dts.as_millis());
+        let timestamp = timestamp_of(frame);
         let (kind, body) = match &*frame.config {
             TrackConfig::Video(VideoConfig::H264 { .. }) => {
                 let later = frame.pts.as_millis() - frame.dts.as_millis();
@@ -46,16 +46,23 @@ impl Encoding {
         }])
     }
 
-    /// What a decoder of these tracks needs: metadata, then the header of each.
-    pub fn setup(self, tracks: &[&TrackConfig], fps: Option<f64>) -> Encoded {
-        let mut tags = vec![header(TagKind::Script, script(&about(tracks, fps)))];
-        tags.extend(tracks.iter().map(|config| header_of(config)));
+    /// What a decoder of these tracks needs: metadata, then the header of each that is `new`. It
+    /// stands at a time in milliseconds.
+    pub fn setup<'a>(
+        self,
+        tracks: &[&TrackConfig],
+        new: impl IntoIterator<Item = &'a TrackConfig>,
+        fps: Option<f64>,
+        timestamp: u32,
+    ) -> Encoded {
+        let script = Tag {
+            kind: TagKind::Script,
+            timestamp,
+            body: script(&about(tracks, fps)),
+        };
+        let headers = new.into_iter().map(|config| header_of(config, timestamp));
+        let tags: Vec<Tag> = std::iter::once(script).chain(headers).collect();
         self.pack(&tags)
-    }
-
-    /// What is new of a set-up: the header of one track.
-    pub fn change(self, config: &TrackConfig) -> Encoded {
-        self.pack(&[header_of(config)])
     }
 
     /// That nothing comes for now, or that it comes again, where the protocol can say so.
@@ -83,7 +90,7 @@ impl Encoding {
                     match tag.kind {
                         TagKind::Audio => packer.audio(&mut out, tag.timestamp, &tag.body),
                         TagKind::Video => packer.video(&mut out, tag.timestamp, &tag.body),
-                        TagKind::Script => packer.script(&mut out, &tag.body),
+                        TagKind::Script => packer.script(&mut out, tag.timestamp, &tag.body),
                     }
                 }
                 Encoded::plain(out.freeze())
@@ -117,23 +124,19 @@ fn in_message(bytes: &[u8]) -> Encoded {
     Encoded::framed(out.freeze(), lead)
 }
 
-/// What stands before all frames has their earliest time.
-const fn header(kind: TagKind, body: Bytes) -> Tag {
-    Tag {
-        kind,
-        timestamp: 0,
-        body,
-    }
-}
-
-fn header_of(config: &TrackConfig) -> Tag {
-    match config {
+fn header_of(config: &TrackConfig, timestamp: u32) -> Tag {
+    let (kind, body) = match config {
         TrackConfig::Video(VideoConfig::H264 { record, .. }) => {
-            header(TagKind::Video, flv::avc_sequence_header(record))
+            (TagKind::Video, flv::avc_sequence_header(record))
         }
         TrackConfig::Audio(AudioConfig::Aac { record, .. }) => {
-            header(TagKind::Audio, flv::aac_sequence_header(record))
+            (TagKind::Audio, flv::aac_sequence_header(record))
         }
+    };
+    Tag {
+        kind,
+        timestamp,
+        body,
     }
 }
 
@@ -168,6 +171,11 @@ fn script(about: &Value) -> Bytes {
         amf0::encode(value, &mut body);
     }
     body.freeze()
+}
+
+/// Where a frame stands, in milliseconds.
+pub fn timestamp_of(frame: &Frame) -> u32 {
+    millis(frame.dts.as_millis())
 }
 
 /// Timestamps have 32 bits and go round after 49 days.

@@ -9,6 +9,7 @@ use media::{Frame, TrackConfig, TrackKind};
 use tokio::sync::watch;
 
 use super::Encoding;
+use super::encoding::timestamp_of;
 
 /// Without a picture, sound goes out alone once there is so much of it.
 const SOUND_ALONE_MICROS: i64 = 1_000_000;
@@ -78,7 +79,7 @@ impl Muxer {
                 }
             }
         }
-        let setup = self.set_up(&frame.config);
+        let setup = self.set_up(frame);
         let picture = kind == TrackKind::Video;
         Some(Packet {
             encoded: self.encoding.frame(frame),
@@ -120,8 +121,9 @@ impl Muxer {
         self.has_video = false;
     }
 
-    /// The set-up in force once `config` is.
-    fn set_up(&mut self, config: &Arc<TrackConfig>) -> Arc<Setup> {
+    /// The set-up in force with a frame.
+    fn set_up(&mut self, frame: &Frame) -> Arc<Setup> {
+        let config = &frame.config;
         let known = match config.kind() {
             TrackKind::Video => &mut self.video,
             TrackKind::Audio => &mut self.audio,
@@ -140,10 +142,16 @@ impl Muxer {
             .flatten()
             .map(|config| &**config)
             .collect();
+        // The first stands before every frame, whoever comes when.
+        let at = self.setup.as_ref().map_or(0, |_| timestamp_of(frame));
+        let set_up = |new: &[&TrackConfig]| {
+            let new = new.iter().copied();
+            self.encoding.setup(&tracks, new, self.fps, at)
+        };
         let setup = Arc::new(Setup {
             number: self.setup.as_ref().map_or(0, |setup| setup.number + 1),
-            whole: self.encoding.setup(&tracks, self.fps),
-            change: self.encoding.change(config),
+            whole: set_up(&tracks),
+            change: set_up(&[config]),
         });
         self.setup = Some(Arc::clone(&setup));
         setup

@@ -105,7 +105,7 @@ pub(crate) struct Seat {
     due: Instant,
     joined: Option<Joined>,
     /// The number after the last picture's.
-    next: Option<u32>,
+    next: Option<Stamp>,
     last_picture: Option<Instant>,
     last_heard: Option<Instant>,
     /// Tracks that have to begin before it has joined.
@@ -201,17 +201,23 @@ impl Seen<'_> {
         self.tally.pauses += u64::from(pause.is_some_and(|pause| pause > PAUSE));
         let Some(stamp) = stamp else { return };
         self.tally.frames_stamped += 1;
-        match self.seat.next {
-            Some(next) if stamp.number < next => self.tally.frames_repeated += 1,
-            Some(next) => self.tally.frames_missed += u64::from(stamp.number - next),
+        // A publisher that comes anew counts anew, later than all that was sent before.
+        let next = self.seat.next.filter(|next| {
+            let anew = stamp.number < next.number && stamp.sent_us > next.sent_us;
+            !anew
+        });
+        match next {
+            Some(next) if stamp.number < next.number => self.tally.frames_repeated += 1,
+            Some(next) => self.tally.frames_missed += u64::from(stamp.number - next.number),
             None => {}
         }
-        self.seat.next = Some(
-            stamp
+        self.seat.next = Some(Stamp {
+            number: stamp
                 .number
                 .saturating_add(1)
-                .max(self.seat.next.unwrap_or(0)),
-        );
+                .max(next.map_or(0, |next| next.number)),
+            sent_us: stamp.sent_us.max(next.map_or(0, |next| next.sent_us)),
+        });
         let live = self
             .seat
             .joined
@@ -229,16 +235,22 @@ mod tests {
     use super::*;
 
     fn see(numbers: &[u32]) -> Tally {
+        let timed: Vec<_> = numbers.iter().map(|&number| (number, number)).collect();
+        see_at(&timed)
+    }
+
+    /// Pictures with their numbers, and when they were sent.
+    fn see_at(pictures: &[(u32, u32)]) -> Tally {
         let (mut tally, now) = (Tally::default(), Instant::now());
         let mut seat = Seat::new(now);
         let window = Window {
             from: now,
             until: now + Duration::from_secs(10),
         };
-        for &number in numbers {
+        for &(number, at) in pictures {
             let stamp = Some(Stamp {
                 number,
-                sent_us: 1_000_000 + u64::from(number),
+                sent_us: 1_000_000 + u64::from(at),
             });
             let mut seen = Seen {
                 seat: &mut seat,
@@ -251,6 +263,12 @@ mod tests {
             seen.picture(stamp);
         }
         tally
+    }
+
+    #[test]
+    fn a_publisher_that_comes_anew_is_no_repetition() {
+        let tally = see_at(&[(7, 1), (8, 2), (0, 3), (1, 4), (3, 6), (1, 4)]);
+        assert_eq!((tally.frames_missed, tally.frames_repeated), (1, 1));
     }
 
     #[test]

@@ -6,14 +6,31 @@ use std::sync::Arc;
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::Method;
 use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::{Person, Server, within};
+
+/// Shakes hands with a server that has made its own certificate.
+pub(crate) async fn tls_over(server: &Server, socket: TcpStream) -> TlsStream<TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    let certificate = std::fs::read(server.path("self-signed.crt")).unwrap();
+    let certificate = PemObject::from_pem_slice(&certificate);
+    roots.add(certificate.unwrap()).unwrap();
+    let config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let tls = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let name = ServerName::try_from("localhost").unwrap();
+    let shaken = within("a TLS handshake", tls.connect(name, socket)).await;
+    shaken.unwrap()
+}
 
 /// How a member speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,16 +83,7 @@ impl Member {
     pub(crate) async fn over_tls(server: &Server, query: &str) -> Self {
         let address = server.https.expect("the server has https");
         let socket = TcpStream::connect(address).await.unwrap();
-        let mut roots = rustls::RootCertStore::empty();
-        let certificate = std::fs::read(server.path("self-signed.crt")).unwrap();
-        let certificate = rustls::pki_types::pem::PemObject::from_pem_slice(&certificate);
-        roots.add(certificate.unwrap()).unwrap();
-        let config = rustls::ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let tls = tokio_rustls::TlsConnector::from(Arc::new(config));
-        let name = ServerName::try_from("localhost").unwrap();
-        let socket = tls.connect(name, socket).await.unwrap();
+        let socket = tls_over(server, socket).await;
         let url = format!("wss://localhost:{}/ws?{query}", address.port());
         let member = Self::over(Box::new(socket), &url, Encoding::Json, &[]).await;
         member.expect("the room lets everybody in")

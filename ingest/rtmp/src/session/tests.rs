@@ -379,7 +379,7 @@ fn a_player_is_told_that_it_plays_and_gets_media_past_the_session() {
     let body = vec![0x17; 200_000];
     let packer = crate::play::Packer::new();
     let mut bytes = BytesMut::new();
-    packer.script(&mut bytes, b"\x02\0\x0aonMetaData\x05");
+    packer.script(&mut bytes, 0, b"\x02\0\x0aonMetaData\x05");
     packer.video(&mut bytes, 0x0123_4567, &body);
     packer.audio(&mut bytes, 7, b"\xaf\x01sound");
     bytes.extend_from_slice(&packer.dry());
