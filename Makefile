@@ -64,6 +64,7 @@ test: setup-test web ## every test: crates, real clients, pages, browser
 	$(STEP) 'server' cargo build $(CARGO_FLAGS) -p barrage -p loadtest
 	$(STEP) 'every route, as its description says' scripts/schemathesis --max-examples=20
 	$(STEP) 'server in a browser' npm --prefix web run e2e
+	$(STEP) 'chat in a browser' npm --prefix web run chat
 	$(STEP) 'accounts in a browser' npm --prefix web run account
 	$(STEP) 'studio in a browser' npm --prefix web run journeys
 	$(STEP) 'OBS Studio, Chromium and Firefox' npm --prefix web run obs

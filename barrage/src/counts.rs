@@ -49,6 +49,22 @@ pub fn begin() {
         ),
         ("barrage_thumbnails_total", "Still pictures, by result."),
         (
+            "barrage_chat_items_total",
+            "Items of rooms that were kept, danmaku among them.",
+        ),
+        (
+            "barrage_chat_connections_left_total",
+            "Connections to rooms that have ended, by why.",
+        ),
+        (
+            "barrage_chat_sent_bytes_total",
+            "Bytes written to connections to rooms that have ended.",
+        ),
+        (
+            "barrage_chat_spared_items_total",
+            "Items of rooms that connections which have ended were spared because they were too slow.",
+        ),
+        (
             "barrage_shard_restarts_total",
             "How often a shard began anew, without its connections, because something in it was wrong.",
         ),
@@ -59,6 +75,9 @@ pub fn begin() {
         ("barrage_live_streams", "Broadcasts under way."),
         ("barrage_viewers", "Viewers, by protocol."),
         ("barrage_rtmp_connections", "Open RTMP connections."),
+        ("barrage_chat_rooms", "Rooms that somebody is in."),
+        ("barrage_chat_connections", "Open connections to rooms."),
+        ("barrage_chat_ok", "1 while what is said in rooms can be kept."),
         (
             "barrage_shard_connections",
             "Viewers that a shard writes to.",
@@ -99,6 +118,22 @@ pub fn begin() {
         Unit::Seconds,
         "From a broadcast's first keyframe to its first part."
     );
+    describe_histogram!(
+        "barrage_chat_commit_seconds",
+        Unit::Seconds,
+        "How long it took to keep what was said, many at once."
+    );
+    for name in [
+        "barrage_chat_items_total",
+        "barrage_chat_sent_bytes_total",
+        "barrage_chat_spared_items_total",
+    ] {
+        metrics::counter!(name).increment(0);
+    }
+    for why in Why::ALL.map(Why::as_str) {
+        metrics::counter!("barrage_chat_connections_left_total", "why" => why).increment(0);
+    }
+    metrics::gauge!("barrage_chat_ok").set(1.0);
     for protocol in ["flv", "ws-flv", "rtmp"] {
         metrics::counter!("barrage_viewer_sent_bytes_total", "protocol" => protocol).increment(0);
         metrics::counter!("barrage_viewer_skipped_packets_total", "protocol" => protocol)

@@ -348,3 +348,131 @@ impl Feed {
         let _ = self.writer.append(packet);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use wire::{Person, UserId};
+
+    use super::*;
+    use crate::danmaku::{Colour, Mode, Size};
+
+    fn danmaku(offset: u64) -> Item {
+        let by = Person {
+            id: UserId::new(),
+            handle: "ann".parse().unwrap(),
+            name: String::new(),
+            badges: Vec::new(),
+        };
+        Item {
+            lane: Lane::Chat,
+            offset,
+            at_ms: 0,
+            event: Event::Danmaku(Danmaku {
+                by,
+                text: format!("#{offset}"),
+                mode: Mode::Scroll,
+                colour: Colour::default(),
+                size: Size::Normal,
+                b: None,
+                mt: None,
+                reply: None,
+                mentions: Vec::new(),
+            }),
+        }
+    }
+
+    fn deleted(offset: u64, of: u64) -> Item {
+        Item {
+            lane: Lane::Control,
+            offset,
+            at_ms: 0,
+            event: Event::Deleted { of },
+        }
+    }
+
+    fn empty_room() -> Room {
+        let places = PerLane::from_fn(|_| Position {
+            epoch: 7,
+            offset: 0,
+        });
+        Room::new(ChannelId::new(), places, Vec::new())
+    }
+
+    /// Lanes and places of what somebody is given who comes.
+    fn given(room: &Room, places: &str, history: usize) -> Vec<(Lane, u64)> {
+        let places = places.parse().unwrap();
+        let joined = room.join(Encoding::Json, &places, history);
+        let items = joined.missed.iter();
+        let items = items.map(|bytes| serde_json::from_slice::<Item>(bytes).unwrap());
+        items.map(|item| (item.lane, item.offset)).collect()
+    }
+
+    #[test]
+    fn who_comes_is_given_the_last_of_the_chat_and_nothing_deleted() {
+        let room = empty_room();
+        room.append((0..5).map(danmaku).collect());
+        room.append(vec![deleted(0, 3)]);
+        let chat = |offsets: &[u64]| -> Vec<_> {
+            let offsets = offsets.iter();
+            offsets.map(|offset| (Lane::Chat, *offset)).collect()
+        };
+        assert_eq!(given(&room, "", 2), chat(&[2, 4]));
+        assert_eq!(given(&room, "", 9), chat(&[0, 1, 2, 4]));
+        assert!(room.said(3).is_none());
+        assert_eq!(room.said(4).map(|said| said.text), Some("#4".into()));
+        // Of another life, nothing is known of the places.
+        assert_eq!(given(&room, "chat:6:2", 1), chat(&[4]));
+    }
+
+    #[test]
+    fn what_is_not_at_hand_is_told_as_a_gap() {
+        let places = PerLane::from_fn(|_| Position {
+            epoch: 7,
+            offset: 100,
+        });
+        let last = (90..100).map(danmaku).collect();
+        let room = Room::new(ChannelId::new(), places, last);
+        let places = "chat:7:80,control:7:99,money:7:100".parse().unwrap();
+        let joined = room.join(Encoding::Msgpack, &places, 50);
+        assert_eq!(joined.missed.len(), 10);
+        let gap = |lane: Lane, from, to| Gap {
+            lane: lane.number(),
+            from,
+            to,
+        };
+        assert_eq!(
+            joined.gaps,
+            [gap(Lane::Control, 99, 100), gap(Lane::Chat, 80, 90)]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn who_returns_is_given_all_that_came_meanwhile_in_order(
+            steps in prop::collection::vec(any::<bool>(), 0..60),
+            cut in 0usize..60,
+        ) {
+            let room = empty_room();
+            let mut next = PerLane::<u64>::default();
+            let (mut at, mut expected) = (PerLane::<u64>::default(), Vec::new());
+            for (number, is_chat) in steps.iter().enumerate() {
+                if number == cut {
+                    at = next;
+                    expected.clear();
+                }
+                let lane = if *is_chat { Lane::Chat } else { Lane::Control };
+                let offset = next.get_mut(lane);
+                room.append(vec![if *is_chat { danmaku(*offset) } else { deleted(*offset, 9_999) }]);
+                expected.push((lane, *offset));
+                *offset += 1;
+            }
+            if cut >= steps.len() {
+                at = next;
+                expected.clear();
+            }
+            let places = format!("chat:7:{},control:7:{}", at.get(Lane::Chat), at.get(Lane::Control));
+            prop_assert_eq!(given(&room, &places, 50), expected);
+        }
+    }
+}

@@ -153,7 +153,7 @@ async fn tell_progress(frames: Arc<AtomicU64>, publishers: usize, began: Instant
     let tell = || {
         let (frames, seconds) = (frames.load(Ordering::Relaxed), began.elapsed().as_secs());
         Some(format!(
-            "{publishers} publishers, {frames} frames in {seconds} s; Ctrl-C ends it"
+            "{frames} frames published in {seconds} s to {publishers} keys; Ctrl-C ends it"
         ))
     };
     Ticker::new().wait_until(far_away.into(), tell).await;

@@ -68,6 +68,11 @@ async function fill(page, values) {
 
 const CREDENTIALS = { handle: 'mei', password: 'three blind mice sing' };
 
+/** Somebody who is signed in and lets the room know. */
+export const speaker = somebody(STREAMER, {
+  'POST /api/v1/rooms/barrage/token': [200, { token: '00.00', until: new Date(Date.now() + HOUR).toISOString() }],
+});
+
 export const ACCOUNT_STATES = {
   'sign-in': { path: '/sign-in', api: stranger(), ready: see('.below a[href^="/sign-up"]') },
   'sign-in-wrong': {

@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { ACCOUNT_STATES } from './account-states.mjs';
+import { ACCOUNT_STATES, speaker } from './account-states.mjs';
 import { Broadcast } from './broadcast.mjs';
 import { forbidSound, openBrowser } from './browser.mjs';
 import { CHANNEL, startFixture, streamOf } from './fixture.mjs';
@@ -56,6 +56,15 @@ const wall = () => ({
     ),
   ],
 });
+
+const TALK = [
+  ['wanfeng', '晚上好', { by: { name: '晚风' } }],
+  ['rustlings', 'Is this the part where everything is a state machine?'],
+  ['barrage', '欢迎大家，马上开始', { by: { name: 'Barrage', badges: ['host'] } }],
+  ['go_board', '@mei 上次那首叫什么', { danmaku: { mentions: ['mei'] } }],
+  ['mei', 'A long one, to see how a line breaks in a narrow column: https://example.invalid/a-very-long-address-without-any-blank', {}],
+  ['kitchen', '👩‍🍳 dumplings', { danmaku: { reply: { p: 4, handle: 'mei', text: 'A long one, to see how a line' } }, by: { badges: ['moderator'] } }],
+];
 
 const shown = (state) => (page) => page.waitForSelector(`[data-state="${state}"]`, { state: 'attached', timeout: 30_000 });
 /** On a screen for fingers the chrome comes with a tap, else with a movement. */
@@ -108,6 +117,26 @@ const SCREENS = {
     ready: async (page) => {
       await shown('playing')(page);
       await openDelayMenu(page);
+    },
+  },
+  'room-chat': {
+    path: '/@barrage',
+    signedIn: true,
+    api: speaker,
+    channel: () => live(),
+    room: { lines: TALK },
+    ready: async (page) => {
+      await shown('playing')(page);
+      await page.getByText('晚上好').waitFor();
+    },
+  },
+  'room-chat-broken': {
+    path: '/@barrage',
+    channel: () => live(),
+    room: { lines: TALK, breaks: true },
+    ready: async (page) => {
+      await shown('playing')(page);
+      await page.locator('.talk .state').waitFor();
     },
   },
   'room-low-delay-failed': {
@@ -239,6 +268,31 @@ function inTurn(answers) {
   return () => answers[Math.min(next++, answers.length - 1)];
 }
 
+/** What the room says, to whoever comes; some say it and break off. */
+async function sayInRoom(page, { lines = [], breaks = false, down = null }) {
+  let came = 0;
+  await page.routeWebSocket('**/ws?*', (socket) => {
+    came += 1;
+    if (breaks && came > 1) return socket.close();
+    const lane = { e: 1, p: lines.length };
+    const welcome = {
+      t: 'welcome', room: CHANNEL.handle, lanes: { control: lane, money: lane, chat: lane, ambient: lane }, broadcast: null,
+      server_ms: Date.now(), text_max: 100, viewers: 12_480, likes: 311, chat_down_since_ms: down,
+    };
+    const danmaku = lines.map(([handle, text, more], p) => ({
+      t: 'danmaku', l: 'chat', p, at: Date.now(), by: { id: `0199c0de-0000-7000-8000-0000000003${p + 10}`, handle, ...more?.by },
+      text, mode: 'scroll', size: 'normal', colour: 0xffffff, ...more?.danmaku,
+    }));
+    socket.send(JSON.stringify([welcome, ...danmaku]));
+    socket.onMessage((message) => {
+      if (JSON.parse(message).t !== 'auth') return;
+      socket.send(JSON.stringify([{ t: 'you', person: { id: '0199c0de-0000-7000-8000-000000000311', handle: 'mei' }, until_ms: Date.now() + 600_000 }]));
+    });
+    if (breaks) setTimeout(() => socket.close(), 300);
+    return undefined;
+  });
+}
+
 /** Opens one state, waits until it stands, and examines it. */
 async function take(page, file, screen, scene, fixture) {
   scene.broadcast = screen.broadcast === undefined ? broadcast : screen.broadcast;
@@ -248,6 +302,7 @@ async function take(page, file, screen, scene, fixture) {
   screen.before?.();
   if (screen.silent) await forbidSound(page);
   if (screen.signedIn) await page.addInitScript(() => localStorage.setItem('barrage.signed_in', 'yes'));
+  await sayInRoom(page, screen.room ?? {});
   openedAt = Date.now();
   try {
     await page.goto(fixture.url + screen.path);

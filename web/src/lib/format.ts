@@ -66,6 +66,11 @@ export function dateTime(language: Language, then: number, timeZone?: string): s
 }
 
 /** The day alone, in the reader's zone. */
+/** Hours and minutes, as in 21:05. */
+export function clockTime(language: Language, then: number, timeZone?: string): string {
+  return new Intl.DateTimeFormat(language, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23', ...(timeZone ? { timeZone } : {}) }).format(then);
+}
+
 export function date(language: Language, then: number, timeZone?: string): string {
   return new Intl.DateTimeFormat(language, {
     dateStyle: 'medium',

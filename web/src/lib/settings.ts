@@ -1,6 +1,6 @@
 //! What this browser remembers. Storage may be forbidden; then nothing is remembered and nothing breaks.
 
-type Setting = 'language' | 'volume' | 'muted' | 'delay' | 'signed_in';
+type Setting = 'language' | 'volume' | 'muted' | 'delay' | 'danmaku' | 'signed_in';
 
 export function remembered(setting: Setting): string | null {
   try {

@@ -1,5 +1,6 @@
 import { account } from './en/account';
 import { admin } from './en/admin';
+import { chat } from './en/chat';
 import { form } from './en/form';
 import { studio } from './en/studio';
 
@@ -117,6 +118,7 @@ export const en = {
   'player.descent.lost': 'The connection for low delay broke off.',
   'player.descent.stalled': 'The picture with low delay stood still.',
   'player.descent.media': 'Your browser could not decode the picture with low delay.',
+  'player.danmaku': 'Danmaku over the picture',
   'player.shortcuts': 'Keyboard shortcuts',
 
   'keys.space': 'Space',
@@ -125,10 +127,12 @@ export const en = {
   'keys.full_screen': 'Full screen',
   'keys.volume': 'Louder or quieter',
   'keys.go_live': 'Go live',
+  'keys.danmaku': 'Danmaku on or off',
   'keys.help': 'Show this list',
 
   ...form,
   ...account,
+  ...chat,
   ...studio,
   ...admin,
 } as const;

@@ -1,6 +1,7 @@
 import type { Messages } from './catalogue';
 import { account } from './zh-CN/account';
 import { admin } from './zh-CN/admin';
+import { chat } from './zh-CN/chat';
 import { form } from './zh-CN/form';
 import { studio } from './zh-CN/studio';
 
@@ -112,6 +113,7 @@ export const zhCN: Messages = {
   'player.descent.lost': '低延迟连接断开了。',
   'player.descent.stalled': '低延迟画面卡住了。',
   'player.descent.media': '浏览器解不了低延迟画面。',
+  'player.danmaku': '画面弹幕',
   'player.shortcuts': '键盘快捷键',
 
   'keys.space': '空格',
@@ -120,10 +122,12 @@ export const zhCN: Messages = {
   'keys.full_screen': '全屏',
   'keys.volume': '调大或调小音量',
   'keys.go_live': '回到直播',
+  'keys.danmaku': '开关弹幕',
   'keys.help': '显示这个列表',
 
   ...form,
   ...account,
+  ...chat,
   ...studio,
   ...admin,
 };

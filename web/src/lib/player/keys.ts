@@ -7,6 +7,7 @@ export type Command =
   | 'volume-up'
   | 'volume-down'
   | 'go-live'
+  | 'danmaku'
   | 'help';
 
 export interface Key {
@@ -43,6 +44,8 @@ export function commandFor(key: Key, focus: Focus): Command | null {
       return 'full-screen';
     case 'l':
       return 'go-live';
+    case 'd':
+      return 'danmaku';
     default:
       return null;
   }

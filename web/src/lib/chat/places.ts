@@ -1,0 +1,51 @@
+import type { Heard, Lane, Welcome } from './protocol';
+
+/** Where a client is on each lane, to hear what it missed when it returns. Pure. */
+export class Places {
+  #lanes = new Map<Lane, { e: number; p: number }>();
+
+  /** Takes note of something heard; false if it was heard before. */
+  note(heard: Heard): boolean {
+    if (heard.t === 'welcome') {
+      this.#welcome(heard);
+      return true;
+    }
+    if (heard.t === 'gap') {
+      this.#reach(heard.l, heard.to);
+      return true;
+    }
+    if (!('l' in heard)) return true;
+    const place = this.#lanes.get(heard.l);
+    const history = heard.l === 'chat' && this.#fresh && place !== undefined && heard.p < place.p;
+    if (place && heard.p < place.p && !history) return false;
+    if (!history) this.#reach(heard.l, heard.p + 1);
+    return true;
+  }
+
+  /** True from a welcome to a room whose chat is not known, when the last of it follows, to the next. */
+  #fresh = false;
+
+  #welcome(welcome: Welcome): void {
+    for (const [name, now] of Object.entries(welcome.lanes)) {
+      const lane = name as Lane;
+      const was = this.#lanes.get(lane);
+      // What was missed follows, from where it was.
+      if (was?.e === now.e) {
+        if (lane === 'chat') this.#fresh = false;
+        continue;
+      }
+      if (lane === 'chat') this.#fresh = true;
+      this.#lanes.set(lane, { ...now });
+    }
+  }
+
+  #reach(lane: Lane, p: number): void {
+    const place = this.#lanes.get(lane);
+    if (place) place.p = Math.max(place.p, p);
+  }
+
+  /** As the address of the next connection says it. */
+  toString(): string {
+    return [...this.#lanes].map(([lane, { e, p }]) => `${lane}:${e}:${p}`).join(',');
+  }
+}

@@ -1,0 +1,84 @@
+//! What a room says and is told, as docs/protocol.md describes it. JSON here: browsers read it fastest.
+
+export type Lane = 'control' | 'money' | 'chat' | 'ambient';
+
+export interface Person {
+  id: string;
+  handle: string;
+  name?: string;
+  badges?: Badge[];
+}
+
+export type Badge = 'host' | 'moderator' | 'operator';
+
+export type Mode = 'scroll' | 'top' | 'bottom' | 'reverse';
+export type Size = 'small' | 'normal' | 'large';
+
+interface Placed {
+  l: Lane;
+  p: number;
+  at: number;
+}
+
+export interface Danmaku extends Placed {
+  t: 'danmaku';
+  by: Person;
+  text: string;
+  mode: Mode;
+  size: Size;
+  colour: number;
+  /** The broadcast, and the picture in microseconds of its media time. */
+  b?: string;
+  mt?: number;
+  reply?: { p: number; handle: string; text: string };
+  mentions?: string[];
+}
+
+export interface Broadcast {
+  b: string;
+  state: 'live' | 'waiting' | 'ended';
+  began_ms: number;
+}
+
+export interface Welcome {
+  t: 'welcome';
+  room: string;
+  lanes: Record<Lane, { e: number; p: number }>;
+  broadcast: Broadcast | null;
+  server_ms: number;
+  text_max: number;
+  viewers: number;
+  likes: number;
+  chat_down_since_ms: number | null;
+}
+
+export type ErrorCode =
+  | 'bad_message'
+  | 'bad_token'
+  | 'not_signed_in'
+  | 'unfit'
+  | 'too_fast'
+  | 'not_there'
+  | 'not_allowed'
+  | 'unavailable';
+
+export type Heard =
+  | Welcome
+  | Danmaku
+  | (Placed & { t: 'deleted'; of: number })
+  | (Placed & { t: 'broadcast' } & Broadcast)
+  | (Placed & { t: 'count'; viewers: number; likes: number })
+  | (Placed & { t: 'degraded'; chat_since_ms: number | null })
+  | { t: 'gap'; l: Lane; from: number; to: number }
+  | { t: 'you'; person: Person | null; until_ms: number | null }
+  | { t: 'ack'; id: number; p: number }
+  | { t: 'error'; id?: number; code: ErrorCode; message: string; retry_ms?: number };
+
+export type Said =
+  | { t: 'auth'; token: string }
+  | { t: 'send'; id: number; text: string; mode?: Mode; size?: Size; colour?: number; mt?: number; reply?: number }
+  | { t: 'delete'; id: number; of: number }
+  | { t: 'like' };
+
+/** Names it in the handshake. */
+export const SUBPROTOCOL = 'barrage.v1.json';
