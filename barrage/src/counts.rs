@@ -77,7 +77,10 @@ pub fn begin() {
         ("barrage_rtmp_connections", "Open RTMP connections."),
         ("barrage_chat_rooms", "Rooms that somebody is in."),
         ("barrage_chat_connections", "Open connections to rooms."),
-        ("barrage_chat_ok", "1 while what is said in rooms can be kept."),
+        (
+            "barrage_chat_ok",
+            "1 while what is said in rooms can be kept.",
+        ),
         (
             "barrage_shard_connections",
             "Viewers that a shard writes to.",

@@ -19,6 +19,13 @@ pub enum Event {
     },
     /// The channel goes live, loses its publisher, gets it back, or ends. Control lane.
     Broadcast(Broadcast),
+    /// Which wall time a broadcast's MediaTime zero has, as it is known better. Ambient lane.
+    Clock {
+        /// Of which broadcast.
+        b: BroadcastId,
+        /// In milliseconds since the Unix epoch.
+        zero_ms: i64,
+    },
     /// How many are here. Ambient lane.
     Count {
         /// Connections to the room.
@@ -39,7 +46,7 @@ impl Event {
         match self {
             Self::Danmaku(_) => Lane::Chat,
             Self::Deleted { .. } | Self::Broadcast(_) => Lane::Control,
-            Self::Count { .. } | Self::Degraded { .. } => Lane::Ambient,
+            Self::Clock { .. } | Self::Count { .. } | Self::Degraded { .. } => Lane::Ambient,
         }
     }
 }
@@ -52,7 +59,7 @@ pub struct Broadcast {
     /// How it is.
     pub state: State,
     /// The wall time of its MediaTime zero, in milliseconds since the Unix epoch.
-    pub began_ms: i64,
+    pub zero_ms: i64,
 }
 
 /// How a broadcast is.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use fanout::{Encoded, Gap, Limits, Line, Log, Packet, Position, Role, Setup, Writer};
-use wire::ChannelId;
+use wire::{BroadcastId, ChannelId};
 
 use crate::danmaku::Danmaku;
 use crate::item::{Event, Item};
@@ -52,6 +52,8 @@ struct State {
     deleted: HashSet<u64>,
     /// Viewers and likes as they were told last.
     told: (u64, u64),
+    /// A broadcast and its MediaTime zero, as they were told last.
+    told_clock: Option<(BroadcastId, i64)>,
 }
 
 /// The derived log of one encoding.
@@ -87,6 +89,7 @@ impl Room {
             said: VecDeque::new(),
             deleted: HashSet::new(),
             told: (0, 0),
+            told_clock: None,
         };
         for item in last {
             state.put(item);
@@ -145,6 +148,15 @@ impl Room {
         if before != now {
             let (viewers, likes) = now;
             self.tell(Event::Count { viewers, likes }, at_ms);
+        }
+    }
+
+    /// Tells when the MediaTime zero of the broadcast was, if that is known better than before.
+    pub fn tell_clock(&self, b: BroadcastId, zero_ms: i64, at_ms: i64) {
+        let now = Some((b, zero_ms));
+        let before = std::mem::replace(&mut self.state().told_clock, now);
+        if before != now {
+            self.tell(Event::Clock { b, zero_ms }, at_ms);
         }
     }
 

@@ -376,6 +376,9 @@ impl Service {
         let (mut viewers, rooms) = (0, self.shared.rooms.all());
         for room in &rooms {
             room.tell_counts(now_ms);
+            if let Some(live) = self.shared.live(room.id) {
+                room.tell_clock(live.id, live.zero_at().as_millis(), now_ms);
+            }
             viewers += room.viewers();
         }
         metrics::gauge!("barrage_chat_rooms").set(rooms.len() as f64);
@@ -414,13 +417,13 @@ impl Service {
             room.forget_likes();
         }
         let live = self.shared.streams.of_channel(channel);
-        let began_ms = live.filter(|live| live.id == b).map_or_else(
+        let zero_ms = live.filter(|live| live.id == b).map_or_else(
             || clock::now().as_millis(),
-            |live| live.began_at.as_millis(),
+            |live| live.zero_at().as_millis(),
         );
         let entry = Entry {
             room,
-            event: Event::Broadcast(item::Broadcast { b, state, began_ms }),
+            event: Event::Broadcast(item::Broadcast { b, state, zero_ms }),
             author: None,
             answer: None,
         };
@@ -462,7 +465,7 @@ impl Shared {
                 Phase::Waiting => State::Waiting,
                 Phase::Ended => State::Ended,
             },
-            began_ms: live.began_at.as_millis(),
+            zero_ms: live.zero_at().as_millis(),
         })
     }
 }

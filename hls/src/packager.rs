@@ -411,6 +411,11 @@ impl Packager {
         kind == TrackKind::Audio && begun.is_none_or(|rendition| !rendition.has_parts())
     }
 
+    /// The wall time of `MediaTime` zero. It does not change once there are parts.
+    pub const fn zero_at(&self) -> WallTime {
+        self.video.began_at
+    }
+
     /// Sets the wall time of `MediaTime` zero while nothing has been told yet. An encoder that sends
     /// its first second at once was ahead of its stamps when the broadcast began: no frame is shown
     /// before it was captured, so the one that came earliest by its stamp tells the true zero.

@@ -280,6 +280,7 @@ impl Package {
                     for (kind, step) in steps {
                         feed(packager, kind, step);
                     }
+                    self.broadcast.set_zero_at(packager.zero_at());
                 });
             }
             if video.ended && audio.ended {

@@ -2,7 +2,7 @@
 //! `ingest`, read by the packager and whoever else consumes media.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -98,6 +98,8 @@ pub struct Broadcast {
     shown_out: AtomicBool,
     announced: watch::Sender<Announced>,
     stats: Mutex<Stats>,
+    /// See [`zero_at`](Self::zero_at), in microseconds since the Unix epoch.
+    zero_micros: AtomicI64,
 }
 
 /// Which tracks the publisher said it would send, before their first frame. `None` says nothing.
@@ -125,7 +127,19 @@ impl Broadcast {
             shown_out: AtomicBool::new(false),
             announced: watch::Sender::new(Announced::default()),
             stats: Mutex::default(),
+            zero_micros: AtomicI64::new(began_at.as_micros()),
         }
+    }
+
+    /// The wall time of `MediaTime` zero, as viewers are told it: when it began, or a little earlier
+    /// if its encoder was ahead of its stamps then.
+    pub fn zero_at(&self) -> WallTime {
+        WallTime::from_micros(self.zero_micros.load(Ordering::Relaxed))
+    }
+
+    /// Notes the wall time of `MediaTime` zero, as the packager found it out.
+    pub fn set_zero_at(&self, zero: WallTime) {
+        self.zero_micros.store(zero.as_micros(), Ordering::Relaxed);
     }
 
     /// Takes up a broadcast `age` after it began, which another server left at `edge`. It waits for

@@ -37,7 +37,7 @@ export interface Danmaku extends Placed {
 export interface Broadcast {
   b: string;
   state: 'live' | 'waiting' | 'ended';
-  began_ms: number;
+  zero_ms: number;
 }
 
 export interface Welcome {
@@ -67,6 +67,7 @@ export type Heard =
   | Danmaku
   | (Placed & { t: 'deleted'; of: number })
   | (Placed & { t: 'broadcast' } & Broadcast)
+  | (Placed & { t: 'clock'; b: string; zero_ms: number })
   | (Placed & { t: 'count'; viewers: number; likes: number })
   | (Placed & { t: 'degraded'; chat_since_ms: number | null })
   | { t: 'gap'; l: Lane; from: number; to: number }

@@ -153,6 +153,9 @@ export class RoomChat {
       case 'broadcast':
         this.broadcast = heard.state === 'ended' ? null : heard;
         break;
+      case 'clock':
+        if (this.broadcast?.b === heard.b) this.broadcast = { ...this.broadcast, zero_ms: heard.zero_ms };
+        break;
       case 'count':
         this.viewers = heard.viewers;
         this.likes = heard.likes;
