@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation as _;
 use wire::{BroadcastId, Handle, Person};
 
-/// Longest text in bytes. With [`GRAPHEME_BYTES_MAX`] it bounds what a few graphemes can weigh.
+/// Longest text in bytes, whatever is in it.
 pub const TEXT_BYTES_MAX: usize = 2 * 1024;
 
 /// Longest grapheme cluster in bytes. A family emoji with skin tones has 41; what is longer is marks
