@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::server::CHANNEL;
-use crate::support::{Clip, Publisher, Server, Viewer, postgres, until};
+use crate::support::{Clip, Member, Person, Publisher, Server, Viewer, postgres, until};
 
 /// The names in the table of metrics of docs/operating.md.
 fn documented_metrics() -> Vec<String> {
@@ -43,6 +43,10 @@ async fn every_documented_metric_is_told_and_the_counts_move() {
         .send_all(&clip.frames[..clip.frames.len() / 2])
         .await;
     let mut viewer = Viewer::tune_in(&server).await;
+    let mut member = Member::enter(&server, &format!("room={CHANNEL}")).await;
+    let ann = Person::new(&server, "ann").await;
+    member.auth(&ann, CHANNEL).await;
+    member.danmaku("counted").await;
     let first = server.text("/metrics").await;
     let sum = |text: &str, name: &str| crate::support::server::sum_of(text, name);
     assert!((sum(&first, "barrage_rtmp_connections") - 1.0).abs() < 0.1);

@@ -105,6 +105,7 @@ fn table() -> Vec<(Who, Method, &'static str, Value)> {
             "/api/v1/channels",
             json!({ "handle": "x" }),
         ),
+        (Known, post.clone(), "/api/v1/rooms/{handle}/token", none()),
         (Owner, patch.clone(), "/api/v1/channels/{handle}", json!({})),
         (
             Owner,
