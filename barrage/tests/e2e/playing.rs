@@ -413,8 +413,8 @@ async fn a_player_over_rtmp_pauses_and_goes_on_live() {
     while code_of(&player.events) != Some("NetStream.Seek.Failed") {
         assert!(player.read().await, "closed: {:?}", player.events);
     }
-    // All of it is there once another viewer has it.
-    let mut other = Player::tune_in(&server, Over::Http, "").await;
+    // All of it is there once another viewer of the same encoding has it.
+    let mut other = Player::tune_in(&server, Over::Rtmp, "").await;
     let (paused, later) = clip.frames.split_at(keys[4] + 3);
     publisher.send_all(&paused[5..]).await;
     let last = paused.last().expect("frames");
