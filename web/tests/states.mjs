@@ -128,6 +128,7 @@ const SCREENS = {
     ready: async (page) => {
       await shown('playing')(page);
       await page.getByText('晚上好').waitFor();
+      await wakeChrome(page);
     },
   },
   'room-chat-broken': {
@@ -137,6 +138,7 @@ const SCREENS = {
     ready: async (page) => {
       await shown('playing')(page);
       await page.locator('.talk .state').waitFor();
+      await wakeChrome(page);
     },
   },
   'room-low-delay-failed': {
