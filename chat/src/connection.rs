@@ -279,11 +279,11 @@ impl Connection {
         Err((self.beyond < PATIENCE).then_some(wait))
     }
 
-    fn closing(&mut self, answer: &mut Vec<u8>, code: u16, reason: &str) -> Heard {
+    fn closing(&mut self, mut answer: Vec<u8>, code: u16, reason: &str) -> Heard {
         self.conversation.close(code, reason);
         answer.extend_from_slice(&self.conversation.said());
         Heard {
-            answer: std::mem::take(answer).into(),
+            answer: answer.into(),
             then: Then::Leave,
         }
     }
@@ -311,7 +311,7 @@ impl Talk for Connection {
                         answer.extend(self.refuse(&Refused::too_fast(None, wait)));
                     }
                     Err(None) => {
-                        return self.closing(&mut answer, code::FLOODING, "this is too much");
+                        return self.closing(answer, code::FLOODING, "this is too much");
                     }
                 },
                 Ok(None) => break Then::GoOn,
@@ -328,7 +328,7 @@ impl Talk for Connection {
     fn tick(&mut self, now: Instant) -> Heard {
         let silent = now.saturating_duration_since(self.heard_at);
         if silent > SILENT_MAX {
-            return self.closing(&mut Vec::new(), code::SILENT, "no sign of life");
+            return self.closing(Vec::new(), code::SILENT, "no sign of life");
         }
         let mut answer = Vec::new();
         if silent > PING_AFTER && !self.pinged {

@@ -4,8 +4,9 @@
 //! Both encodings have the same shape: what the server sends is a list of maps, what a client sends
 //! is one map. What a map is about stands in `t`.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes};
 use fanout::{Gap, Position};
+use kit::websocket;
 use serde::{Deserialize, Serialize};
 use wire::Person;
 
@@ -122,7 +123,7 @@ fn join_msgpack(pieces: &[&[u8]]) -> Bytes {
             &head
         }
     };
-    let mut out = frame(BINARY, head.len() + length);
+    let mut out = websocket::frame(BINARY, head.len() + length);
     out.put_slice(head);
     for piece in pieces {
         out.put_slice(piece);
@@ -132,7 +133,7 @@ fn join_msgpack(pieces: &[&[u8]]) -> Bytes {
 
 fn join_json(pieces: &[&[u8]]) -> Bytes {
     let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-    let mut out = frame(TEXT, 2 + length + pieces.len().saturating_sub(1));
+    let mut out = websocket::frame(TEXT, 2 + length + pieces.len().saturating_sub(1));
     out.put_u8(b'[');
     for (number, piece) in pieces.iter().enumerate() {
         if number > 0 {
@@ -144,35 +145,8 @@ fn join_json(pieces: &[&[u8]]) -> Bytes {
     out.freeze()
 }
 
-/// The head of a frame, with room for what is in it.
-fn frame(first: u8, length: usize) -> BytesMut {
-    let mut out = BytesMut::with_capacity(length + 10);
-    out.put_u8(first);
-    match length {
-        0..=125 => out.put_u8(length as u8),
-        126..=0xFFFF => {
-            out.put_u8(126);
-            out.put_u16(length as u16);
-        }
-        _ => {
-            out.put_u8(127);
-            out.put_u64(length as u64);
-        }
-    }
-    out
-}
-
 /// A frame that asks the peer for a sign of life.
 pub const PING: &[u8] = &[0x89, 0];
-
-/// A frame that ends the conversation (RFC 6455 §5.5.1).
-pub fn close(code: u16, reason: &str) -> Bytes {
-    let reason = &reason.as_bytes()[..reason.len().min(123)];
-    let mut out = frame(0x88, 2 + reason.len());
-    out.put_u16(code);
-    out.put_slice(reason);
-    out.freeze()
-}
 
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

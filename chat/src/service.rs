@@ -321,22 +321,6 @@ impl Service {
         Ok(room)
     }
 
-    /// How many are in a channel's room.
-    pub fn viewers(&self, channel: ChannelId) -> u64 {
-        let open = self.shared.rooms.lock();
-        open.rooms.get(&channel).map_or(0, |room| room.viewers())
-    }
-
-    /// Since when nothing can be said, in milliseconds since the Unix epoch.
-    pub fn down_since_ms(&self) -> Option<i64> {
-        self.shared.committer.down_since_ms()
-    }
-
-    /// The durable lanes.
-    pub fn store(&self) -> &Store {
-        &self.shared.store
-    }
-
     /// What goes on beside the connections.
     pub fn upkeep(self: &Arc<Self>, bus: &Bus) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
@@ -398,8 +382,8 @@ impl Service {
         let (channel, b, state) = match event {
             wire::Event::BroadcastStarted {
                 channel, broadcast, ..
-            } => (*channel, *broadcast, State::Live),
-            wire::Event::PublisherReturned {
+            }
+            | wire::Event::PublisherReturned {
                 channel, broadcast, ..
             } => (*channel, *broadcast, State::Live),
             wire::Event::PublisherLost {

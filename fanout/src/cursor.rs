@@ -173,7 +173,8 @@ impl Cursor {
         Some(gap)
     }
 
-    fn exceeds<T>(&self, window: &Window<T>, bounds: Bounds) -> bool {
+    /// Whether the cursor is further behind than `bounds`. What has left the window is not looked at.
+    pub fn exceeds<T>(&self, window: &Window<T>, bounds: Bounds) -> bool {
         let end = window.end();
         if end.saturating_sub(self.next) > bounds.items {
             return true;

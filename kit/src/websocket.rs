@@ -3,7 +3,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -17,6 +17,25 @@ const READ_BYTES: usize = 512;
 /// The answer to what a client sent as `Sec-WebSocket-Key`.
 pub fn accept_key(key: &str) -> String {
     derive_accept_key(key.as_bytes())
+}
+
+/// The head of an unmasked frame that begins with this byte (RFC 6455 §5.2), with room for what is
+/// in it.
+pub fn frame(first: u8, length: usize) -> BytesMut {
+    let mut out = BytesMut::with_capacity(length + 10);
+    out.put_u8(first);
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(length), _) if length < 126 => out.put_u8(length),
+        (_, Ok(length)) => {
+            out.put_u8(126);
+            out.put_u16(length);
+        }
+        _ => {
+            out.put_u8(127);
+            out.put_u64(length as u64);
+        }
+    }
+    out
 }
 
 /// The conversation is over: the peer closed it, or broke its rules.

@@ -100,12 +100,12 @@ pub struct Guest<S> {
 
 impl<S> Guest<S> {
     /// The same on another form of the socket.
-    pub(super) fn map<T>(self, form: impl FnOnce(S) -> T) -> Guest<T> {
+    pub(super) fn map<T>(self, to: impl FnOnce(S) -> T) -> Guest<T> {
         let Self {
             socket,
             log,
             entry,
-            form: shape,
+            form,
             falling,
             head,
             setup,
@@ -113,10 +113,10 @@ impl<S> Guest<S> {
             mailbox,
         } = self;
         Guest {
-            socket: form(socket),
+            socket: to(socket),
             log,
             entry,
-            form: shape,
+            form,
             falling,
             head,
             setup,
@@ -468,12 +468,7 @@ impl<S> Seat<S> {
     fn thin(&mut self, window: &Window<Packet>) -> (Vec<Packet>, Vec<Gap>) {
         let next = self.cursor.next_offset();
         let (mut kept, mut gaps) = (Vec::new(), Vec::<Gap>::new());
-        let late = |next: i64, newest: i64| newest - next > self.bounds().span_micros;
-        let too_far = self.behind
-            && window.meta(next).is_some_and(|meta| {
-                let newest = window.meta(window.end() - 1);
-                newest.is_some_and(|newest| late(meta.at_micros, newest.at_micros))
-            });
+        let too_far = self.behind && self.cursor.exceeds(window, self.bounds());
         if !too_far {
             return (kept, gaps);
         }

@@ -18,7 +18,7 @@ use super::talk::{Heard, Then, Why};
 use super::{Bell, Config, End, Inbox, Shared};
 use crate::log::{Listener, Log};
 use crate::pace::Pace;
-use crate::packet::{Packet, Role};
+use crate::packet::Packet;
 
 /// The token of the shard's own waker.
 pub(super) const WAKE: Token = Token(usize::MAX);
@@ -66,8 +66,26 @@ struct Feed {
     /// When what is new is to be written.
     due: Option<Instant>,
     flushed_at: Instant,
-    /// How long packets of this log may gather at most.
-    gather_max: Duration,
+    /// What becomes of its readers when they fall behind: tells a room from media.
+    falling: Falling,
+}
+
+impl Feed {
+    /// How long packets gather now.
+    fn window(&self, pace: &Pace) -> Duration {
+        match self.falling {
+            Falling::ToKey => pace.window(),
+            Falling::Thinned => pace.window().min(ROOM_GATHER_MAX),
+        }
+    }
+
+    /// How many packets go into one write.
+    const fn batch_max(&self) -> u64 {
+        match self.falling {
+            Falling::ToKey => BATCH_PACKETS,
+            Falling::Thinned => BATCH_LINES,
+        }
+    }
 }
 
 impl Drop for Feed {
@@ -297,10 +315,7 @@ impl Worker {
                 seen: log.look(|window, _| window.end()),
                 due: None,
                 flushed_at: now,
-                gather_max: match falling {
-                    Falling::ToKey => Duration::MAX,
-                    Falling::Thinned => ROOM_GATHER_MAX,
-                },
+                falling,
             }
         });
         let index = feed.seats.len();
@@ -451,7 +466,7 @@ impl Worker {
                 || (from..window.end()).any(|at| window.get(at).is_some_and(|packet| packet.flush))
         });
         let due = if flush {
-            (feed.flushed_at + self.pace.window().min(feed.gather_max)).max(now)
+            (feed.flushed_at + feed.window(&self.pace)).max(now)
         } else {
             now + HOLD
         };
@@ -477,15 +492,11 @@ impl Worker {
         };
         feed.due = None;
         feed.flushed_at = now;
+        let batch_max = feed.batch_max();
         let seen = feed.seen;
         let (from, packets, more, ended) = feed.log.look(|window, ended| {
             let from = seen.max(window.first());
-            let is_room = |packet: &Packet| matches!(packet.role, Role::Line(_));
-            let most = match window.get(from) {
-                Some(packet) if is_room(packet) => BATCH_LINES,
-                _ => BATCH_PACKETS,
-            };
-            let to = window.end().min(from + most);
+            let to = window.end().min(from + batch_max);
             let packets: Vec<Packet> = (from..to)
                 .filter_map(|at| window.get(at).cloned())
                 .collect();

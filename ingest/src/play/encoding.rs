@@ -1,8 +1,9 @@
 //! A frame as it stands on the wire: an FLV tag, alone or in a WebSocket message, or an RTMP
 //! message in chunks. Pure.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use fanout::Encoded;
+use kit::websocket;
 use media::amf0::{self, Value};
 use media::flv::{self, Tag, TagKind};
 use media::{AudioConfig, Frame, TrackConfig, VideoConfig};
@@ -106,21 +107,9 @@ pub fn flv_header(has_video: bool, has_audio: bool) -> Encoded {
 
 /// Puts the frame of a WebSocket message before `bytes`.
 fn in_message(bytes: &[u8]) -> Encoded {
-    let mut out = BytesMut::with_capacity(bytes.len() + 10);
-    out.put_u8(BINARY_MESSAGE);
-    match (u8::try_from(bytes.len()), u16::try_from(bytes.len())) {
-        (Ok(length), _) if length < 126 => out.put_u8(length),
-        (_, Ok(length)) => {
-            out.put_u8(126);
-            out.put_u16(length);
-        }
-        _ => {
-            out.put_u8(127);
-            out.put_u64(bytes.len() as u64);
-        }
-    }
+    let mut out = websocket::frame(BINARY_MESSAGE, bytes.len());
     let lead = out.len();
-    out.put_slice(bytes);
+    out.extend_from_slice(bytes);
     Encoded::framed(out.freeze(), lead)
 }
 
