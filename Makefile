@@ -27,11 +27,11 @@ ARGS ?=
 FUZZ_SECONDS ?= 600
 FUZZ_TRY_SECONDS ?= 10
 
-# How often and how long `make bench-media` measures each thing.
+# How often and how long the benches measure each thing.
 BENCH_RUNS ?= 3
 BENCH_SECONDS ?= 10
 
-.PHONY: help run demo build test check fuzz screens bench-media setup-% web
+.PHONY: help run demo build test check fuzz screens bench-media bench-chat setup-% web
 
 help: ## this list
 	@echo 'Barrage: a self-hosted live-streaming server'
@@ -93,6 +93,9 @@ screens: setup-screens build ## take the screenshots in docs/screens/
 
 bench-media: setup-bench build ## measure RTMP, FLV and LL-HLS beside nginx, into docs/benchmarks.md
 	$(STEP) 'media beside nginx' env BENCH_RUNS=$(BENCH_RUNS) BENCH_SECONDS=$(BENCH_SECONDS) loadtest/bench/media
+
+bench-chat: setup-bench build ## measure rooms full of viewers beside nchan, into docs/benchmarks.md
+	$(STEP) 'rooms beside nchan' env BENCH_RUNS=$(BENCH_RUNS) BENCH_SECONDS=$(BENCH_SECONDS) loadtest/bench/chat
 
 setup-%:
 	@scripts/setup $*

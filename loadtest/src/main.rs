@@ -1,12 +1,18 @@
 //! `barrage-load`: publishers and viewers that measure.
 
+mod chat;
+mod errors;
 mod flv_file;
+mod http;
+mod place;
 mod publish;
 mod stamp;
 mod tell;
 mod times;
 mod usage;
 mod watch;
+mod websocket;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -27,6 +33,8 @@ enum Command {
     /// Watch a stream as many viewers at once, over RTMP, FLV or LL-HLS, and measure joins, delays
     /// and losses.
     Watch(watch::Args),
+    /// Fill a room with viewers, say much in it, and reconcile what each of them heard.
+    Chat(chat::Args),
 }
 
 #[tokio::main]
@@ -36,6 +44,7 @@ async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Publish(args) => publish::run(args).await,
         Command::Watch(args) => watch::run(args).await,
+        Command::Chat(args) => chat::run(args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,7 @@
-//! Many times, and how they are spread.
+//! Many times and how they are spread, and the time in which they are taken.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -31,6 +31,19 @@ impl Times {
 
     pub(crate) const fn histogram(&self) -> &Histogram<u64> {
         &self.0
+    }
+}
+
+/// When the figures of a running crowd are taken: everyone has joined, nobody leaves yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) from: Instant,
+    pub(crate) until: Instant,
+}
+
+impl Window {
+    pub(crate) fn has(&self, now: Instant) -> bool {
+        self.from <= now && now < self.until
     }
 }
 

@@ -1,9 +1,14 @@
 //! Processor time and memory, as the kernel tells them.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use serde::Serialize;
+
+/// Above this share of its processor, a thread of viewers may be what was measured.
+const CLIENT_BUSY: f64 = 0.9;
 
 /// What a thread has had of its processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +40,67 @@ impl Turn {
             waited: self.waited.saturating_sub(before.waited),
         }
     }
+}
+
+/// What this program itself took.
+#[derive(Debug, Serialize)]
+pub(crate) struct Client {
+    pub(crate) threads: usize,
+    /// Of one processor, the busiest thread.
+    pub(crate) cpu_share: Option<f64>,
+    /// How much of the time that thread waited for a processor.
+    pub(crate) waiting_share: Option<f64>,
+    pub(crate) was_the_limit: bool,
+}
+
+impl Client {
+    /// What its threads had of a window, as far as that is known.
+    pub(crate) fn of(turns: impl ExactSizeIterator<Item = Option<Turn>>, window: Duration) -> Self {
+        let threads = turns.len();
+        let shares = turns.flatten().map(|turn| {
+            let share = |time: Duration| time.as_secs_f64() / window.as_secs_f64();
+            (share(turn.ran), share(turn.waited))
+        });
+        let busiest = shares.max_by(|a, b| (a.0 + a.1).total_cmp(&(b.0 + b.1)));
+        Self {
+            threads,
+            cpu_share: busiest.map(|(ran, _)| ran),
+            waiting_share: busiest.map(|(_, waited)| waited),
+            was_the_limit: busiest.is_some_and(|(ran, waited)| ran + waited > CLIENT_BUSY),
+        }
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(ran), Some(waited)) = (self.cpu_share, self.waiting_share) else {
+            return Ok(());
+        };
+        let limit = if self.was_the_limit {
+            ": the client was the limit"
+        } else {
+            ""
+        };
+        write!(
+            f,
+            "\nclient       busiest of {} threads at {:.0} % of a core, waiting {:.0} %{limit}",
+            self.threads,
+            ran * 100.0,
+            waited * 100.0
+        )
+    }
+}
+
+/// What was measured of the server around the window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Costs {
+    /// Before the first viewer came.
+    pub(crate) before: Used,
+    /// When the window began, and when it ended.
+    pub(crate) from: Used,
+    pub(crate) until: Used,
+    /// Most memory within the window.
+    pub(crate) peak_kb: u64,
 }
 
 /// Processes whose cost is measured.

@@ -5,14 +5,12 @@
 
 mod crowd;
 mod hls;
-mod http;
 mod playlist;
 mod report;
 mod row;
 mod talk;
 mod tally;
 mod target;
-mod websocket;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,10 +24,10 @@ use reqwest::Url;
 
 use crate::say;
 use crate::tell::Ticker;
-use crate::usage::Processes;
-use report::{Costs, Report};
+use crate::times::Window;
+use crate::usage::{Costs, Processes};
+use report::Report;
 use row::{Plan, Progress, Row};
-use tally::Window;
 use target::{Protocol, Target};
 
 /// From the last arrival to the window: what those who come get at once is over by then.
@@ -77,7 +75,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let target = Target::find(&args.url, args.ca.as_deref())?;
     if args.crowd {
-        if target.protocol != Protocol::LlHls || target.tls.is_some() {
+        if target.protocol != Protocol::LlHls || target.place.tls.is_some() {
             bail!("--crowd wants a playlist over http");
         }
         let duration = Duration::from_secs(args.duration);

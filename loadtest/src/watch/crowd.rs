@@ -13,10 +13,9 @@ use tokio::sync::{mpsc, watch as latest};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::http::{Answer, Piece};
 use super::playlist::{Playlist, media_playlists};
-use super::talk::get;
 use super::target::Target;
+use crate::http::{Answer, Piece, get};
 use crate::say;
 use crate::times::{Spread, Times};
 
@@ -49,14 +48,14 @@ pub(crate) async fn run(
     json: bool,
 ) -> anyhow::Result<()> {
     let client = Client::builder().tcp_nodelay(true).build()?;
-    let index = text(&client, target.url.clone()).await?;
+    let index = text(&client, target.place.url.clone()).await?;
     let uri = media_playlists(&index).pop().context("a media playlist")?;
-    let playlist = target.url.join(&uri)?;
+    let playlist = target.place.url.join(&uri)?;
     let (asks, asked) = latest::channel(None);
     let (tells, mut told) = mpsc::unbounded_channel();
     let mut waiters = JoinSet::new();
     for _ in 0..viewers {
-        let one = Waiter::connect(target.address, &playlist).await?;
+        let one = Waiter::connect(target.place.address, &playlist).await?;
         waiters.spawn(one.run(asked.clone(), tells.clone()));
     }
     drop((asked, tells));
@@ -89,7 +88,7 @@ pub(crate) async fn run(
     }
     let outcome = Outcome {
         schema: "barrage-load/crowd/1",
-        url: target.url.to_string(),
+        url: target.place.url.to_string(),
         viewers,
         rounds,
         late_rounds,

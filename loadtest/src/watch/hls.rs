@@ -7,11 +7,12 @@ use anyhow::{Context as _, bail};
 use bytes::{Bytes, BytesMut};
 use reqwest::Url;
 
-use super::http::{Answer, Piece, inflate};
 use super::playlist::{Part, Playlist, media_playlists};
-use super::talk::{Talk, get};
+use super::talk::Talk;
 use super::tally::Seen;
-use super::target::{Target, path};
+use super::target::Target;
+use crate::http::{Answer, Piece, get, inflate};
+use crate::place::path;
 use crate::stamp::Stamp;
 
 /// Longest playlist taken.
@@ -65,8 +66,8 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) fn new(target: &Target) -> Self {
         Self {
-            request: Some(get(&target.path(), target.host(), COMPRESSED)),
-            url: target.url.clone(),
+            request: Some(get(&target.place.path(), target.place.host(), COMPRESSED)),
+            url: target.place.url.clone(),
             whole: Whole::default(),
             track: None,
             further: Vec::new(),

@@ -11,10 +11,7 @@ use super::row::Outcome as Row;
 use super::tally::Tally;
 use super::target::Protocol;
 use crate::times::Spread;
-use crate::usage::Used;
-
-/// Above this share of its processor, a thread of viewers may be what was measured.
-const CLIENT_BUSY: f64 = 0.9;
+use crate::usage::{Client, Costs};
 
 /// What came of watching.
 #[derive(Debug, Serialize)]
@@ -64,17 +61,6 @@ pub(crate) struct Frames {
     pub(crate) parts_missed: u64,
 }
 
-/// What this program itself took.
-#[derive(Debug, Serialize)]
-pub(crate) struct Client {
-    pub(crate) threads: usize,
-    /// Of one processor, the busiest thread.
-    pub(crate) cpu_share: Option<f64>,
-    /// How much of the time that thread waited for a processor.
-    pub(crate) waiting_share: Option<f64>,
-    pub(crate) was_the_limit: bool,
-}
-
 /// What the measured processes took.
 #[derive(Debug, Serialize)]
 pub(crate) struct Server {
@@ -88,34 +74,6 @@ pub(crate) struct Server {
     pub(crate) resident_kb_peak: u64,
     pub(crate) resident_kb_after: u64,
     pub(crate) kb_per_viewer: f64,
-}
-
-/// What was measured around the rows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Costs {
-    /// Before the first viewer came.
-    pub(crate) before: Used,
-    /// When the window began, and when it ended.
-    pub(crate) from: Used,
-    pub(crate) until: Used,
-    /// Most memory within the window.
-    pub(crate) peak_kb: u64,
-}
-
-impl Client {
-    fn of(rows: &[Row], window: Duration) -> Self {
-        let shares = rows.iter().filter_map(|row| row.turn).map(|turn| {
-            let share = |time: Duration| time.as_secs_f64() / window.as_secs_f64();
-            (share(turn.ran), share(turn.waited))
-        });
-        let busiest = shares.max_by(|a, b| (a.0 + a.1).total_cmp(&(b.0 + b.1)));
-        Self {
-            threads: rows.len(),
-            cpu_share: busiest.map(|(ran, _)| ran),
-            waiting_share: busiest.map(|(_, waited)| waited),
-            was_the_limit: busiest.is_some_and(|(ran, waited)| ran + waited > CLIENT_BUSY),
-        }
-    }
 }
 
 impl Server {
@@ -150,7 +108,7 @@ impl Report {
         rows: Vec<Row>,
         costs: Option<Costs>,
     ) -> Self {
-        let client = Client::of(&rows, window);
+        let client = Client::of(rows.iter().map(|row| row.turn), window);
         let mut tally = Tally::default();
         for row in rows {
             tally.merge(row.tally);
@@ -190,7 +148,7 @@ impl Report {
                 pauses_over_500_ms: tally.pauses,
                 parts_missed: tally.parts_missed,
             },
-            errors: tally.errors,
+            errors: tally.errors.into_inner(),
         }
     }
 }
@@ -240,20 +198,7 @@ impl fmt::Display for Report {
             "each viewer  {:.2} Mbit/s in {:.0} reads a second",
             self.mbit_per_s, self.reads_per_s
         )?;
-        if let (Some(ran), Some(waited)) = (self.client.cpu_share, self.client.waiting_share) {
-            let limit = if self.client.was_the_limit {
-                ": the client was the limit"
-            } else {
-                ""
-            };
-            write!(
-                f,
-                "\nclient       busiest of {} threads at {:.0} % of a core, waiting {:.0} %{limit}",
-                self.client.threads,
-                ran * 100.0,
-                waited * 100.0
-            )?;
-        }
+        write!(f, "{}", self.client)?;
         if let Some(server) = &self.server {
             write!(
                 f,
@@ -275,7 +220,7 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::Turn;
+    use crate::usage::{Turn, Used};
 
     const WINDOW: Duration = Duration::from_secs(10);
 
@@ -289,7 +234,9 @@ mod tests {
         };
         row.tally.joined = 10;
         row.tally.window_bytes = 25_000_000;
-        row.tally.error(&anyhow::anyhow!("the server answered 503"));
+        row.tally
+            .errors
+            .add(&anyhow::anyhow!("the server answered 503"));
         let used = |cpu_ms, resident_kb| Used {
             cpu: Duration::from_millis(cpu_ms),
             resident_kb,

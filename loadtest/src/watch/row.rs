@@ -2,8 +2,7 @@
 //! server that is measured.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,16 +10,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use bytes::{Buf as _, Bytes};
 use mio::event::Event;
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
-use rustls::{ClientConnection, StreamOwned};
+use mio::{Events, Poll, Token};
 use slab::Slab;
 
 use super::talk::{self, Talk};
-use super::tally::{Seat, Seen, Tally, Window};
+use super::tally::{Seat, Seen, Tally};
 use super::target::Target;
 use crate::stamp::now_us;
+use crate::times::Window;
 use crate::usage::Turn;
+use crate::wire::Wire;
 
 const READ_BYTES: usize = 256 * 1024;
 const EVENTS: usize = 1024;
@@ -61,12 +60,6 @@ struct Connection {
     talk: Box<dyn Talk>,
     viewer: usize,
     unwritten: Bytes,
-}
-
-/// A socket, plain or under TLS.
-enum Wire {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 pub(crate) struct Row {
@@ -145,19 +138,7 @@ impl Row {
     fn connect(&mut self, viewer: usize, talk: Box<dyn Talk>) -> anyhow::Result<()> {
         let entry = self.connections.vacant_entry();
         let token = Token(entry.key());
-        let mut socket = dial(self.plan.target.address)?;
-        self.poll.registry().register(
-            &mut socket,
-            token,
-            Interest::READABLE | Interest::WRITABLE,
-        )?;
-        let wire = match &self.plan.target.tls {
-            None => Wire::Plain(socket),
-            Some(tls) => {
-                let tls = ClientConnection::new(Arc::clone(&tls.config), tls.name.clone())?;
-                Wire::Tls(Box::new(StreamOwned::new(tls, socket)))
-            }
-        };
+        let wire = Wire::dial(&self.plan.target.place, self.poll.registry(), token)?;
         entry.insert(Connection {
             wire,
             talk,
@@ -261,7 +242,7 @@ impl Row {
             self.tally.failed += 1;
             self.plan.progress.failed.fetch_add(1, Ordering::Relaxed);
         }
-        self.tally.error(error);
+        self.tally.errors.add(error);
     }
 
     /// The time is over.
@@ -273,20 +254,13 @@ impl Row {
         {
             if !seat.has_joined() {
                 self.tally.failed += 1;
-                self.tally.error(&anyhow!("no picture came in time"));
+                self.tally.errors.add(&anyhow!("no picture came in time"));
             } else if seat.is_starved(now) {
                 self.tally.starved += 1;
             }
         }
         self.tally.failed += self.plan.arrivals.len();
     }
-}
-
-fn dial(address: SocketAddr) -> anyhow::Result<TcpStream> {
-    let socket =
-        TcpStream::connect(address).with_context(|| format!("failed to connect to {address}"))?;
-    socket.set_nodelay(true)?;
-    Ok(socket)
 }
 
 impl Connection {
@@ -311,47 +285,6 @@ impl Connection {
             match self.talk.poll_transmit() {
                 Some(bytes) => self.unwritten = bytes,
                 None => return Ok(()),
-            }
-        }
-    }
-}
-
-impl Read for Wire {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(socket) => socket.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(socket) => socket.write(bytes),
-            Self::Tls(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(socket) => socket.flush(),
-            Self::Tls(stream) => stream.flush(),
-        }
-    }
-}
-
-impl Drop for Connection {
-    /// Ends at once, and with a word where there is one: thousands of half-closed sockets would
-    /// disturb the next run.
-    fn drop(&mut self) {
-        match &mut self.wire {
-            Wire::Plain(socket) => {
-                let _ = socket.shutdown(Shutdown::Both);
-            }
-            Wire::Tls(stream) => {
-                stream.conn.send_close_notify();
-                let _ = stream.flush();
             }
         }
     }

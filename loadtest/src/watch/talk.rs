@@ -7,15 +7,13 @@ use ingest::rtmp::client::{Config, Event, Output, Purpose, Session};
 use media::flv::Reader;
 
 use super::hls;
-use super::http::{Answer, Piece};
 use super::tally::Seen;
 use super::target::{Protocol, Target};
-use super::websocket::Frames;
+use crate::http::{Answer, Piece, UPGRADE, get};
+use crate::websocket::Frames;
 
 /// Largest tag taken.
 const TAG_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The example key of RFC 6455 §1.3: what is asked for once needs no secret.
-const WEBSOCKET_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 /// One connection's side of the conversation.
 pub(crate) trait Talk: Send {
@@ -40,14 +38,6 @@ pub(crate) fn begin(target: &Target) -> Box<dyn Talk> {
     }
 }
 
-/// A request over HTTP/1.1.
-pub(crate) fn get(path: &str, host: &str, headers: &str) -> Bytes {
-    let agent = concat!("barrage-load/", env!("CARGO_PKG_VERSION"));
-    Bytes::from(format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n{headers}\r\n"
-    ))
-}
-
 /// FLV over HTTP or WebSocket.
 struct Flv {
     request: Option<Bytes>,
@@ -60,16 +50,9 @@ struct Flv {
 impl Flv {
     fn new(target: &Target) -> Self {
         let upgrade = target.protocol == Protocol::WsFlv;
-        let headers = if upgrade {
-            format!(
-                "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-                 Sec-WebSocket-Key: {WEBSOCKET_KEY}\r\n"
-            )
-        } else {
-            String::new()
-        };
+        let headers = if upgrade { UPGRADE } else { "" };
         Self {
-            request: Some(get(&target.path(), target.host(), &headers)),
+            request: Some(get(&target.place.path(), target.place.host(), headers)),
             answer: Answer::default(),
             frames: upgrade.then(Frames::default),
             tags: Reader::new(TAG_BYTES_MAX),
@@ -86,7 +69,7 @@ impl Talk for Flv {
                 Piece::Head(200 | 101) => {}
                 Piece::Head(status) => bail!("the server answered {status}"),
                 Piece::Body(bytes) => match &mut self.frames {
-                    Some(frames) => frames.handle_input(&bytes, |data| self.tags.push(data))?,
+                    Some(frames) => frames.handle_input(&bytes, |data, _| self.tags.push(data))?,
                     None => self.tags.push(&bytes),
                 },
                 Piece::End => self.over = true,
@@ -117,13 +100,13 @@ struct Rtmp {
 
 impl Rtmp {
     fn new(target: &Target) -> Self {
-        let path = target.path();
+        let path = target.place.path();
         let path = path.trim_start_matches('/');
         let (app, name) = path.split_once('/').unwrap_or((path, ""));
         let config = Config {
             purpose: Purpose::Play,
             app: app.to_owned(),
-            tc_url: format!("rtmp://{}/{app}", target.host()),
+            tc_url: format!("rtmp://{}/{app}", target.place.host()),
             key: Secret::new(name.to_owned()),
             encoder: concat!("barrage-load/", env!("CARGO_PKG_VERSION")).to_owned(),
             chunk_size: 4096,

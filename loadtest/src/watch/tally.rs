@@ -1,31 +1,15 @@
 //! What viewers saw: a [`Tally`] for each thread of them, and a [`Seat`] for each viewer.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use media::flv::{TagKind, Video};
 
+use crate::errors::Errors;
 use crate::stamp::Stamp;
-use crate::times::Times;
+use crate::times::{Times, Window};
 
 /// A pause that a person notices.
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// Different errors that are told apart; the rest counts as others.
-const ERRORS_MAX: usize = 20;
-
-/// When the figures of a running crowd are taken: everyone has joined, nobody leaves yet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
-    pub(crate) from: Instant,
-    pub(crate) until: Instant,
-}
-
-impl Window {
-    pub(crate) fn has(&self, now: Instant) -> bool {
-        self.from <= now && now < self.until
-    }
-}
 
 /// What the viewers of one thread saw together.
 #[derive(Clone, Debug, Default)]
@@ -62,17 +46,10 @@ pub(crate) struct Tally {
     /// Within the window.
     pub(crate) window_bytes: u64,
     pub(crate) window_reads: u64,
-    pub(crate) errors: BTreeMap<String, u64>,
+    pub(crate) errors: Errors,
 }
 
 impl Tally {
-    pub(crate) fn error(&mut self, error: &anyhow::Error) {
-        let text = format!("{error:#}");
-        let known = self.errors.len() < ERRORS_MAX || self.errors.contains_key(&text);
-        let text = if known { text } else { "others".to_owned() };
-        *self.errors.entry(text).or_default() += 1;
-    }
-
     pub(crate) fn merge(&mut self, other: Self) {
         self.joins.merge(&other.joins);
         self.first_ages.merge(&other.first_ages);
@@ -92,9 +69,7 @@ impl Tally {
         self.parts_missed += other.parts_missed;
         self.window_bytes += other.window_bytes;
         self.window_reads += other.window_reads;
-        for (text, count) in other.errors {
-            *self.errors.entry(text).or_default() += count;
-        }
+        self.errors.merge(other.errors);
     }
 }
 
@@ -285,15 +260,5 @@ mod tests {
         assert_eq!(see(&[5, 6]).latencies.histogram().len(), 0);
         assert_eq!(see(&[5, 100, 101]).latencies.histogram().len(), 2);
         assert_eq!(see(&[5]).first_ages.histogram().max(), 95);
-    }
-
-    #[test]
-    fn errors_without_end_take_bounded_room() {
-        let mut tally = Tally::default();
-        for number in 0..1000 {
-            tally.error(&anyhow::anyhow!("error {number}"));
-        }
-        assert_eq!(tally.errors.len(), ERRORS_MAX + 1);
-        assert_eq!(tally.errors.values().sum::<u64>(), 1000);
     }
 }

@@ -1,4 +1,4 @@
-//! Answers over HTTP/1.1, taken apart as they arrive.
+//! Requests over HTTP/1.1, and answers taken apart as they arrive.
 
 use std::io::Read as _;
 
@@ -8,6 +8,19 @@ use bytes::{Buf as _, Bytes, BytesMut};
 /// Longest head of an answer.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
+
+/// What a request for a WebSocket says besides (RFC 6455 §4.1), with the example key of §1.3: what
+/// is asked for once needs no secret.
+pub(crate) const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// A request over HTTP/1.1.
+pub(crate) fn get(path: &str, host: &str, headers: &str) -> Bytes {
+    let agent = concat!("barrage-load/", env!("CARGO_PKG_VERSION"));
+    Bytes::from(format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n{headers}\r\n"
+    ))
+}
 
 /// An answer that is being read. After [`Piece::End`] it is ready for the next one on the same
 /// connection.

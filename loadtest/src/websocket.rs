@@ -16,6 +16,8 @@ const HEAD_BYTES_MAX: usize = 10;
 pub(crate) struct Frames {
     head: Vec<u8>,
     opcode: u8,
+    /// Whether the frame that is being read is the last of its message.
+    last: bool,
     left: u64,
     /// The payload of the control frame that is being read.
     control: BytesMut,
@@ -24,11 +26,11 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// Gives what data frames carry to `data`.
+    /// Gives what data frames carry to `data`, and whether a message ends with it.
     pub(crate) fn handle_input(
         &mut self,
         mut bytes: &[u8],
-        mut data: impl FnMut(&[u8]),
+        mut data: impl FnMut(&[u8], bool),
     ) -> anyhow::Result<()> {
         while !bytes.is_empty() {
             if self.left == 0 {
@@ -47,7 +49,7 @@ impl Frames {
             bytes = rest;
             self.left -= length as u64;
             if self.opcode < OPCODE_CLOSE {
-                data(some);
+                data(some, self.last && self.left == 0);
             } else {
                 self.control.extend_from_slice(some);
                 if self.left == 0 {
@@ -80,6 +82,7 @@ impl Frames {
             (length, _) => u64::from(length),
         };
         self.opcode = first & 0x0F;
+        self.last = first & 0x80 != 0;
         if second & MASKED != 0 {
             bail!("the server masks its WebSocket frames");
         }
@@ -124,13 +127,17 @@ mod tests {
             0x82, 127, 0, 0, 0, 0, 0, 0, 0, 1, 9, 0x82, 0, 0x88, 2, 3, 232,
         ]);
         for step in 1..bytes.len() {
-            let (mut frames, mut data) = (Frames::default(), Vec::new());
+            let (mut frames, mut data, mut messages) = (Frames::default(), Vec::new(), 0);
             for some in bytes.chunks(step) {
                 frames
-                    .handle_input(some, |some| data.extend_from_slice(some))
+                    .handle_input(some, |some, ends| {
+                        data.extend_from_slice(some);
+                        messages += u32::from(ends);
+                    })
                     .unwrap();
             }
             assert_eq!(data.len(), 3 + 256 + 1, "{step} bytes at a time");
+            assert_eq!(messages, 3);
             assert_eq!((data[2], data[3], data[259]), (3, 7, 9));
             assert!(frames.is_closed());
             let pong = frames.poll_transmit().unwrap();
@@ -141,7 +148,7 @@ mod tests {
     #[test]
     fn frames_that_break_the_rules_are_refused() {
         for bytes in [&[0x82, 0x81][..], &[0x89, 126, 1, 0]] {
-            assert!(Frames::default().handle_input(bytes, |_| {}).is_err());
+            assert!(Frames::default().handle_input(bytes, |_, _| {}).is_err());
         }
     }
 }
