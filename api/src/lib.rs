@@ -29,6 +29,7 @@ pub mod keyring;
 pub mod mail;
 pub mod password;
 pub mod publishers;
+pub mod rooms;
 pub mod routes;
 pub mod scope;
 pub mod secrets;

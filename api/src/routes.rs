@@ -33,6 +33,7 @@ use crate::error::ApiError;
 use crate::first_run;
 use crate::mail::Mailer;
 use crate::publishers::Publishers;
+use crate::rooms::Rooms;
 use crate::secrets::ServerKey;
 use crate::store::Store;
 use crate::thumbnails::Thumbnails;
@@ -60,6 +61,8 @@ pub struct AppState {
     pub publishers: Arc<dyn Publishers>,
     /// Who serves viewers.
     pub delivery: Arc<dyn Delivery>,
+    /// What people say to each other.
+    pub rooms: Arc<dyn Rooms>,
     /// What is counted.
     pub metrics: Metrics,
     /// Who may read it, besides operators: see `http.metrics`.
@@ -117,6 +120,11 @@ fn public() -> Router<AppState> {
         )
         .route("/api/v1/entrance", get(account::entrance))
         .route("/api/v1/rooms/{handle}/token", post(rooms::make_token))
+        .route("/api/v1/rooms/{handle}/people", get(rooms::people))
+        .route(
+            "/api/v1/rooms/{handle}/danmaku",
+            get(rooms::replay).post(rooms::say),
+        )
         .route("/api/v1/recoveries", post(recoveries::lost_password))
         .route("/api/v1/recoveries/use", post(recoveries::recover))
 }

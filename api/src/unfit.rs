@@ -37,6 +37,12 @@ pub enum Unfit {
     /// It is no language tag.
     #[error("A language looks like en or zh-CN.")]
     Language,
+    /// A character carries a pile of marks.
+    #[error("One of its characters is too tall.")]
+    TooTall,
+    /// What it speaks of is not there.
+    #[error("It is not there, or not any more.")]
+    Gone,
     /// Whoever owns a channel needs no such right.
     #[error("The owner of a channel moderates it anyway.")]
     Owner,
@@ -57,6 +63,8 @@ impl Unfit {
             Self::WrongPassword => "wrong_password",
             Self::Email => "not_an_email_address",
             Self::Language => "not_a_language",
+            Self::TooTall => "too_tall",
+            Self::Gone => "gone",
             Self::Owner => "is_owner",
         }
     }
@@ -72,6 +80,8 @@ impl Unfit {
             | Self::WrongPassword
             | Self::Email
             | Self::Language
+            | Self::TooTall
+            | Self::Gone
             | Self::Owner => None,
         }
     }

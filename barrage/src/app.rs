@@ -33,7 +33,7 @@ use wire::Handle;
 
 use crate::config::Config;
 use crate::runtime::{Runtime, public_host};
-use crate::wiring::{Delivered, Doorplates, KeyGate, Stage};
+use crate::wiring::{Delivered, Doorplates, KeyGate, Parlour, Stage};
 use crate::{assets, counts, flv, headers, http, renames, rooms};
 
 /// How often what has gathered is folded and what is idle is forgotten.
@@ -305,6 +305,7 @@ impl App {
                 hls: Arc::clone(&self.hls),
                 play: Arc::clone(&self.play),
             }),
+            rooms: Arc::new(Parlour(Arc::clone(&self.chat))),
             metrics: self.metrics.clone(),
             metrics_open: self.config.http.metrics_open,
             drain,

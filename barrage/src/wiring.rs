@@ -7,13 +7,15 @@ use api::Store;
 use api::delivery::{Delivery, Viewers};
 use api::keyring::{KeyError, Keyring};
 use api::publishers::Publishers;
-use chat::Channels;
+use api::rooms::{Later, Name, NotSaid, Replay, Rooms, Wanted, Words};
+use api::unfit::Unfit;
+use chat::{Channels, saying};
 use ingest::Play;
 use ingest::gate::{Answer, Permit, PublishGate, Refusal, SecondPublisher};
 use ingest::rtmp::Secret;
 use ingest::theatre::Theatre;
 use uuid::Uuid;
-use wire::{BroadcastId, ChannelId, Handle, StreamKeyId};
+use wire::{BroadcastId, ChannelId, Handle, Person, StreamKeyId};
 
 /// Publishers are let in by the API's keyring.
 #[derive(Clone, Debug)]
@@ -62,6 +64,77 @@ impl Channels for Doorplates {
             let channel = self.0.channel(&present).await?;
             Ok(channel.map(|channel| channel.id))
         })
+    }
+}
+
+/// The API asks the rooms of the chat service.
+#[derive(Debug)]
+pub struct Parlour(pub Arc<chat::Service>);
+
+impl Rooms for Parlour {
+    fn people(&self, channel: ChannelId, limit: usize) -> (usize, Vec<Name>) {
+        let (count, some) = self.0.people(channel, limit);
+        let some = some.into_iter().map(|name| Name {
+            handle: name.handle,
+            name: name.name,
+        });
+        (count, some.collect())
+    }
+
+    fn say<'a>(
+        &'a self,
+        channel: ChannelId,
+        person: &'a Person,
+        words: Words,
+        key: Option<String>,
+    ) -> Later<'a, Result<u64, NotSaid>> {
+        Box::pin(async move {
+            let send = to_send(words).map_err(|error| NotSaid::Unreadable(error.to_string()))?;
+            let said = self.0.say(channel, person, send, key).await;
+            said.map_err(|why| match why {
+                saying::NotSaid::Unfit(why) => NotSaid::Unfit("text", unfit(why)),
+                saying::NotSaid::NotThere => NotSaid::Unfit("reply", Unfit::Gone),
+                saying::NotSaid::TooFast(wait) => NotSaid::TooFast(wait),
+                saying::NotSaid::Twice | saying::NotSaid::Unavailable => NotSaid::Unavailable,
+            })
+        })
+    }
+
+    fn replay(&self, wanted: Wanted) -> Later<'_, anyhow::Result<Option<Replay>>> {
+        Box::pin(async move {
+            let Ok(after) = wanted.after.map(|after| after.parse()).transpose() else {
+                return Ok(None);
+            };
+            let Wanted {
+                channel,
+                broadcast,
+                pictures,
+                limit,
+                ..
+            } = wanted;
+            let replay = self.0.replay(channel, broadcast, pictures, after, limit);
+            let replay = replay.await?;
+            let items = replay.items.iter().map(serde_json::to_value);
+            Ok(Some(Replay {
+                items: items.collect::<Result<_, _>>()?,
+                next: replay.last.map(|last| last.to_string()),
+            }))
+        })
+    }
+}
+
+/// The words of a program are those of a member; the answer needs no number.
+fn to_send(words: Words) -> serde_json::Result<chat::protocol::Send> {
+    let mut words = serde_json::to_value(words)?;
+    words["id"] = 0.into();
+    serde_json::from_value(words)
+}
+
+const fn unfit(why: chat::danmaku::Unfit) -> Unfit {
+    match why {
+        chat::danmaku::Unfit::Empty => Unfit::Empty,
+        chat::danmaku::Unfit::TooLong(max) => Unfit::TooLong(max),
+        chat::danmaku::Unfit::TooTall => Unfit::TooTall,
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fanout::shard::Mailbox;
 use kit::clock;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 use wire::{ChannelId, UserId};
 
@@ -37,27 +37,45 @@ pub(crate) struct Entry {
     pub(crate) room: Arc<Room>,
     pub(crate) event: Event,
     pub(crate) author: Option<UserId>,
+    /// By which its author can say it again without its being kept twice.
+    pub(crate) key: Option<String>,
     pub(crate) answer: Option<Answer>,
 }
 
 /// Who is told what came of it.
-pub(crate) struct Answer {
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) encoding: Encoding,
-    pub(crate) id: u64,
+pub(crate) enum Answer {
+    /// Somebody in the room.
+    Member {
+        mailbox: Arc<Mailbox>,
+        encoding: Encoding,
+        id: u64,
+    },
+    /// A program; it is told where, unless it is not kept.
+    Program(oneshot::Sender<u64>),
 }
 
 impl Answer {
-    fn kept(&self, offset: u64) {
-        let told = Told::Ack {
-            id: self.id,
-            p: offset,
-        };
-        self.mailbox.post(self.encoding.message(&told));
+    fn kept(self, offset: u64) {
+        match self {
+            Self::Member {
+                mailbox,
+                encoding,
+                id,
+            } => mailbox.post(encoding.message(&Told::Ack { id, p: offset })),
+            // It may have stopped waiting.
+            Self::Program(told) => drop(told.send(offset)),
+        }
     }
 
-    fn not_kept(&self) {
-        self.mailbox.post(unavailable(self.encoding, self.id));
+    fn not_kept(self) {
+        match self {
+            Self::Member {
+                mailbox,
+                encoding,
+                id,
+            } => mailbox.post(unavailable(encoding, id)),
+            Self::Program(told) => drop(told),
+        }
     }
 }
 
@@ -135,9 +153,9 @@ impl Task {
     async fn commit(&mut self, batch: Vec<Entry>) {
         let (batch, closed): (Vec<_>, _) =
             batch.into_iter().partition(|entry| !entry.room.is_closed());
-        refuse(&closed);
+        refuse(closed);
         if self.rests_until.is_some_and(|until| Instant::now() < until) {
-            return refuse(&batch);
+            return refuse(batch);
         }
         let rows = number(&batch);
         let began = Instant::now();
@@ -152,26 +170,26 @@ impl Task {
             Ok(Err(CommitError::Failed(error))) => {
                 tracing::warn!(%error, "failed to keep what was said");
                 self.rest();
-                refuse(&batch);
+                refuse(batch);
             }
             Ok(Err(CommitError::Unknown(error))) => {
                 tracing::warn!(%error, "what was said may be kept or not: its rooms begin anew");
-                self.give_up(&batch);
+                self.give_up(batch);
             }
             Err(_) => {
                 tracing::warn!("keeping what was said takes too long: its rooms begin anew");
-                self.give_up(&batch);
+                self.give_up(batch);
             }
         }
     }
 
     /// Nobody knows whether a batch is kept.
-    fn give_up(&mut self, batch: &[Entry]) {
+    fn give_up(&mut self, batch: Vec<Entry>) {
         self.rest();
-        refuse(batch);
-        for entry in batch {
+        for entry in &batch {
             self.rooms.abandon(&entry.room);
         }
+        refuse(batch);
     }
 
     fn rest(&mut self) {
@@ -218,6 +236,7 @@ fn number(batch: &[Entry]) -> Vec<Row> {
                 event: entry.event.clone(),
             },
             author: entry.author,
+            key: entry.key.clone(),
         }
     });
     rows.collect()
@@ -242,8 +261,8 @@ fn deliver(batch: Vec<Entry>, rows: Vec<Row>) {
     }
 }
 
-fn refuse(batch: &[Entry]) {
-    for answer in batch.iter().filter_map(|entry| entry.answer.as_ref()) {
+fn refuse(batch: Vec<Entry>) {
+    for answer in batch.into_iter().filter_map(|entry| entry.answer) {
         answer.not_kept();
     }
 }

@@ -19,6 +19,9 @@ pub struct Config {
     pub connection_per_second: u32,
     /// How many danmaku a second a room takes; what is more is told to come again.
     pub room_per_second: u32,
+    /// How many danmaku a second everybody in a room is shown; of more, a fair part. All are kept,
+    /// and reach who said them and whom they mention.
+    pub shown_per_second: u32,
     /// Most connections to rooms from one address. An IPv6 host counts as its /64.
     pub connections_per_address: u32,
     /// Danmaku that somebody who comes is shown.
@@ -39,6 +42,7 @@ impl Default for Config {
             connection_burst: 30,
             connection_per_second: 10,
             room_per_second: 1_000,
+            shown_per_second: 200,
             connections_per_address: 200,
             history: 50,
             delay_max_ms: 30_000,
@@ -62,6 +66,7 @@ impl Config {
             ("connection_burst", self.connection_burst),
             ("connection_per_second", self.connection_per_second),
             ("room_per_second", self.room_per_second),
+            ("shown_per_second", self.shown_per_second),
             ("connections_per_address", self.connections_per_address),
         ] {
             if value == 0 {

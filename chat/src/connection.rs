@@ -15,11 +15,12 @@ use kit::websocket::{Conversation, Message};
 use wire::{Badge, Person, RoomClaims};
 
 use crate::committer::{Answer, Entry, unavailable};
-use crate::danmaku::{self, Danmaku, Reply};
 use crate::item::Event;
-use crate::limits::{self, Seat, TooFast};
+use crate::limits::{self, Seat};
+use crate::people::Here;
 use crate::protocol::{self, Encoding, ErrorCode, Said, Send, Told};
 use crate::room::{Presence, Room};
+use crate::saying::NotSaid;
 use crate::service::Shared;
 
 /// Who says nothing for this long is asked for a sign of life.
@@ -30,9 +31,6 @@ const SILENT_MAX: Duration = Duration::from_secs(60);
 
 /// Things said beyond the limit before the connection is ended.
 const PATIENCE: u32 = 100;
-
-/// How much of what it answers a reply carries, in characters.
-const REPLY_MAX: usize = 40;
 
 /// How a connection is ended, as WebSocket close codes. docs/protocol.md has the table.
 mod code {
@@ -59,6 +57,7 @@ pub(crate) struct Connection {
     pub(crate) client: SocketAddr,
     conversation: Conversation,
     claims: Option<Box<RoomClaims>>,
+    here: Option<Here>,
     limit: DefaultDirectRateLimiter,
     beyond: u32,
     heard_at: Instant,
@@ -89,6 +88,16 @@ impl Refused {
         }
     }
 
+    fn of(id: u64, why: NotSaid) -> Self {
+        let code = match why {
+            NotSaid::Unfit(_) => ErrorCode::Unfit,
+            NotSaid::NotThere => ErrorCode::NotThere,
+            NotSaid::TooFast(wait) => return Self::too_fast(Some(id), wait),
+            NotSaid::Twice | NotSaid::Unavailable => ErrorCode::Unavailable,
+        };
+        Self::new(Some(id), code, why.to_string())
+    }
+
     fn too_fast(id: Option<u64>, wait: Duration) -> Self {
         Self {
             retry: Some(wait),
@@ -116,6 +125,7 @@ impl Connection {
             client,
             conversation: Conversation::new(protocol::MESSAGE_MAX),
             claims: None,
+            here: None,
             beyond: 0,
             heard_at: Instant::now(),
             pinged: false,
@@ -183,6 +193,11 @@ impl Connection {
         if claims.room != self.room.id {
             return Err(bad("the token is for another room"));
         }
+        let is_here = |here: &Here| *here.handle() == claims.person.handle;
+        if !self.here.as_ref().is_some_and(is_here) {
+            let people = &self.room.people;
+            self.here = Some(people.come(&claims.person, &self.mailbox, self.encoding));
+        }
         self.claims = Some(Box::new(claims));
         Ok(Some(self.you()))
     }
@@ -203,40 +218,11 @@ impl Connection {
     }
 
     fn send(&self, send: Send) -> Outcome {
-        let id = Some(send.id);
-        let person = self.person(send.id)?.clone();
-        let config = &self.shared.config;
-        let text = danmaku::clean(&send.text, config.text_max)
-            .map_err(|why| Refused::new(id, ErrorCode::Unfit, why.to_string()))?;
-        let reply = send.reply.map(|p| self.reply(id, p)).transpose()?;
-        self.shared
-            .limits
-            .may_say(person.id, self.room.id)
-            .map_err(|TooFast(wait)| Refused::too_fast(id, wait))?;
-        let (b, mt) = self.shared.picture(self.room.id, send.mt).unzip();
-        let danmaku = Danmaku {
-            by: person,
-            mentions: danmaku::mentions(&text),
-            text,
-            mode: send.mode,
-            colour: send.colour,
-            size: send.size,
-            b,
-            mt,
-            reply,
-        };
-        Ok(self.keep(Event::Danmaku(danmaku), send.id))
-    }
-
-    fn reply(&self, id: Option<u64>, p: u64) -> Result<Reply, Refused> {
-        let said = self.room.said(p).ok_or_else(|| {
-            Refused::new(id, ErrorCode::NotThere, "what is answered is not there")
-        })?;
-        Ok(Reply {
-            p,
-            handle: said.by.handle,
-            text: said.text.chars().take(REPLY_MAX).collect(),
-        })
+        let id = send.id;
+        let person = self.person(id)?;
+        let danmaku = self.shared.danmaku(&self.room, person, send);
+        let danmaku = danmaku.map_err(|why| Refused::of(id, why))?;
+        Ok(self.keep(Event::Danmaku(danmaku), id))
     }
 
     fn delete(&self, id: u64, of: u64) -> Outcome {
@@ -258,7 +244,8 @@ impl Connection {
             room: Arc::clone(&self.room),
             event,
             author: self.claims.as_ref().map(|claims| claims.person.id),
-            answer: Some(Answer {
+            key: None,
+            answer: Some(Answer::Member {
                 mailbox: Arc::clone(&self.mailbox),
                 encoding: self.encoding,
                 id,
@@ -338,6 +325,7 @@ impl Talk for Connection {
         let until = self.claims.as_ref().map(|claims| claims.until);
         if until.is_some_and(|until| until <= clock::now().as_micros()) {
             self.claims = None;
+            self.here = None;
             answer.extend_from_slice(&self.you());
         }
         Heard {

@@ -89,13 +89,13 @@ pub struct Danmaku {
     /// What. One line, cleaned.
     pub text: String,
     /// Where it moves.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub mode: Mode,
     /// In which colour.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub colour: Colour,
     /// How large.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub size: Size,
     /// In which broadcast, if the channel was live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,6 +109,11 @@ pub struct Danmaku {
     /// Whom it calls by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<Handle>,
+}
+
+/// What is as most is not said: each byte goes to everybody.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Why a text cannot be said.

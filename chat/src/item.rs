@@ -1,7 +1,7 @@
 //! What stands on a lane.
 
 use serde::{Deserialize, Serialize};
-use wire::BroadcastId;
+use wire::{BroadcastId, Handle};
 
 use crate::danmaku::Danmaku;
 use crate::lane::Lane;
@@ -32,6 +32,19 @@ pub enum Event {
         viewers: u64,
         /// Likes since the broadcast began.
         likes: u64,
+        /// Danmaku that everybody was shown since the last count, if some were not.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        kept: u64,
+        /// And those that not everybody was shown, because there were too many.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        dropped: u64,
+    },
+    /// People came in who are signed in. Ambient lane.
+    Joined {
+        /// How many.
+        count: u64,
+        /// Some of them.
+        named: Vec<Name>,
     },
     /// Something does not work, or works again. Ambient lane.
     Degraded {
@@ -46,9 +59,27 @@ impl Event {
         match self {
             Self::Danmaku(_) => Lane::Chat,
             Self::Deleted { .. } | Self::Broadcast(_) => Lane::Control,
-            Self::Clock { .. } | Self::Count { .. } | Self::Degraded { .. } => Lane::Ambient,
+            Self::Clock { .. }
+            | Self::Count { .. }
+            | Self::Joined { .. }
+            | Self::Degraded { .. } => Lane::Ambient,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// What somebody is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Name {
+    /// Their handle.
+    pub handle: Handle,
+    /// Their name for people; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
 }
 
 /// How a broadcast is.

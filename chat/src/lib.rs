@@ -18,8 +18,11 @@ pub mod danmaku;
 pub mod item;
 pub mod lane;
 pub mod limits;
+mod people;
 pub mod protocol;
 pub mod room;
+mod sampler;
+pub mod saying;
 pub mod service;
 pub mod store;
 

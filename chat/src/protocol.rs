@@ -227,6 +227,12 @@ pub enum Told<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_ms: Option<u64>,
     },
+    /// An item that not everybody is given and this client is, since it is about somebody who is
+    /// signed in on it. It moves no position.
+    Yours {
+        /// What.
+        item: &'a Item,
+    },
     /// Items of a lane that the client does not get.
     Gap {
         /// Which lane.
@@ -348,6 +354,8 @@ mod tests {
             event: Event::Count {
                 viewers: 3,
                 likes: 0,
+                kept: 0,
+                dropped: 0,
             },
         }
     }

@@ -14,7 +14,9 @@ use wire::{BroadcastId, ChannelId};
 use crate::danmaku::Danmaku;
 use crate::item::{Event, Item};
 use crate::lane::{Lane, PerLane, Places};
-use crate::protocol::{Encoding, encode_item};
+use crate::people::People;
+use crate::protocol::{Encoding, Told, encode_item};
+use crate::sampler::{Sampler, Weight};
 
 /// What a room keeps at hand for those who fall behind, return or come.
 const WINDOW: Limits = Limits {
@@ -39,6 +41,8 @@ pub struct Room {
     viewers: AtomicU64,
     likes: AtomicU64,
     closed: AtomicBool,
+    /// Who is signed in.
+    pub(crate) people: Arc<People>,
 }
 
 #[derive(Debug)]
@@ -50,6 +54,12 @@ struct State {
     said: VecDeque<(u64, Danmaku)>,
     /// Deleted items of the chat lane that may still be at hand.
     deleted: HashSet<u64>,
+    /// Which danmaku everybody is shown.
+    sampler: Sampler,
+    /// Items of the chat lane that nobody is given, and has not been told so.
+    untold: Option<Gap>,
+    /// How many danmaku everybody was shown since the last count, and how many not.
+    sampled: (u64, u64),
     /// Viewers and likes as they were told last.
     told: (u64, u64),
     /// A broadcast and its MediaTime zero, as they were told last.
@@ -80,19 +90,29 @@ pub struct Joined {
 }
 
 impl Room {
-    /// A room whose lanes are at `places`, with the last items of each, oldest first.
-    pub fn new(id: ChannelId, places: PerLane<Position>, last: Vec<Item>) -> Self {
+    /// A room whose lanes are at `places`, with the last items of each, oldest first. It shows
+    /// everybody so many danmaku a second.
+    pub fn new(
+        id: ChannelId,
+        places: PerLane<Position>,
+        last: Vec<Item>,
+        shown_per_second: u32,
+    ) -> Self {
         let feeds = Encoding::ALL.map(|_| Feed::new());
         let mut state = State {
             places,
             feeds,
             said: VecDeque::new(),
             deleted: HashSet::new(),
+            sampler: Sampler::new(shown_per_second, places.get(Lane::Chat).epoch),
+            untold: None,
+            sampled: (0, 0),
             told: (0, 0),
             told_clock: None,
         };
         for item in last {
-            state.put(item);
+            state.remember(&item);
+            state.put(&item);
         }
         Self {
             id,
@@ -100,6 +120,7 @@ impl Room {
             viewers: AtomicU64::new(0),
             likes: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            people: Arc::default(),
         }
     }
 
@@ -113,17 +134,32 @@ impl Room {
         *self.state().places.get(lane)
     }
 
-    /// Puts items down that are kept, or of a lane that is kept nowhere. Whoever calls this is the
-    /// only writer of these lanes, and has numbered the items.
+    /// Puts items down that are kept. Whoever calls this is the only writer of these lanes, and has
+    /// numbered the items. Of too many danmaku everybody is given some; the others reach who said
+    /// them and whom they mention.
     pub(crate) fn append(&self, items: Vec<Item>) {
         let mut state = self.state();
+        let mut spared = Vec::new();
         for item in items {
             state.places.get_mut(item.lane).offset = item.offset + 1;
             if let Event::Deleted { of } = item.event {
                 state.deleted.insert(of);
                 state.said.retain(|(offset, _)| *offset != of);
             }
-            state.put(item);
+            state.remember(&item);
+            if state.shows(&item) {
+                state.put(&item);
+            } else {
+                state.pass_over(item.offset);
+                spared.push(item);
+            }
+        }
+        drop(state);
+        for item in &spared {
+            if let Event::Danmaku(danmaku) = &item.event {
+                let to = std::iter::once(&danmaku.by.handle).chain(&danmaku.mentions);
+                self.people.give(item, to);
+            }
         }
     }
 
@@ -133,7 +169,7 @@ impl Room {
         let place = state.places.get_mut(Lane::Ambient);
         let offset = place.offset;
         place.offset += 1;
-        state.put(Item {
+        state.put(&Item {
             lane: Lane::Ambient,
             offset,
             at_ms,
@@ -141,13 +177,30 @@ impl Room {
         });
     }
 
-    /// Tells how many are here and like it, if that has changed.
+    /// Tells what has changed since the last time: how many are here, like it and were shown what
+    /// was said, and who came.
     pub fn tell_counts(&self, at_ms: i64) {
         let now = (self.viewers(), self.likes());
-        let before = std::mem::replace(&mut self.state().told, now);
-        if before != now {
+        let (changed, (kept, dropped)) = {
+            let mut state = self.state();
+            state.tell_what_was_passed_over(at_ms);
+            let sampled = std::mem::take(&mut state.sampled);
+            let before = std::mem::replace(&mut state.told, now);
+            let sampled = if sampled.1 == 0 { (0, 0) } else { sampled };
+            (before != now || sampled.1 > 0, sampled)
+        };
+        if changed {
             let (viewers, likes) = now;
-            self.tell(Event::Count { viewers, likes }, at_ms);
+            let count = Event::Count {
+                viewers,
+                likes,
+                kept,
+                dropped,
+            };
+            self.tell(count, at_ms);
+        }
+        if let Some(joined) = self.people.newcomers() {
+            self.tell(joined, at_ms);
         }
     }
 
@@ -251,22 +304,80 @@ struct LookedBack {
 }
 
 impl State {
-    /// Puts an item on the derived logs.
-    fn put(&mut self, item: Item) {
-        let pieces = encode_item(&item);
-        for (feed, piece) in self.feeds.iter().zip(pieces) {
-            feed.put(&item, piece);
+    /// Keeps at hand what can be answered or deleted.
+    fn remember(&mut self, item: &Item) {
+        let Event::Danmaku(danmaku) = &item.event else {
+            return;
+        };
+        self.said.push_back((item.offset, danmaku.clone()));
+        if self.said.len() > SAID_MAX {
+            self.said.pop_front();
         }
-        if let Event::Danmaku(danmaku) = item.event {
-            self.said.push_back((item.offset, danmaku));
-            if self.said.len() > SAID_MAX {
-                self.said.pop_front();
-            }
-            // What has left the window needs no note that it was deleted.
-            if self.deleted.len() > WINDOW.items {
-                let oldest = item.offset.saturating_sub(WINDOW.items as u64);
-                self.deleted.retain(|offset| *offset >= oldest);
-            }
+        // What has left the window needs no note that it was deleted.
+        if self.deleted.len() > WINDOW.items {
+            let oldest = item.offset.saturating_sub(WINDOW.items as u64);
+            self.deleted.retain(|offset| *offset >= oldest);
+        }
+    }
+
+    /// Whether everybody is given an item.
+    fn shows(&mut self, item: &Item) -> bool {
+        let Event::Danmaku(danmaku) = &item.event else {
+            return true;
+        };
+        let weight = Weight::of(danmaku);
+        let shown = self.sampler.picks(item.offset, weight, item.at_ms);
+        if shown {
+            self.sampled.0 += 1;
+        } else {
+            self.sampled.1 += 1;
+        }
+        shown
+    }
+
+    /// Nobody is given this item of the chat lane.
+    fn pass_over(&mut self, offset: u64) {
+        let untold = self.untold.get_or_insert(Gap {
+            lane: Lane::Chat.number(),
+            from: offset,
+            to: offset,
+        });
+        untold.to = offset + 1;
+    }
+
+    /// Declares the gap that is open.
+    fn tell_what_was_passed_over(&mut self, at_ms: i64) {
+        let Some(gap) = self.untold.take() else {
+            return;
+        };
+        let line = Line {
+            lane: gap.lane,
+            from: gap.from,
+            to: gap.to,
+            is_gap: true,
+            droppable: true,
+        };
+        let at_micros = at_ms.saturating_mul(1_000);
+        for (feed, encoding) in self.feeds.iter().zip(Encoding::ALL) {
+            feed.put(line, encoding.encode(&Told::gap(gap)), at_micros);
+        }
+    }
+
+    /// Puts an item on the derived logs.
+    fn put(&mut self, item: &Item) {
+        if item.lane == Lane::Chat {
+            self.tell_what_was_passed_over(item.at_ms);
+        }
+        let line = Line {
+            lane: item.lane.number(),
+            from: item.offset,
+            to: item.offset + 1,
+            is_gap: false,
+            droppable: item.lane.is_droppable(),
+        };
+        let at_micros = item.at_ms.saturating_mul(1_000);
+        for (feed, piece) in self.feeds.iter().zip(encode_item(item)) {
+            feed.put(line, piece, at_micros);
         }
     }
 
@@ -302,12 +413,12 @@ impl State {
             let Some(lane) = Lane::of_number(i64::from(line.lane)) else {
                 continue;
             };
-            *oldest.get_mut(lane) = line.offset;
-            if lane == Lane::Chat && self.deleted.contains(&line.offset) {
+            *oldest.get_mut(lane) = line.from;
+            if lane == Lane::Chat && self.deleted.contains(&line.from) {
                 continue;
             }
-            let is_missed = wanted.get(lane).is_some_and(|from| line.offset >= from);
-            let is_history = lane == Lane::Chat && history > 0;
+            let is_missed = wanted.get(lane).is_some_and(|from| line.to > from);
+            let is_history = lane == Lane::Chat && history > 0 && !line.is_gap;
             if is_history {
                 history -= 1;
             }
@@ -342,19 +453,14 @@ impl Feed {
         }
     }
 
-    fn put(&self, item: &Item, piece: Bytes) {
-        let line = Line {
-            lane: item.lane.number(),
-            offset: item.offset,
-            droppable: item.lane.is_droppable(),
-        };
+    fn put(&self, line: Line, piece: Bytes, at_micros: i64) {
         let packet = Packet {
             encoded: Encoded::plain(piece),
             setup: Arc::clone(&self.setup),
             role: Role::Line(line),
             key: false,
             flush: true,
-            at_micros: item.at_ms.saturating_mul(1_000),
+            at_micros,
         };
         // It is refused only once the room is closed, and then nobody reads it.
         let _ = self.writer.append(packet);
@@ -368,6 +474,9 @@ mod tests {
 
     use super::*;
     use crate::danmaku::{Colour, Mode, Size};
+
+    /// Danmaku a second.
+    const SHOWN: u32 = 1_000;
 
     fn danmaku(offset: u64) -> Item {
         let by = Person {
@@ -408,7 +517,7 @@ mod tests {
             epoch: 7,
             offset: 0,
         });
-        Room::new(ChannelId::new(), places, Vec::new())
+        Room::new(ChannelId::new(), places, Vec::new(), SHOWN)
     }
 
     /// Lanes and places of what somebody is given who comes.
@@ -444,7 +553,7 @@ mod tests {
             offset: 100,
         });
         let last = (90..100).map(danmaku).collect();
-        let room = Room::new(ChannelId::new(), places, last);
+        let room = Room::new(ChannelId::new(), places, last, SHOWN);
         let places = "chat:7:80,control:7:99,money:7:100".parse().unwrap();
         let joined = room.join(Encoding::Msgpack, &places, 50);
         assert_eq!(joined.missed.len(), 10);
@@ -457,6 +566,59 @@ mod tests {
             joined.gaps,
             [gap(Lane::Control, 99, 100), gap(Lane::Chat, 80, 90)]
         );
+    }
+
+    #[test]
+    fn of_too_many_some_are_given_and_the_others_declared() {
+        let room = empty_room();
+        let said = 20 * u64::from(SHOWN);
+        // All within a moment.
+        for offset in 0..said {
+            room.append(vec![danmaku(offset)]);
+        }
+        room.tell_counts(0);
+        let (log, _) = {
+            let joined = room.join(Encoding::Json, &Places::default(), 0);
+            (joined.log, joined.start)
+        };
+        let (mut next, mut shown) = (None, 0);
+        log.look(|window, _| {
+            for packet in (window.first()..window.end()).filter_map(|at| window.get(at)) {
+                let Role::Line(line) = packet.role else {
+                    continue;
+                };
+                if line.lane != Lane::Chat.number() {
+                    continue;
+                }
+                assert_eq!(line.from, next.unwrap_or(line.from), "nothing undeclared");
+                next = Some(line.to);
+                shown += u32::from(!line.is_gap);
+            }
+        });
+        assert_eq!(next, Some(said));
+        assert!(shown > 0 && shown <= SHOWN, "{shown}");
+        // All can be answered, also what few have seen.
+        assert!(room.said(said - 1).is_some());
+        // Word of what nobody was given is no history.
+        let history = given(&room, "", 3);
+        assert_eq!(history.len(), 3);
+        let (kept, dropped) = counts(&room);
+        assert_eq!(kept + dropped, said);
+    }
+
+    /// What the last count said of danmaku that were shown and that were not.
+    fn counts(room: &Room) -> (u64, u64) {
+        let joined = room.join(Encoding::Json, &Places::default(), 0);
+        joined.log.look(|window, _| {
+            let texts = (window.first()..window.end()).filter_map(|at| window.get(at));
+            let items = texts
+                .filter_map(|packet| serde_json::from_slice(packet.encoded.as_slice(false)).ok());
+            let count = items.filter_map(|item: Item| match item.event {
+                Event::Count { kept, dropped, .. } => Some((kept, dropped)),
+                _ => None,
+            });
+            count.last().unwrap()
+        })
     }
 
     proptest! {

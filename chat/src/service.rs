@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,17 +20,18 @@ use kit::websocket;
 use tokio::net::TcpStream;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
-use wire::{BroadcastId, ChannelId, Handle};
+use wire::{BroadcastId, ChannelId, Handle, Person};
 
 use crate::committer::{Committer, Entry, Rooms};
 use crate::config::Config;
 use crate::connection::Connection;
-use crate::item::{self, Event, Item, State};
+use crate::item::{self, Event, Item, Name, State};
 use crate::lane::{Lane, PerLane, Places};
 use crate::limits::{Limits, Seat};
-use crate::protocol::{Encoding, Told, Welcome};
+use crate::protocol::{self, Encoding, Told, Welcome};
 use crate::room::{Joined, RESUME_MAX, Room};
-use crate::store::Store;
+use crate::saying::{KEY_KEPT, NotSaid, Saying};
+use crate::store::{Mark, Replay, Store};
 
 /// How often counts are told, if they change.
 const COUNTS_EVERY: Duration = Duration::from_secs(1);
@@ -125,8 +127,9 @@ pub(crate) struct Shared {
     pub(crate) key: RoomKey,
     pub(crate) limits: Limits,
     pub(crate) committer: Committer,
+    pub(crate) saying: Saying,
     streams: Arc<Streams>,
-    store: Store,
+    pub(crate) store: Store,
     rooms: Arc<Open>,
     public_url: Option<String>,
 }
@@ -193,6 +196,7 @@ impl Service {
             committer: Committer::start(store.clone(), Arc::clone(&rooms) as Arc<dyn Rooms>),
             streams,
             store,
+            saying: Saying::default(),
             rooms,
             public_url,
             config,
@@ -249,15 +253,19 @@ impl Service {
         let Some(channel) = self.channel(handle).await? else {
             return Ok(None);
         };
+        self.room_of(channel).await.map(Some)
+    }
+
+    async fn room_of(&self, channel: ChannelId) -> Result<Arc<Room>, NoEntry> {
         let found = || self.shared.rooms.lock().rooms.get(&channel).cloned();
         if let Some(room) = found() {
-            return Ok(Some(room));
+            return Ok(room);
         }
         let _opening = self.opening.lock().await;
         if let Some(room) = found() {
-            return Ok(Some(room));
+            return Ok(room);
         }
-        self.open(channel).await.map(Some).map_err(|error| {
+        self.open(channel).await.map_err(|error| {
             tracing::warn!(%error, channel.id = %channel, "failed to open a room");
             NoEntry::Unavailable
         })
@@ -314,7 +322,12 @@ impl Service {
         }
         // Stable, so that each lane stays in its order.
         last.sort_by_key(|item| item.at_ms);
-        let room = Arc::new(Room::new(channel, places, last));
+        let room = Arc::new(Room::new(
+            channel,
+            places,
+            last,
+            self.shared.config.shown_per_second,
+        ));
         let mut open = self.shared.rooms.lock();
         open.unproven.remove(&channel);
         open.rooms.insert(channel, Arc::clone(&room));
@@ -339,6 +352,7 @@ impl Service {
                 ticks.tick().await;
                 service.shared.limits.forget_idle();
                 service.close_empty();
+                service.forget_keys().await;
             }
         });
         let (service, mut events) = (Arc::clone(self), bus.subscribe());
@@ -367,6 +381,56 @@ impl Service {
         }
         metrics::gauge!("barrage_chat_rooms").set(rooms.len() as f64);
         metrics::gauge!("barrage_chat_connections").set(viewers as f64);
+    }
+
+    /// Says something in a channel's room for a program, once for each key; tells its place on the
+    /// chat lane.
+    ///
+    /// # Errors
+    /// When it cannot be said, or not now.
+    pub async fn say(
+        &self,
+        channel: ChannelId,
+        person: &Person,
+        send: protocol::Send,
+        key: Option<String>,
+    ) -> Result<u64, NotSaid> {
+        let room = self.room_of(channel).await;
+        let room = room.map_err(|_| NotSaid::Unavailable)?;
+        self.shared.say(room, person, send, key).await
+    }
+
+    /// How many people are signed in in a channel's room, and at most `limit` of them, whom chance
+    /// chooses when they are more.
+    pub fn people(&self, channel: ChannelId, limit: usize) -> (usize, Vec<Name>) {
+        let room = self.shared.rooms.lock().rooms.get(&channel).cloned();
+        room.map_or_else(Default::default, |room| room.people.some(limit))
+    }
+
+    /// The danmaku of a broadcast by their pictures: see [`Store::replay`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn replay(
+        &self,
+        channel: ChannelId,
+        broadcast: BroadcastId,
+        pictures: Range<i64>,
+        after: Option<Mark>,
+        limit: u32,
+    ) -> anyhow::Result<Replay> {
+        let store = &self.shared.store;
+        store
+            .replay(channel, broadcast, pictures, after, limit)
+            .await
+    }
+
+    async fn forget_keys(&self) {
+        let kept_ms = i64::try_from(KEY_KEPT.as_millis()).unwrap_or(i64::MAX);
+        let before_ms = clock::now().as_millis().saturating_sub(kept_ms);
+        if let Err(error) = self.shared.store.forget_keys(before_ms).await {
+            tracing::debug!(%error, "failed to forget old keys");
+        }
     }
 
     /// Forgets rooms that nobody is in.
@@ -409,6 +473,7 @@ impl Service {
             room,
             event: Event::Broadcast(item::Broadcast { b, state, zero_ms }),
             author: None,
+            key: None,
             answer: None,
         };
         if !self.shared.committer.keep(entry) {

@@ -1,6 +1,8 @@
 //! The durable lanes in the database.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::ops::Range;
+use std::str::FromStr;
 
 use anyhow::Context as _;
 use fanout::Position;
@@ -34,6 +36,8 @@ pub struct Row {
     pub item: Item,
     /// Whose.
     pub author: Option<UserId>,
+    /// By which its author can say it again without its being kept twice.
+    pub key: Option<String>,
 }
 
 /// Why items are not kept.
@@ -129,6 +133,9 @@ impl Store {
             }
         }
         for row in rows {
+            if let (Some(author), Some(key)) = (row.author, &row.key) {
+                remember_key(transaction, row, author, key).await?;
+            }
             if let Event::Deleted { of } = row.item.event {
                 sqlx::query(
                     "UPDATE room_items SET deleted_at = $1
@@ -176,31 +183,164 @@ impl Store {
         rows.iter().rev().map(|row| read(row, lane)).collect()
     }
 
-    /// The danmaku of a broadcast whose picture is from `from` up to, not including, `to`, in
-    /// microseconds of MediaTime and in that order, at most `limit`.
+    /// Where something stands that `author` has said in a room under this key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn said_under(
+        &self,
+        channel: ChannelId,
+        author: UserId,
+        key: &str,
+    ) -> sqlx::Result<Option<u64>> {
+        let row = sqlx::query(
+            "SELECT place FROM room_keys WHERE channel = $1 AND author = $2 AND word = $3",
+        )
+        .bind(channel.to_string())
+        .bind(author.to_string())
+        .bind(key)
+        .fetch_optional(&self.database.pool)
+        .await?;
+        let place: Option<i64> = row.map(|row| row.try_get(0)).transpose()?;
+        Ok(place.map(i64::unsigned_abs))
+    }
+
+    /// Forgets the keys of before `at_ms`, in milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_keys(&self, at_ms: i64) -> sqlx::Result<()> {
+        sqlx::query("DELETE FROM room_keys WHERE at < $1")
+            .bind(micros(at_ms))
+            .execute(&self.database.pool)
+            .await
+            .map(|_| ())
+    }
+
+    /// The danmaku of a channel's broadcast whose pictures are among these, in microseconds of
+    /// MediaTime and in that order: at most `limit`, from the one after `after` on. What was deleted
+    /// is left out.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn replay(
         &self,
+        channel: ChannelId,
         broadcast: BroadcastId,
-        from: i64,
-        to: i64,
+        pictures: Range<i64>,
+        after: Option<Mark>,
         limit: u32,
-    ) -> anyhow::Result<Vec<Item>> {
+    ) -> anyhow::Result<Replay> {
+        let after = after.unwrap_or(Mark {
+            media_time: i64::MIN,
+            epoch: 0,
+            place: 0,
+        });
         let rows = sqlx::query(
-            "SELECT place, at, event FROM room_items
-             WHERE broadcast = $1 AND media_time >= $2 AND media_time < $3 AND deleted_at IS NULL
-             ORDER BY media_time, epoch, place LIMIT $4",
+            "SELECT place, at, event, media_time, epoch FROM room_items
+             WHERE broadcast = $1 AND channel = $2 AND media_time >= $3 AND media_time < $4
+               AND (media_time, epoch, place) > ($5, $6, $7) AND deleted_at IS NULL
+             ORDER BY media_time, epoch, place LIMIT $8",
         )
         .bind(broadcast.to_string())
-        .bind(from)
-        .bind(to)
+        .bind(channel.to_string())
+        .bind(pictures.start)
+        .bind(pictures.end)
+        .bind(after.media_time)
+        .bind(signed(after.epoch))
+        .bind(signed(after.place))
         .bind(i64::from(limit))
         .fetch_all(&self.database.pool)
         .await?;
-        rows.iter().map(|row| read(row, Lane::Chat)).collect()
+        let is_full = rows.len() as u64 >= u64::from(limit);
+        let last = rows.last().filter(|_| is_full).map(Mark::of).transpose()?;
+        let items = rows.iter().map(|row| read(row, Lane::Chat));
+        Ok(Replay {
+            items: items.collect::<anyhow::Result<_>>()?,
+            last,
+        })
     }
+}
+
+/// Danmaku of a broadcast.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// By their pictures.
+    pub items: Vec<Item>,
+    /// The last of them, if there may be more.
+    pub last: Option<Mark>,
+}
+
+/// A danmaku among those of its broadcast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    media_time: i64,
+    epoch: u64,
+    place: u64,
+}
+
+impl Mark {
+    fn of(row: &sqlx::any::AnyRow) -> sqlx::Result<Self> {
+        let (place, epoch): (i64, i64) = (row.try_get(0)?, row.try_get(4)?);
+        Ok(Self {
+            media_time: row.try_get(3)?,
+            epoch: epoch.unsigned_abs(),
+            place: place.unsigned_abs(),
+        })
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            media_time,
+            epoch,
+            place,
+        } = self;
+        write!(f, "{media_time}-{epoch}-{place}")
+    }
+}
+
+impl FromStr for Mark {
+    type Err = ParseMarkError;
+
+    fn from_str(text: &str) -> Result<Self, ParseMarkError> {
+        let mut parts = text.splitn(3, '-');
+        let mut part = || {
+            let part = parts.next().and_then(|part| part.parse::<u64>().ok());
+            part.filter(|part| i64::try_from(*part).is_ok())
+                .ok_or(ParseMarkError)
+        };
+        Ok(Self {
+            media_time: part()?.cast_signed(),
+            epoch: part()?,
+            place: part()?,
+        })
+    }
+}
+
+/// The text names no danmaku.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what is given as the last one was never an answer of this server")]
+pub struct ParseMarkError;
+
+async fn remember_key(
+    transaction: &mut Transaction<'_, Any>,
+    row: &Row,
+    author: UserId,
+    key: &str,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO room_keys (channel, author, word, place, at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(row.channel.to_string())
+    .bind(author.to_string())
+    .bind(key)
+    .bind(signed(row.item.offset))
+    .bind(micros(row.item.at_ms))
+    .execute(&mut **transaction)
+    .await
+    .map(|_| ())
 }
 
 async fn insert_some(transaction: &mut Transaction<'_, Any>, rows: &[Row]) -> sqlx::Result<()> {
@@ -222,6 +362,7 @@ async fn insert_some(transaction: &mut Transaction<'_, Any>, rows: &[Row]) -> sq
         epoch,
         item,
         author,
+        key: _,
     } in rows
     {
         let (broadcast, media_time) = match &item.event {
@@ -230,6 +371,7 @@ async fn insert_some(transaction: &mut Transaction<'_, Any>, rows: &[Row]) -> sq
             | Event::Broadcast(_)
             | Event::Clock { .. }
             | Event::Count { .. }
+            | Event::Joined { .. }
             | Event::Degraded { .. } => (None, None),
         };
         let event = serde_json::to_string(&item.event).expect("events are plain data");

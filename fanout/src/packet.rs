@@ -55,7 +55,7 @@ pub enum Role {
     Sound,
     /// Something else that belongs to the stream.
     Other,
-    /// An item of a room.
+    /// An item of a room, or word of items that nobody is given.
     Line(Line),
 }
 
@@ -64,8 +64,12 @@ pub enum Role {
 pub struct Line {
     /// Which of the room's lanes.
     pub lane: u8,
-    /// Which item of the lane.
-    pub offset: u64,
+    /// Which item of the lane, or the first of a gap.
+    pub from: u64,
+    /// The item after it, or after the gap.
+    pub to: u64,
+    /// Whether it is word of items that nobody is given.
+    pub is_gap: bool,
     /// Whether a reader who falls behind may be spared it, if it is told so.
     pub droppable: bool,
 }

@@ -11,6 +11,8 @@
 
 mod accounts;
 mod bad_input;
+mod bots;
+mod busy_rooms;
 mod channels;
 mod configuration;
 mod ending;

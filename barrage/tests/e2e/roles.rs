@@ -106,6 +106,14 @@ fn table() -> Vec<(Who, Method, &'static str, Value)> {
             json!({ "handle": "x" }),
         ),
         (Known, post.clone(), "/api/v1/rooms/{handle}/token", none()),
+        (All, get.clone(), "/api/v1/rooms/{handle}/people", none()),
+        (All, get.clone(), "/api/v1/rooms/{handle}/danmaku", none()),
+        (
+            Known,
+            post.clone(),
+            "/api/v1/rooms/{handle}/danmaku",
+            json!({ "text": "" }),
+        ),
         (Owner, patch.clone(), "/api/v1/channels/{handle}", json!({})),
         (
             Owner,

@@ -481,11 +481,11 @@ impl<S> Seat<S> {
                 }
             };
             match gaps.iter_mut().find(|gap| gap.lane == line.lane) {
-                Some(gap) => gap.to = line.offset + 1,
+                Some(gap) => gap.to = line.to,
                 None => gaps.push(Gap {
                     lane: line.lane,
-                    from: line.offset,
-                    to: line.offset + 1,
+                    from: line.from,
+                    to: line.to,
                 }),
             }
         }

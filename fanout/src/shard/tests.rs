@@ -266,7 +266,9 @@ impl Lanes {
             setup: Arc::clone(&self.source.setup),
             role: Role::Line(Line {
                 lane,
-                offset,
+                from: offset,
+                to: offset + 1,
+                is_gap: false,
                 droppable: lane == 1,
             }),
             key: false,

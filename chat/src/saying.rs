@@ -1,0 +1,155 @@
+//! From what somebody wants to say to a danmaku, and how a program says one.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use wire::{ChannelId, Person, UserId};
+
+use crate::committer::{Answer, Entry};
+use crate::danmaku::{self, Danmaku, Reply, Unfit};
+use crate::item::Event;
+use crate::limits::TooFast;
+use crate::protocol::Send;
+use crate::room::Room;
+use crate::service::Shared;
+
+/// How much of what it answers a reply carries, in characters.
+const REPLY_MAX: usize = 40;
+
+/// How long a key is remembered.
+pub(crate) const KEY_KEPT: Duration = Duration::from_hours(24);
+
+/// Why something is not said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotSaid {
+    /// The text cannot be said.
+    #[error("{0}")]
+    Unfit(#[from] Unfit),
+    /// There is nothing to answer.
+    #[error("what is answered is not there")]
+    NotThere,
+    /// It is too much at once; later it can be said.
+    #[error("this is too much at once")]
+    TooFast(Duration),
+    /// The same is being said at this moment, by its key.
+    #[error("the same is being said at this moment")]
+    Twice,
+    /// It cannot be kept now.
+    #[error("what is said cannot be kept now")]
+    Unavailable,
+}
+
+/// What programs are saying under a key at this moment.
+#[derive(Debug, Default)]
+pub(crate) struct Saying(Mutex<HashSet<Key>>);
+
+type Key = (ChannelId, UserId, String);
+
+/// A key is taken for as long as this is kept.
+struct Taken<'a> {
+    saying: &'a Saying,
+    key: Key,
+}
+
+impl Saying {
+    fn take(&self, key: Key) -> Option<Taken<'_>> {
+        let free = self.lock().insert(key.clone());
+        free.then_some(Taken { saying: self, key })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<Key>> {
+        // It is whole between any two statements.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.saying.lock().remove(&self.key);
+    }
+}
+
+impl Shared {
+    /// Makes a danmaku of what somebody says who may.
+    ///
+    /// # Errors
+    /// When it cannot be said, or not now.
+    pub(crate) fn danmaku(
+        &self,
+        room: &Room,
+        person: &Person,
+        send: Send,
+    ) -> Result<Danmaku, NotSaid> {
+        let text = danmaku::clean(&send.text, self.config.text_max)?;
+        let reply = send.reply.map(|p| reply(room, p)).transpose()?;
+        self.limits
+            .may_say(person.id, room.id)
+            .map_err(|TooFast(wait)| NotSaid::TooFast(wait))?;
+        let (b, mt) = self.picture(room.id, send.mt).unzip();
+        Ok(Danmaku {
+            by: person.clone(),
+            mentions: danmaku::mentions(&text),
+            text,
+            mode: send.mode,
+            colour: send.colour,
+            size: send.size,
+            b,
+            mt,
+            reply,
+        })
+    }
+
+    /// Says something in a room for a program, once for each key; tells its place on the chat lane.
+    ///
+    /// # Errors
+    /// When it cannot be said, or not now.
+    pub(crate) async fn say(
+        &self,
+        room: Arc<Room>,
+        person: &Person,
+        send: Send,
+        key: Option<String>,
+    ) -> Result<u64, NotSaid> {
+        let _taken = match &key {
+            Some(key) => {
+                let key = (room.id, person.id, key.clone());
+                Some(self.saying.take(key).ok_or(NotSaid::Twice)?)
+            }
+            None => None,
+        };
+        if let Some(key) = &key {
+            let said = self.store.said_under(room.id, person.id, key).await;
+            let said = said.map_err(|error| {
+                tracing::warn!(%error, "failed to look up what was said");
+                NotSaid::Unavailable
+            })?;
+            if let Some(place) = said {
+                return Ok(place);
+            }
+        }
+        let danmaku = self.danmaku(&room, person, send)?;
+        let (answer, answered) = oneshot::channel();
+        let kept = self.committer.keep(Entry {
+            room,
+            event: Event::Danmaku(danmaku),
+            author: Some(person.id),
+            key,
+            answer: Some(Answer::Program(answer)),
+        });
+        if !kept {
+            return Err(NotSaid::Unavailable);
+        }
+        answered.await.map_err(|_| NotSaid::Unavailable)
+    }
+}
+
+fn reply(room: &Room, p: u64) -> Result<Reply, NotSaid> {
+    let said = room.said(p).ok_or(NotSaid::NotThere)?;
+    Ok(Reply {
+        p,
+        handle: said.by.handle,
+        text: said.text.chars().take(REPLY_MAX).collect(),
+    })
+}
