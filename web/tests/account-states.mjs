@@ -68,9 +68,12 @@ async function fill(page, values) {
 
 const CREDENTIALS = { handle: 'mei', password: 'three blind mice sing' };
 
+const EMOTES = ['wave', 'tea', 'rain', 'synth', 'moon', 'heart', 'clap', 'sleepy'].map((code) => ({ code, url: `/emotes/${code}`, width: 96, height: 96 }));
+
 /** Somebody who is signed in and lets the room know. */
 export const speaker = somebody(STREAMER, {
   'POST /api/v1/rooms/barrage/token': [200, { token: '00.00', until: new Date(Date.now() + HOUR).toISOString() }],
+  'GET /api/v1/channels/barrage/emotes': [200, { emotes: EMOTES }],
 });
 
 export const ACCOUNT_STATES = {

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { ACCOUNT_STATES, speaker } from './account-states.mjs';
 import { Broadcast } from './broadcast.mjs';
 import { forbidSound, openBrowser } from './browser.mjs';
+import { crowd } from './crowd.mjs';
 import { CHANNEL, startFixture, streamOf } from './fixture.mjs';
 import { makeMedia } from './media.mjs';
 import { studioStates } from './studio-states.mjs';
@@ -66,6 +67,13 @@ const TALK = [
   ['kitchen', '👩‍🍳 dumplings', { danmaku: { reply: { p: 4, handle: 'mei', text: 'A long one, to see how a line' } }, by: { badges: ['moderator'] } }],
 ];
 
+const EMOTIVE = [...TALK, ['mei', 'good evening :wave: :tea:', { danmaku: { emotes: { wave: '/emotes/wave', tea: '/emotes/tea' } } }]];
+/** A blob with two eyes, in a colour of its own. */
+const emote = (code) => {
+  const hue = [...code].reduce((sum, letter) => sum + letter.charCodeAt(0) * 7, 0) % 360;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 96" width="96" height="96"><circle cx="48" cy="50" r="42" fill="hsl(${hue} 80% 62%)"/><g fill="#222"><circle cx="34" cy="44" r="6"/><circle cx="62" cy="44" r="6"/></g><path d="M30 64q18 16 36 0" fill="none" stroke="#222" stroke-width="6" stroke-linecap="round"/></svg>`;
+};
+
 const shown = (state) => (page) => page.waitForSelector(`[data-state="${state}"]`, { state: 'attached', timeout: 30_000 });
 /** On a screen for fingers the chrome comes with a tap, else with a movement. */
 async function wakeChrome(page) {
@@ -80,6 +88,31 @@ async function wakeChrome(page) {
 async function openDelayMenu(page) {
   await page.locator('.delay-menu > button').evaluate((button) => button.click());
   await page.locator('.delay-menu .open').waitFor();
+}
+
+/** So many danmaku are over the picture. */
+async function danmakuOver(page, least) {
+  await page.waitForFunction((wanted) => Number(document.querySelector('canvas.danmaku')?.dataset.count) >= wanted, least, { timeout: 30_000 });
+}
+
+async function openDanmakuMenu(page) {
+  await page.locator('.danmaku-menu > button').evaluate((button) => button.click());
+  await page.locator('.danmaku-menu dialog[open]').waitFor();
+}
+
+async function openLineMenu(page) {
+  await page.getByText('晚上好').waitFor();
+  await page.locator('.talk .who').nth(1).click();
+  await page.locator('.line-menu.open').waitFor();
+}
+
+const field = (page) => page.locator('.composer textarea');
+
+/** Whoever is signed in may speak as soon as the room knows them. */
+async function canSpeak(page) {
+  await shown('playing')(page);
+  await page.getByText('晚上好').waitFor();
+  await field(page).waitFor();
 }
 
 /** Chosen on this server, which has no FLV. */
@@ -129,6 +162,143 @@ const SCREENS = {
       await shown('playing')(page);
       await page.getByText('晚上好').waitFor();
       await wakeChrome(page);
+    },
+  },
+  'room-danmaku-full': {
+    path: '/@barrage',
+    signedIn: true,
+    api: speaker,
+    channel: () => live(),
+    room: { lines: TALK, flood: 200 },
+    ready: async (page) => {
+      await shown('playing')(page);
+      await danmakuOver(page, page.viewportSize().width > 500 ? 45 : 12);
+      await sleep(4_000);
+      await wakeChrome(page);
+    },
+  },
+  'room-danmaku-settings': {
+    path: '/@barrage',
+    channel: () => live(),
+    room: { lines: TALK, flood: 5 },
+    ready: async (page) => {
+      await shown('playing')(page);
+      await danmakuOver(page, 5);
+      await openDanmakuMenu(page);
+    },
+  },
+  'room-danmaku-paused': {
+    path: '/@barrage',
+    channel: () => live(),
+    room: { lines: TALK, flood: 20 },
+    ready: async (page) => {
+      await shown('playing')(page);
+      await danmakuOver(page, 8);
+      await page.keyboard.press('p');
+      await page.locator('.paused').waitFor();
+    },
+    only: ['dark'],
+  },
+  'room-danmaku-standing': {
+    path: '/@barrage',
+    channel: () => live(),
+    room: { lines: TALK, flood: 5 },
+    calm: true,
+    ready: async (page) => {
+      await shown('playing')(page);
+      await page.keyboard.press('d');
+      await danmakuOver(page, 5);
+      await openDanmakuMenu(page);
+    },
+    only: ['dark'],
+  },
+  'room-blocked': {
+    path: '/@barrage',
+    channel: () => live(),
+    room: { lines: TALK },
+    blocked: { people: [{ id: 'x', handle: 'kitchen_loudspeaker' }, { id: 'y', handle: 'max' }], words: ['spoiler', '剧透', 'first'] },
+    ready: async (page) => {
+      await shown('playing')(page);
+      await openDanmakuMenu(page);
+      await page.locator('.danmaku-menu .blocked').click();
+      await page.locator('dialog[open] form').waitFor();
+    },
+  },
+  'room-line-menu': {
+    path: '/@barrage',
+    signedIn: true,
+    api: speaker,
+    channel: () => live(),
+    room: { lines: TALK },
+    ready: async (page) => {
+      await canSpeak(page);
+      await openLineMenu(page);
+    },
+  },
+  'room-composer-style': {
+    path: '/@barrage',
+    signedIn: true,
+    api: speaker,
+    channel: () => live(),
+    room: { lines: TALK },
+    ready: async (page) => {
+      await canSpeak(page);
+      await page.locator('.style-menu > button').click();
+      await page.getByRole('radio').nth(8).waitFor({ state: 'attached' });
+    },
+  },
+  'room-composer-emotes': {
+    path: '/@barrage',
+    signedIn: true,
+    api: speaker,
+    channel: () => live(),
+    room: { lines: EMOTIVE },
+    ready: async (page) => {
+      await canSpeak(page);
+      await page.locator('.emote-picker > button').click();
+      await page.locator('.emote').nth(7).waitFor();
+    },
+  },
+  'room-composer-names': {
+    path: '/@barrage',
+    signedIn: true,
+    api: speaker,
+    channel: () => live(),
+    room: { lines: TALK },
+    ready: async (page) => {
+      await canSpeak(page);
+      await openLineMenu(page);
+      await page.getByRole('menuitem').first().click();
+      await field(page).pressSequentially('hello @');
+      await page.getByRole('option').first().waitFor();
+    },
+  },
+  'room-composer-refused': {
+    path: '/@barrage',
+    signedIn: true,
+    api: speaker,
+    channel: () => live(),
+    room: { lines: TALK, refuses: { code: 'too_fast', message: 'Too fast.', retry_ms: 30_000 } },
+    ready: async (page) => {
+      await canSpeak(page);
+      await field(page).fill('encore');
+      await page.locator('.composer .send:enabled').click();
+      await page.locator('.composer .refusal').waitFor();
+    },
+  },
+  'room-chat-sampled': {
+    path: '/@barrage',
+    signedIn: true,
+    api: speaker,
+    channel: () => live(),
+    room: { lines: TALK, flood: 50, sampled: { kept: 50, dropped: 1_170 } },
+    ready: async (page) => {
+      await shown('playing')(page);
+      await page.locator('.sampled').waitFor();
+      await danmakuOver(page, 5);
+      await page.locator('.talk .lines').hover();
+      await page.locator('.talk .lines').evaluate((lines) => (lines.scrollTop -= 300));
+      await page.locator('.talk .more').waitFor();
     },
   },
   'room-chat-broken': {
@@ -271,8 +441,13 @@ function inTurn(answers) {
 }
 
 /** What the room says, to whoever comes; some say it and break off. */
-async function sayInRoom(page, { lines = [], breaks = false, down = null }) {
+async function sayInRoom(page, { lines = [], breaks = false, down = null, flood = 0, sampled = null, refuses = null }) {
   let came = 0;
+  await page.route('**/emotes/*', (route) => {
+    const { pathname } = new URL(route.request().url());
+    if (pathname.startsWith('/api/')) return route.fallback();
+    return route.fulfill({ contentType: 'image/svg+xml', body: emote(pathname) });
+  });
   await page.routeWebSocket('**/ws?*', (socket) => {
     came += 1;
     if (breaks && came > 1) return socket.close();
@@ -285,14 +460,35 @@ async function sayInRoom(page, { lines = [], breaks = false, down = null }) {
       t: 'danmaku', l: 'chat', p, at: Date.now(), by: { id: `0199c0de-0000-7000-8000-0000000003${p + 10}`, handle, ...more?.by },
       text, mode: 'scroll', size: 'normal', colour: 0xffffff, ...more?.danmaku,
     }));
-    socket.send(JSON.stringify([welcome, ...danmaku]));
+    const say = (...items) => socket.send(JSON.stringify(items));
+    say(welcome, ...danmaku);
     socket.onMessage((message) => {
-      if (JSON.parse(message).t !== 'auth') return;
-      socket.send(JSON.stringify([{ t: 'you', person: { id: '0199c0de-0000-7000-8000-000000000311', handle: 'mei' }, until_ms: Date.now() + 600_000 }]));
+      const { t, id } = JSON.parse(message);
+      if (t === 'auth') say({ t: 'you', person: { id: '0199c0de-0000-7000-8000-000000000314', handle: 'mei' }, until_ms: Date.now() + 600_000 });
+      if (t === 'send') say({ t: 'error', id, ...refuses });
     });
+    if (sampled) say({ t: 'count', l: 'ambient', p: 1, at: Date.now(), viewers: 212_480, likes: 311, ...sampled });
+    if (flood > 0) pour(page, flood, lines.length, say);
     if (breaks) setTimeout(() => socket.close(), 300);
     return undefined;
   });
+}
+
+/** So many danmaku a second for as long as the page is open, and now and then one's own and one that calls. */
+function pour(page, per_second, from, say) {
+  const words = crowd();
+  let p = from;
+  const own = { by: { id: '0199c0de-0000-7000-8000-000000000314', handle: 'mei' }, text: 'this one is mine', mode: 'scroll' };
+  const call = { text: '@mei 你也在啊', mentions: ['mei'], mode: 'scroll' };
+  const pouring = setInterval(() => {
+    const items = Array.from({ length: Math.max(1, per_second / 10) }, () => {
+      p += 1;
+      const extra = p % (per_second * 3) === 0 ? own : p % (per_second * 3) === per_second ? call : {};
+      return { t: 'danmaku', l: 'chat', p, at: Date.now(), ...words.next().value, ...extra };
+    });
+    say(...items);
+  }, Math.max(100, 1_000 / per_second));
+  page.once('close', () => clearInterval(pouring));
 }
 
 /** Opens one state, waits until it stands, and examines it. */
@@ -303,6 +499,8 @@ async function take(page, file, screen, scene, fixture) {
   scene.api = screen.api;
   screen.before?.();
   if (screen.silent) await forbidSound(page);
+  if (screen.calm) await page.emulateMedia({ reducedMotion: 'reduce' });
+  if (screen.blocked) await page.addInitScript((blocked) => localStorage.setItem('barrage.blocked', JSON.stringify(blocked)), screen.blocked);
   if (screen.signedIn) await page.addInitScript(() => localStorage.setItem('barrage.signed_in', 'yes'));
   await sayInRoom(page, screen.room ?? {});
   openedAt = Date.now();

@@ -5,8 +5,8 @@ import { on } from 'svelte/events';
 interface OpeningList {
   isOpen: () => boolean;
   show: (open: boolean) => void;
-  /** What the arrow keys step through. */
-  items: string;
+  /** What the arrow keys step through; null where what is in it has a use of its own for them. */
+  items: string | null;
   /** Whether the arrow keys open it, too. */
   arrowsOpen?: boolean;
 }
@@ -23,7 +23,7 @@ export function openingList({ isOpen, show, items, arrowsOpen = false }: Opening
         element.querySelector<HTMLElement>('[aria-expanded]')?.focus();
         return;
       }
-      if (event.key !== 'ArrowDown' && event.key !== 'ArrowUp') return;
+      if (items === null || (event.key !== 'ArrowDown' && event.key !== 'ArrowUp')) return;
       if (!isOpen() && !arrowsOpen) return;
       event.preventDefault();
       show(true);

@@ -1,6 +1,15 @@
 //! What this browser remembers. Storage may be forbidden; then nothing is remembered and nothing breaks.
 
-type Setting = 'language' | 'volume' | 'muted' | 'delay' | 'danmaku' | 'signed_in';
+type Setting =
+  | 'language'
+  | 'volume'
+  | 'muted'
+  | 'delay'
+  | 'danmaku'
+  | 'danmaku_settings'
+  | 'danmaku_style'
+  | 'blocked'
+  | 'signed_in';
 
 export function remembered(setting: Setting): string | null {
   try {
@@ -24,4 +33,11 @@ export function forget(setting: Setting): void {
   } catch {
     // What could not be remembered need not be forgotten.
   }
+}
+
+/** Hears when another page of this browser remembers something else. */
+export function listened(setting: Setting, changed: (value: string | null) => void): void {
+  addEventListener('storage', ({ key, newValue }) => {
+    if (key === `barrage.${setting}`) changed(newValue);
+  });
 }

@@ -32,6 +32,8 @@ export interface Danmaku extends Placed {
   mt?: number;
   reply?: { p: number; handle: string; text: string };
   mentions?: string[];
+  /** Where the pictures of its `:codes:` are. */
+  emotes?: Record<string, string>;
 }
 
 export interface Broadcast {
@@ -68,7 +70,10 @@ export type Heard =
   | (Placed & { t: 'deleted'; of: number })
   | (Placed & { t: 'broadcast' } & Broadcast)
   | (Placed & { t: 'clock'; b: string; zero_ms: number })
-  | (Placed & { t: 'count'; viewers: number; likes: number })
+  /** With what was said and left out in the last second, where a room is so loud that not all of it is passed on. */
+  | (Placed & { t: 'count'; viewers: number; likes: number; kept?: number; dropped?: number })
+  /** The channel has others now. */
+  | (Placed & { t: 'emotes' })
   | (Placed & { t: 'degraded'; chat_since_ms: number | null })
   | { t: 'gap'; l: Lane; from: number; to: number }
   | { t: 'you'; person: Person | null; until_ms: number | null }

@@ -1,9 +1,15 @@
-import { ApiFailure, send } from '../api';
+import { ApiFailure, getEmotes, send } from '../api';
+import { blockList } from './block-list.svelte';
 import { Connection } from './connection';
-import type { Broadcast, Danmaku, ErrorCode, Heard, Person } from './protocol';
+import type { Emote } from './emotes';
+import { Lines } from './lines';
+import { People } from './people';
+import type { Broadcast, Danmaku, ErrorCode, Heard, Mode, Person, Size } from './protocol';
 
 /** What the column keeps; older lines leave. */
-const LINES_MAX = 300;
+const LINES_MAX = 1_000;
+/** The column changes no oftener than this, however much is said. */
+const COLUMN_MS = 100;
 /** A token is asked for again when this much of its time is left. */
 const AHEAD_MS = 120_000;
 /** A refused or unreachable token is asked for again after this. */
@@ -16,6 +22,21 @@ export type Refusal = ErrorCode | 'unsent';
 
 export interface Line extends Danmaku {
   own: boolean;
+  /** It calls the viewer by name, or answers them. */
+  called: boolean;
+  /** In the order in which they came, of whatever epoch. */
+  key: number;
+}
+
+/** What somebody says, before the room has it. */
+export interface Saying {
+  text: string;
+  mode: Mode;
+  size: Size;
+  colour: number;
+  mt: number | null;
+  /** The place of what is answered. */
+  reply: number | null;
 }
 
 interface RoomToken {
@@ -25,13 +46,15 @@ interface RoomToken {
 
 interface Hooks {
   /** Something to show over the picture. History is not. */
-  shown(danmaku: Danmaku, own: boolean): void;
+  shown(line: Line): void;
   deleted(p: number): void;
 }
 
 /** A channel's room as its page shows it. */
 export class RoomChat {
   lines = $state.raw<readonly Line[]>([]);
+  /** New ones that wait because somebody reads further up. */
+  unread = $state(0);
   connected = $state(false);
   /** It was connected once: what is not now is a break, and not the beginning. */
   begun = $state(false);
@@ -44,10 +67,22 @@ export class RoomChat {
   downSince = $state<number | null>(null);
   /** Danmaku that are not coming, since the page was opened. */
   missed = $state(0);
+  /** How many the room passed on in the last second, and left out because it is so loud; null as long as it passes on all. */
+  sampled = $state.raw<{ kept: number; dropped: number } | null>(null);
+  /** The channel's, for who may use them. */
+  emotes = $state.raw<readonly Emote[]>([]);
+  readonly people = new People();
 
   readonly #connection: Connection;
   readonly #handle: string;
   readonly #hooks: Hooks;
+  readonly #column = new Lines<Line>(LINES_MAX, (line) => this.#hidden.has(line));
+  #hidden = new WeakSet<Line>();
+  #fresh: Line[] = [];
+  #columnAt = 0;
+  #columnTimer: ReturnType<typeof setTimeout> | undefined;
+  #listeners = new Set<(line: Line) => void>();
+  #nextKey = 0;
   #wanted = false;
   #tokenTimer: ReturnType<typeof setTimeout> | undefined;
   #nextId = 1;
@@ -67,6 +102,7 @@ export class RoomChat {
 
   close(): void {
     clearTimeout(this.#tokenTimer);
+    clearTimeout(this.#columnTimer);
     this.#connection.close();
   }
 
@@ -79,8 +115,30 @@ export class RoomChat {
     else this.me = null;
   }
 
+  /** Hears what is said from now on, but what is blocked. */
+  listen(listener: (line: Line) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Somebody reads further up: the column stays as it is, but for what is deleted. */
+  hold(held: boolean): void {
+    this.#flush();
+    this.#column.hold(held);
+    this.#show();
+  }
+
+  /** What is blocked has changed. */
+  sift(): void {
+    this.#flush();
+    this.#hidden = new WeakSet();
+    for (const line of this.#column.all()) this.#judge(line);
+    this.#column.sift();
+    this.#show();
+  }
+
   /** Gives why it was not said, or null. */
-  send(text: string, mt: number | null): Promise<{ refusal: Refusal | null; retry_ms: number | undefined }> {
+  send({ mt, reply, ...saying }: Saying): Promise<{ refusal: Refusal | null; retry_ms: number | undefined }> {
     const id = this.#nextId++;
     return new Promise((resolve) => {
       const answer = (refusal: Refusal | null, retry_ms?: number): void => {
@@ -90,7 +148,8 @@ export class RoomChat {
       };
       const patience = setTimeout(() => answer('unsent'), ANSWER_MS);
       this.#waiting.set(id, answer);
-      const said = this.#connection.say({ t: 'send', id, text, ...(mt === null ? {} : { mt }) });
+      const about = { ...(mt === null ? {} : { mt }), ...(reply === null ? {} : { reply }) };
+      const said = this.#connection.say({ t: 'send', id, ...saying, ...about });
       if (!said) answer('unsent');
     });
   }
@@ -133,6 +192,16 @@ export class RoomChat {
     this.#tokenTimer = setTimeout(() => void this.#authenticate(), ms);
   }
 
+  /** Without them nothing is missing but the pictures to choose from. */
+  async #fetchEmotes(): Promise<void> {
+    try {
+      const { body } = await getEmotes(this.#handle);
+      this.emotes = body.emotes;
+    } catch (error) {
+      if (!(error instanceof ApiFailure)) throw error;
+    }
+  }
+
   #hear(heard: Heard): void {
     switch (heard.t) {
       case 'welcome':
@@ -141,14 +210,14 @@ export class RoomChat {
         this.likes = heard.likes;
         this.textMax = heard.text_max;
         this.downSince = heard.chat_down_since_ms;
+        this.sampled = null;
         this.#live = heard.lanes.chat.p;
         break;
       case 'danmaku':
         this.#add(heard);
         break;
       case 'deleted':
-        this.lines = this.lines.filter((line) => line.p !== heard.of);
-        this.#hooks.deleted(heard.of);
+        this.#delete(heard.of);
         break;
       case 'broadcast':
         this.broadcast = heard.state === 'ended' ? null : heard;
@@ -159,6 +228,10 @@ export class RoomChat {
       case 'count':
         this.viewers = heard.viewers;
         this.likes = heard.likes;
+        this.sampled = heard.dropped ? { kept: heard.kept ?? 0, dropped: heard.dropped } : null;
+        break;
+      case 'emotes':
+        if (this.me) void this.#fetchEmotes();
         break;
       case 'degraded':
         this.downSince = heard.chat_since_ms;
@@ -167,6 +240,7 @@ export class RoomChat {
         if (heard.l === 'chat') this.missed += heard.to - heard.from;
         break;
       case 'you':
+        if (heard.person && !this.me) void this.#fetchEmotes();
         this.me = heard.person;
         break;
       case 'ack':
@@ -180,8 +254,44 @@ export class RoomChat {
   }
 
   #add(danmaku: Danmaku): void {
-    const own = danmaku.by.id === this.me?.id;
-    this.lines = [...this.lines, { ...danmaku, own }].slice(-LINES_MAX);
-    if (danmaku.p >= this.#live) this.#hooks.shown(danmaku, own);
+    const me = this.me;
+    const own = me !== null && danmaku.by.id === me.id;
+    const called = me !== null && !own && (danmaku.reply?.handle === me.handle || (danmaku.mentions ?? []).includes(me.handle));
+    const line: Line = { ...danmaku, own, called, key: this.#nextKey++ };
+    this.people.note(danmaku.by);
+    this.#judge(line);
+    this.#fresh.push(line);
+    if (this.#fresh.length > LINES_MAX) this.#fresh.shift();
+    this.#columnTimer ??= setTimeout(() => this.#flush(), own ? 0 : Math.max(0, this.#columnAt + COLUMN_MS - performance.now()));
+    if (danmaku.p < this.#live || this.#hidden.has(line)) return;
+    this.#hooks.shown(line);
+    for (const listener of this.#listeners) listener(line);
+  }
+
+  #delete(p: number): void {
+    this.#flush();
+    this.#column.remove(p);
+    this.#show();
+    this.#hooks.deleted(p);
+  }
+
+  /** One's own words are never hidden from oneself. */
+  #judge(line: Line): void {
+    if (!line.own && blockList.blocked.has(line)) this.#hidden.add(line);
+  }
+
+  #flush(): void {
+    clearTimeout(this.#columnTimer);
+    this.#columnTimer = undefined;
+    if (this.#fresh.length === 0) return;
+    this.#columnAt = performance.now();
+    this.#column.add(this.#fresh);
+    this.#fresh = [];
+    this.#show();
+  }
+
+  #show(): void {
+    this.lines = this.#column.shown;
+    this.unread = this.#column.waiting;
   }
 }

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { CATALOGUES, translate, type MessageKey } from './catalogue';
 import { account } from './en/account';
 import { admin } from './en/admin';
+import { chat } from './en/chat';
+import { danmaku } from './en/danmaku';
 import { form } from './en/form';
 import { studio } from './en/studio';
 import { chooseLanguage, otherLanguage } from './language';
@@ -16,7 +18,7 @@ describe('the catalogues', () => {
   });
 
   it('have no key twice, of which one would hide the other', () => {
-    const parted = [account, admin, form, studio].flatMap((part) => Object.keys(part));
+    const parted = [account, admin, chat, danmaku, form, studio].flatMap((part) => Object.keys(part));
     expect(parted.filter((key, i) => parted.indexOf(key) !== i)).toEqual([]);
   });
 

@@ -1,6 +1,7 @@
 import { account } from './en/account';
 import { admin } from './en/admin';
 import { chat } from './en/chat';
+import { danmaku } from './en/danmaku';
 import { form } from './en/form';
 import { studio } from './en/studio';
 
@@ -128,11 +129,13 @@ export const en = {
   'keys.volume': 'Louder or quieter',
   'keys.go_live': 'Go live',
   'keys.danmaku': 'Danmaku on or off',
+  'keys.danmaku_pause': 'Pause danmaku or let them go on',
   'keys.help': 'Show this list',
 
   ...form,
   ...account,
   ...chat,
+  ...danmaku,
   ...studio,
   ...admin,
 } as const;

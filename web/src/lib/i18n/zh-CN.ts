@@ -2,6 +2,7 @@ import type { Messages } from './catalogue';
 import { account } from './zh-CN/account';
 import { admin } from './zh-CN/admin';
 import { chat } from './zh-CN/chat';
+import { danmaku } from './zh-CN/danmaku';
 import { form } from './zh-CN/form';
 import { studio } from './zh-CN/studio';
 
@@ -123,11 +124,13 @@ export const zhCN: Messages = {
   'keys.volume': '调大或调小音量',
   'keys.go_live': '回到直播',
   'keys.danmaku': '开关弹幕',
+  'keys.danmaku_pause': '暂停或继续弹幕',
   'keys.help': '显示这个列表',
 
   ...form,
   ...account,
   ...chat,
+  ...danmaku,
   ...studio,
   ...admin,
 };

@@ -13,6 +13,8 @@ describe('commandFor', () => {
     ['l', 'go-live'],
     ['ArrowUp', 'volume-up'],
     ['ArrowDown', 'volume-down'],
+    ['d', 'danmaku'],
+    ['p', 'danmaku-pause'],
     ['?', 'help'],
     ['x', null],
   ])('%s is %s', (name, command) => {

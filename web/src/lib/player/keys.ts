@@ -8,6 +8,7 @@ export type Command =
   | 'volume-down'
   | 'go-live'
   | 'danmaku'
+  | 'danmaku-pause'
   | 'help';
 
 export interface Key {
@@ -46,6 +47,8 @@ export function commandFor(key: Key, focus: Focus): Command | null {
       return 'go-live';
     case 'd':
       return 'danmaku';
+    case 'p':
+      return 'danmaku-pause';
     default:
       return null;
   }
