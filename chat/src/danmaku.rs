@@ -1,5 +1,7 @@
 //! What a viewer may say, and how it is cleaned.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation as _;
 use wire::{BroadcastId, Handle, Person};
@@ -109,6 +111,15 @@ pub struct Danmaku {
     /// Whom it calls by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<Handle>,
+}
+
+impl Danmaku {
+    /// Who said it, and to whom it is said by name.
+    pub(crate) fn concerns(&self) -> HashSet<&Handle> {
+        let answered = self.reply.as_ref().map(|reply| &reply.handle);
+        let by = std::iter::once(&self.by.handle);
+        by.chain(&self.mentions).chain(answered).collect()
+    }
 }
 
 /// What is as most is not said: each byte goes to everybody.

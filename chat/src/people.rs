@@ -1,6 +1,6 @@
 //! Who is signed in in a room: whom something can be said to alone, and whom a room is told of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -132,11 +132,11 @@ impl People {
     }
 
     /// Gives an item to all connections of these people, and to nobody else.
-    pub(crate) fn give<'a>(&self, item: &Item, to: impl IntoIterator<Item = &'a Handle>) {
+    pub(crate) fn give(&self, item: &Item, to: &HashSet<&Handle>) {
         let state = self.state();
         for seat in to
-            .into_iter()
-            .filter_map(|handle| state.here.get(handle))
+            .iter()
+            .filter_map(|handle| state.here.get(*handle))
             .flat_map(|somebody| &somebody.seats)
         {
             if let Some(mailbox) = seat.mailbox.upgrade() {

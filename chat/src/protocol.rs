@@ -241,6 +241,9 @@ pub enum Told<'a> {
         from: u64,
         /// The first item after the gap.
         to: u64,
+        /// Whether everybody is spared them, because too much is said.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        sampled: bool,
     },
 }
 
@@ -251,6 +254,7 @@ impl Told<'_> {
             l: Lane::of_number(i64::from(gap.lane)).unwrap_or(Lane::Ambient),
             from: gap.from,
             to: gap.to,
+            sampled: false,
         }
     }
 }

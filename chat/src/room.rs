@@ -157,8 +157,7 @@ impl Room {
         drop(state);
         for item in &spared {
             if let Event::Danmaku(danmaku) = &item.event {
-                let to = std::iter::once(&danmaku.by.handle).chain(&danmaku.mentions);
-                self.people.give(item, to);
+                self.people.give(item, &danmaku.concerns());
             }
         }
     }
@@ -359,7 +358,13 @@ impl State {
         };
         let at_micros = at_ms.saturating_mul(1_000);
         for (feed, encoding) in self.feeds.iter().zip(Encoding::ALL) {
-            feed.put(line, encoding.encode(&Told::gap(gap)), at_micros);
+            let told = Told::Gap {
+                l: Lane::Chat,
+                from: gap.from,
+                to: gap.to,
+                sampled: true,
+            };
+            feed.put(line, encoding.encode(&told), at_micros);
         }
     }
 

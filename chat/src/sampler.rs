@@ -6,6 +6,9 @@ use crate::danmaku::Danmaku;
 /// Over how long it is reckoned how much is said, in seconds.
 const SPAN_S: f64 = 1.0;
 
+/// Chance is a little more generous than what may be shown, so that all of that is used.
+const AMPLE: f64 = 1.1;
+
 /// Chooses as many a second as it may, fairly: each by its weight, at the moment it comes.
 #[derive(Clone, Debug)]
 pub(crate) struct Sampler {
@@ -64,7 +67,7 @@ impl Sampler {
         let picked = match weight {
             Weight::Always => true,
             Weight::Of(w) => {
-                let likely = self.most * w / self.rate;
+                let likely = AMPLE * self.most * w / self.rate;
                 self.budget >= 1.0 && chance(self.seed ^ place) < likely
             }
         };
@@ -124,8 +127,11 @@ mod tests {
     fn the_same_seed_chooses_the_same_and_another_seed_others() {
         let choose = |seed| {
             let mut sampler = Sampler::new(10, seed);
-            let picks = |place| sampler.picks(place, Weight::Of(1.0), 0);
-            (0..100).map(picks).collect::<Vec<_>>()
+            let picks = |place: u64| {
+                let at_ms = i64::try_from(place * 10).unwrap();
+                sampler.picks(place, Weight::Of(1.0), at_ms)
+            };
+            (0..500).map(picks).collect::<Vec<_>>()
         };
         assert_eq!(choose(1), choose(1));
         assert_ne!(choose(1), choose(2));

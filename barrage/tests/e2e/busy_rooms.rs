@@ -130,5 +130,5 @@ async fn a_room_hears_who_comes_and_tells_who_is_there() {
     let mut another = Member::enter(&server, ROOM).await;
     another.auth(&bob, "stage").await;
     let joined = viewer.hear("joined").await;
-    assert_eq!(joined["named"], json!([{ "handle": "bob", "name": "bob" }]));
+    assert_eq!(joined["named"], json!([{ "handle": "bob" }]));
 }

@@ -33,7 +33,7 @@ impl Mark {
     /// What stands in a message, if it is one of ours.
     pub(crate) fn of(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text.get(..MARK_BYTES)?).ok()?;
-        let (number, said_us) = text.split_at(8);
+        let (number, said_us) = text.split_at_checked(8)?;
         Some(Self {
             number: u32::from_str_radix(number, 16).ok()?,
             said_us: u64::from_str_radix(said_us, 16).ok()?,

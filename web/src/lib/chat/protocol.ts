@@ -36,6 +36,12 @@ export interface Danmaku extends Placed {
   emotes?: Record<string, string>;
 }
 
+/** How a danmaku looks. */
+export type Look = Pick<Danmaku, 'mode' | 'size' | 'colour'>;
+
+/** As the room sends it: what is missing is as most. */
+export type SentDanmaku = Omit<Danmaku, keyof Look> & Partial<Look>;
+
 export interface Broadcast {
   b: string;
   state: 'live' | 'waiting' | 'ended';
@@ -66,7 +72,7 @@ export type ErrorCode =
 
 export type Heard =
   | Welcome
-  | Danmaku
+  | SentDanmaku
   | (Placed & { t: 'deleted'; of: number })
   | (Placed & { t: 'broadcast' } & Broadcast)
   | (Placed & { t: 'clock'; b: string; zero_ms: number })
@@ -75,7 +81,10 @@ export type Heard =
   /** The channel has others now. */
   | (Placed & { t: 'emotes' })
   | (Placed & { t: 'degraded'; chat_since_ms: number | null })
-  | { t: 'gap'; l: Lane; from: number; to: number }
+  | (Placed & { t: 'joined'; count: number; named: { handle: string; name?: string }[] })
+  /** One that not everybody is given, since it is ours or calls us; moves no position. */
+  | { t: 'yours'; item: SentDanmaku }
+  | { t: 'gap'; l: Lane; from: number; to: number; sampled?: boolean }
   | { t: 'you'; person: Person | null; until_ms: number | null }
   | { t: 'ack'; id: number; p: number }
   | { t: 'error'; id?: number; code: ErrorCode; message: string; retry_ms?: number };

@@ -4,7 +4,7 @@ import { Connection } from './connection';
 import type { Emote } from './emotes';
 import { Lines } from './lines';
 import { People } from './people';
-import type { Broadcast, Danmaku, ErrorCode, Heard, Mode, Person, Size } from './protocol';
+import type { Broadcast, Danmaku, ErrorCode, Heard, Look, Mode, Person, SentDanmaku, Size } from './protocol';
 
 /** What the column keeps; older lines leave. */
 const LINES_MAX = 1_000;
@@ -16,6 +16,8 @@ const AHEAD_MS = 120_000;
 const TOKEN_AGAIN_MS = 15_000;
 /** How long an own danmaku may go without an answer before it is given back. */
 const ANSWER_MS = 8_000;
+
+const AS_MOST: Look = { mode: 'scroll', size: 'normal', colour: 0xffffff };
 
 /** Why nothing came of what was sent. */
 export type Refusal = ErrorCode | 'unsent';
@@ -216,6 +218,9 @@ export class RoomChat {
       case 'danmaku':
         this.#add(heard);
         break;
+      case 'yours':
+        this.#add(heard.item);
+        break;
       case 'deleted':
         this.#delete(heard.of);
         break;
@@ -237,7 +242,7 @@ export class RoomChat {
         this.downSince = heard.chat_since_ms;
         break;
       case 'gap':
-        if (heard.l === 'chat') this.missed += heard.to - heard.from;
+        if (heard.l === 'chat' && !heard.sampled) this.missed += heard.to - heard.from;
         break;
       case 'you':
         if (heard.person && !this.me) void this.#fetchEmotes();
@@ -253,11 +258,11 @@ export class RoomChat {
     }
   }
 
-  #add(danmaku: Danmaku): void {
+  #add(danmaku: SentDanmaku): void {
     const me = this.me;
     const own = me !== null && danmaku.by.id === me.id;
     const called = me !== null && !own && (danmaku.reply?.handle === me.handle || (danmaku.mentions ?? []).includes(me.handle));
-    const line: Line = { ...danmaku, own, called, key: this.#nextKey++ };
+    const line: Line = { ...AS_MOST, ...danmaku, own, called, key: this.#nextKey++ };
     this.people.note(danmaku.by);
     this.#judge(line);
     this.#fresh.push(line);
