@@ -176,6 +176,10 @@ const cases = {
     await viewer.getByRole('dialog', { name: 'Danmaku settings' }).waitFor({ state: 'hidden' });
     await fay.say('one that moves');
     await until('it moves', async () => (await viewer.over('count')) === '1');
+    await viewer.setViewportSize({ width: 1500, height: 900 });
+    const fits = (canvas) => canvas.width === Math.round(canvas.clientWidth * devicePixelRatio) && canvas.height === Math.round(canvas.clientHeight * devicePixelRatio);
+    await until('the canvas has the size of the picture', () => viewer.locator('canvas.danmaku').evaluate(fits));
+    assert.equal(await viewer.over('count'), '1', 'what was there still is');
     await viewer.keyboard.press('p');
     await viewer.getByRole('button', { name: 'Danmaku are paused' }).waitFor();
     await fay.say('only in the column');

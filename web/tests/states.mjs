@@ -479,7 +479,7 @@ function pour(page, per_second, from, say) {
   const words = crowd();
   let p = from;
   const own = { by: { id: '0199c0de-0000-7000-8000-000000000314', handle: 'mei' }, text: 'this one is mine', mode: 'scroll' };
-  const call = { text: '@mei 你也在啊', mentions: ['mei'], mode: 'scroll' };
+  const call = { text: '@mei 你也在啊 :wave:', mentions: ['mei'], mode: 'scroll', emotes: { wave: '/emotes/wave' } };
   const pouring = setInterval(() => {
     const items = Array.from({ length: Math.max(1, per_second / 10) }, () => {
       p += 1;

@@ -3,6 +3,7 @@ import { blockList } from './block-list.svelte';
 import { Connection } from './connection';
 import type { Emote } from './emotes';
 import { Lines } from './lines';
+import { markOf, type Mark } from './mark';
 import { People } from './people';
 import type { Broadcast, Danmaku, ErrorCode, Heard, Look, Mode, Person, SentDanmaku, Size } from './protocol';
 
@@ -23,9 +24,6 @@ const AS_MOST: Look = { mode: 'scroll', size: 'normal', colour: 0xffffff };
 export type Refusal = ErrorCode | 'unsent';
 
 export interface Line extends Danmaku {
-  own: boolean;
-  /** It calls the viewer by name, or answers them. */
-  called: boolean;
   /** In the order in which they came, of whatever epoch. */
   key: number;
 }
@@ -46,9 +44,11 @@ interface RoomToken {
   until: string;
 }
 
+type Listener = (line: Line, mark: Mark) => void;
+
 interface Hooks {
   /** Something to show over the picture. History is not. */
-  shown(line: Line): void;
+  shown(line: Line, mark: Mark): void;
   deleted(p: number): void;
 }
 
@@ -83,7 +83,7 @@ export class RoomChat {
   #fresh: Line[] = [];
   #columnAt = 0;
   #columnTimer: ReturnType<typeof setTimeout> | undefined;
-  #listeners = new Set<(line: Line) => void>();
+  #listeners = new Set<Listener>();
   #nextKey = 0;
   #wanted = false;
   #tokenTimer: ReturnType<typeof setTimeout> | undefined;
@@ -118,7 +118,7 @@ export class RoomChat {
   }
 
   /** Hears what is said from now on, but what is blocked. */
-  listen(listener: (line: Line) => void): () => void {
+  listen(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -259,18 +259,16 @@ export class RoomChat {
   }
 
   #add(danmaku: SentDanmaku): void {
-    const me = this.me;
-    const own = me !== null && danmaku.by.id === me.id;
-    const called = me !== null && !own && (danmaku.reply?.handle === me.handle || (danmaku.mentions ?? []).includes(me.handle));
-    const line: Line = { ...AS_MOST, ...danmaku, own, called, key: this.#nextKey++ };
+    const line: Line = { ...AS_MOST, ...danmaku, key: this.#nextKey++ };
+    const mark = markOf(line, this.me);
     this.people.note(danmaku.by);
     this.#judge(line);
     this.#fresh.push(line);
     if (this.#fresh.length > LINES_MAX) this.#fresh.shift();
-    this.#columnTimer ??= setTimeout(() => this.#flush(), own ? 0 : Math.max(0, this.#columnAt + COLUMN_MS - performance.now()));
+    this.#columnTimer ??= setTimeout(() => this.#flush(), mark === 'own' ? 0 : Math.max(0, this.#columnAt + COLUMN_MS - performance.now()));
     if (danmaku.p < this.#live || this.#hidden.has(line)) return;
-    this.#hooks.shown(line);
-    for (const listener of this.#listeners) listener(line);
+    this.#hooks.shown(line, mark);
+    for (const listener of this.#listeners) listener(line, mark);
   }
 
   #delete(p: number): void {
@@ -282,7 +280,7 @@ export class RoomChat {
 
   /** One's own words are never hidden from oneself. */
   #judge(line: Line): void {
-    if (!line.own && blockList.blocked.has(line)) this.#hidden.add(line);
+    if (markOf(line, this.me) !== 'own' && blockList.blocked.has(line)) this.#hidden.add(line);
   }
 
   #flush(): void {

@@ -1,6 +1,7 @@
 //! Danmaku over the picture, on a canvas: which are shown when and where. It draws only while something moves.
 
 import { pieces, type Piece } from '../chat/emotes';
+import type { Mark } from '../chat/mark';
 import type { Badge, Danmaku, Mode } from '../chat/protocol';
 import { Density } from './density';
 import { EmoteImages } from './emote-images';
@@ -10,7 +11,7 @@ import { leftAt, Tracks, type Placed, type Stage } from './tracks';
 
 /** How it is wanted. */
 export interface Manner {
-  /** How many are there at once, about. */
+  /** How many are there at once, about, on a picture of the usual width. */
   at_once: number;
   /** The share of the height, from above. */
   area: number;
@@ -24,11 +25,9 @@ export interface Manner {
   still: boolean;
 }
 
-/** Why one is not left out. */
-export type Mark = 'own' | 'called' | null;
-
 interface Heard {
   danmaku: Danmaku;
+  /** Those that have one are not left out. */
   mark: Mark;
   pieces: readonly Piece[];
 }
@@ -53,6 +52,10 @@ const SIZES = { small: 0.8, normal: 1, large: 1.35 };
 /** Letters of the usual size are no smaller than this. */
 const FONT_MIN_PX = 18;
 const TOP_PX = 8;
+/** The usual width, and how much less and more than there may be on others. */
+const WIDTH_PX = 1_080;
+const SHARE_MIN = 0.3;
+const SHARE_MAX = 1.5;
 /** A page that was out of sight does not make up for it in one step. */
 const STEP_MAX_MS = 100;
 
@@ -78,6 +81,8 @@ export class Overlay {
   #width = 0;
   #height = 0;
   #ratio = 1;
+  /** How far down the last frame drew, in the screen's own pixels. */
+  #inked = 0;
 
   constructor(canvas: HTMLCanvasElement, manner: Manner, hooks: Hooks) {
     this.#canvas = canvas;
@@ -145,13 +150,13 @@ export class Overlay {
   #frame(now: number): void {
     this.#asked = null;
     const halts = this.#manner.held || this.#manner.still;
-    const { at_once, standing, scroll_ms } = this.#manner;
+    const { standing, scroll_ms } = this.#manner;
     const passed = halts ? 0 : Math.min(STEP_MAX_MS, Math.max(0, now - this.#last));
     this.#clock += passed;
     this.#last = now;
     const there_ms = standing ? STAND_MS : scroll_ms;
     // An empty picture was empty for long enough.
-    this.#density.pass(this.#shown.length === 0 ? there_ms : passed, at_once, there_ms);
+    this.#density.pass(this.#shown.length === 0 ? there_ms : passed, this.#atOnce(), there_ms);
     if (devicePixelRatio !== this.#ratio) this.#fit();
     const stage = this.#stage();
     if (!halts && this.#width > 0) this.#queue.admit(this.#clock, this.#hooks.position(), (entry) => this.#place(entry, stage));
@@ -165,12 +170,15 @@ export class Overlay {
   #draw(stage: Stage): void {
     const context = this.#context();
     if (!context) return;
-    context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
-    for (const above of [false, true]) {
-      for (const { placed, bitmap } of this.#shown) {
-        if (doesStand(placed.mode) !== above || placed.begins > this.#clock) continue;
+    context.clearRect(0, 0, this.#canvas.width, this.#inked);
+    this.#inked = 0;
+    for (let depth = 0; depth <= DEPTH_MAX; depth += 1) {
+      for (const { placed, bitmap, mark } of this.#shown) {
+        if (depthOf(placed.mode, mark) !== depth || placed.begins > this.#clock) continue;
         const left = Math.round(leftAt(placed, this.#clock, stage) * this.#ratio);
-        context.drawImage(bitmap.image, left, Math.round((placed.track * this.#line() + TOP_PX) * this.#ratio));
+        const top = Math.round((placed.track * this.#line() + TOP_PX) * this.#ratio);
+        context.drawImage(bitmap.image, left, top);
+        this.#inked = Math.max(this.#inked, top + bitmap.image.height);
       }
     }
   }
@@ -222,6 +230,11 @@ export class Overlay {
     return size === 'large' ? 2 : 1;
   }
 
+  /** A small picture is full with fewer. */
+  #atOnce(): number {
+    return this.#manner.at_once * Math.min(SHARE_MAX, Math.max(SHARE_MIN, this.#width / WIDTH_PX));
+  }
+
   #line(): number {
     return Math.round(Math.min(34, Math.max(24, this.#height / 18)) * this.#manner.scale);
   }
@@ -259,6 +272,14 @@ export class Overlay {
       one.placed.width = one.bitmap.width;
     }
   }
+}
+
+const DEPTH_MAX = 2;
+
+/** What moves passes behind what stands, but for what is the viewer's own or calls them. */
+function depthOf(mode: Mode, mark: Mark): number {
+  if (doesStand(mode)) return 1;
+  return mark === null ? 0 : DEPTH_MAX;
 }
 
 function doesStand(mode: Mode): boolean {

@@ -1,6 +1,7 @@
 //! Danmaku as bitmaps: drawn once, then only copied in each frame. What many say in the same words is drawn once for all.
 
 import type { Piece } from '../chat/emotes';
+import type { Mark } from '../chat/mark';
 import type { EmoteImages } from './emote-images';
 
 /** What decides how one looks. */
@@ -12,7 +13,7 @@ export interface Face {
   /** As high as the lines that it takes. */
   height: number;
   badge: string | null;
-  mark: 'own' | 'called' | null;
+  mark: Mark;
   /** On a ground of its own, for others pass behind it. */
   ground: boolean;
   /** Cut off there; Infinity where it may be as long as it is. */
@@ -161,7 +162,7 @@ function drawGround(context: CanvasRenderingContext2D, { mark, ground, height }:
   if (mark === null && !ground) return;
   context.beginPath();
   context.roundRect(1, 2, width - 2, height - 4, 6);
-  context.fillStyle = mark === 'called' ? 'rgb(71 75 201 / 72%)' : ground ? 'rgb(8 9 11 / 80%)' : 'rgb(8 9 11 / 36%)';
+  context.fillStyle = mark === 'called' ? 'rgb(71 75 201 / 80%)' : ground ? 'rgb(8 9 11 / 80%)' : 'rgb(8 9 11 / 64%)';
   context.fill();
   if (mark === null) return;
   context.lineWidth = 1.5;

@@ -20,7 +20,7 @@ export interface Settings {
 export const OPACITY = { min: 20, max: 100, step: 10 };
 export const DEFAULTS: Settings = { density: 'many', area: 'three_quarters', size: 'normal', speed: 'normal', motion: 'system', opacity: 100 };
 
-/** How many are over the picture at once. */
+/** How many are over a picture of the usual width at once, about. */
 export const AT_ONCE: Record<Settings['density'], number> = { few: 8, some: 20, many: 50, all: Infinity };
 /** The share of the picture's height, from above. */
 export const HEIGHT: Record<Settings['area'], number> = { quarter: 0.25, half: 0.5, three_quarters: 0.75, whole: 1 };

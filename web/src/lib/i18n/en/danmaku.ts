@@ -48,5 +48,6 @@ export const danmaku = {
   'block.problem.empty': 'Type the word first.',
   'block.problem.long': 'That is longer than 50 characters.',
   'block.problem.there': 'This word is blocked already.',
+  'block.people_full': 'There are 500 blocked people; remove one first.',
   'block.problem.full': 'There are 200 blocked words; remove one first.',
 } as const;

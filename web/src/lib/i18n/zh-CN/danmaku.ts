@@ -25,7 +25,7 @@ export const danmaku: Record<keyof typeof en, string> = {
   'danmaku.speed.slow': '慢',
   'danmaku.speed.normal': '适中',
   'danmaku.speed.fast': '快',
-  'danmaku.motion': '动态',
+  'danmaku.motion': '移动方式',
   'danmaku.motion.system': '跟随系统',
   'danmaku.motion.move': '滚动',
   'danmaku.motion.stand': '静止',
@@ -48,5 +48,6 @@ export const danmaku: Record<keyof typeof en, string> = {
   'block.problem.empty': '请先输入词语。',
   'block.problem.long': '最多50个字。',
   'block.problem.there': '这个词语已经屏蔽了。',
+  'block.people_full': '已屏蔽500人，请先取消一个。',
   'block.problem.full': '已有200个屏蔽词语，请先删除一个。',
 };
