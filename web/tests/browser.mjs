@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { chromium } from 'playwright-core';
+import { CSP } from './policy.mjs';
 
 /** A page that a test answers for counts as one from elsewhere, and such may not open WebSockets to this machine. */
 const OTHERS = process.env.WEB_DIST ? ['--disable-features=LocalNetworkAccessChecks'] : [];
@@ -49,7 +50,8 @@ export async function pagesFromDist(context) {
     (route) => {
       const { pathname } = new URL(route.request().url());
       const file = pathname.startsWith('/assets/') ? pathname : 'index.html';
-      return route.fulfill({ body: readFileSync(join(directory, file)), contentType: TYPES[extname(file)] });
+      const headers = { 'content-type': TYPES[extname(file)], 'content-security-policy': CSP };
+      return route.fulfill({ body: readFileSync(join(directory, file)), headers });
     },
   );
 }

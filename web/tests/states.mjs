@@ -467,7 +467,7 @@ async function sayInRoom(page, { lines = [], breaks = false, down = null, flood 
       if (t === 'auth') say({ t: 'you', person: { id: '0199c0de-0000-7000-8000-000000000314', handle: 'mei' }, until_ms: Date.now() + 600_000 });
       if (t === 'send') say({ t: 'error', id, ...refuses });
     });
-    if (sampled) say({ t: 'count', l: 'ambient', p: 1, at: Date.now(), viewers: 212_480, likes: 311, ...sampled });
+    if (sampled) say({ t: 'count', l: 'ambient', p: lines.length, at: Date.now(), viewers: 212_480, likes: 311, ...sampled });
     if (flood > 0) pour(page, flood, lines.length, say);
     if (breaks) setTimeout(() => socket.close(), 300);
     return undefined;

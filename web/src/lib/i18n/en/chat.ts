@@ -13,7 +13,6 @@ export const chat = {
   'chat.send': 'Send',
   'chat.sign_in': 'Sign in to say something',
   'chat.sampled': 'Showing {kept} of {all} a second',
-  'chat.about': 'What {name} said: reply, block and more',
   'chat.reply': 'Reply',
   'chat.mention': 'Mention',
   'chat.block': 'Block {name}',

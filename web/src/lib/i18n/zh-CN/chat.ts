@@ -13,7 +13,6 @@ export const chat: Record<keyof typeof en, string> = {
   'chat.send': '发送',
   'chat.sign_in': '登录后发言',
   'chat.sampled': '每秒显示{kept}条，共{all}条',
-  'chat.about': '{name}的发言：回复、屏蔽等',
   'chat.reply': '回复',
   'chat.mention': '提到TA',
   'chat.block': '屏蔽{name}',
