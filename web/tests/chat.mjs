@@ -282,6 +282,11 @@ const cases = {
     await viewer.plays();
     await viewer.evaluate(() => {
       globalThis.long = [];
+      globalThis.told = [];
+      new MutationObserver((changes) => globalThis.told.push(...changes.flatMap(({ addedNodes }) => [...addedNodes]).map((one) => one.textContent))).observe(
+        document.querySelector('.chat [aria-live=polite]'),
+        { childList: true },
+      );
       new PerformanceObserver((list) => globalThis.long.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask' });
     });
     const crowd = await crowdSpeaks(['nia', 'oto', 'pia', 'quy'], 200);
@@ -310,14 +315,16 @@ const cases = {
     await more.click();
     await more.waitFor({ state: 'detached' });
     await viewer.say('mine among them all');
-    const long = await viewer.evaluate(() => globalThis.long);
+    const { long, told } = await viewer.evaluate(() => ({ long: globalThis.long, told: globalThis.told.filter(Boolean) }));
+    assert.ok(told.some((text) => /^\d+ more messages$/.test(text)), `${told}`);
+    assert.ok(told.length < 20, `a screen reader is told ${told.length} things`);
     const count = await crowd.stop();
     await viewer.say('the last word');
     await viewer.sees('the last word');
     const worst = Math.round(Math.max(0, ...long));
     assert.ok(worst < 500, `a task of ${worst} ms`);
     viewer.clean();
-    return `${count} said, ${drawn} lines drawn, ${long.length} long tasks, the longest ${worst} ms`;
+    return `${count} said, ${drawn} lines drawn, ${long.length} long tasks, the longest ${worst} ms, ${told.length} things told to screen readers`;
   },
 
   async 'who was away hears what was missed, once'() {
