@@ -3,7 +3,6 @@
 import { readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { chromium } from 'playwright-core';
-import { CSP } from './policy.mjs';
 
 /** A page that a test answers for counts as one from elsewhere, and such may not open WebSockets to this machine. */
 const OTHERS = process.env.WEB_DIST ? ['--disable-features=LocalNetworkAccessChecks'] : [];
@@ -41,17 +40,20 @@ export function forbidSound(page) {
 
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 
-/** With WEB_DIST the pages come from that directory, whatever the binary carries. */
+/** With WEB_DIST the pages come from that directory, whatever the binary carries, and keep to what the server lets its own do. */
 export async function pagesFromDist(context) {
   const directory = process.env.WEB_DIST;
   if (!directory) return;
   await context.route(
-    (url) => !/^\/(api|hls)\//.test(url.pathname),
-    (route) => {
+    (url) => !/^\/(api|hls|emotes)\//.test(url.pathname),
+    async (route) => {
       const { pathname } = new URL(route.request().url());
       const file = pathname.startsWith('/assets/') ? pathname : 'index.html';
-      const headers = { 'content-type': TYPES[extname(file)], 'content-security-policy': CSP };
-      return route.fulfill({ body: readFileSync(join(directory, file)), headers });
+      const body = readFileSync(join(directory, file));
+      const type = { 'content-type': TYPES[extname(file)] };
+      if (file !== 'index.html') return route.fulfill({ body, headers: type });
+      const { 'content-security-policy': policy } = (await route.fetch()).headers();
+      return route.fulfill({ body, headers: { ...type, 'content-security-policy': policy } });
     },
   );
 }

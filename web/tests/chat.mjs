@@ -2,6 +2,8 @@
 // BARRAGE_BIN names another binary, WEB_DIST a directory to take the pages from.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { openBrowser, pagesFromDist } from './browser.mjs';
 import { publish, startServer, until } from './server.mjs';
 import { openViewer } from './viewer.mjs';
@@ -253,6 +255,33 @@ const cases = {
     await jan.getByRole('log').locator('.called .reply', { hasText: '@jan who is there' }).waitFor();
     jan.clean();
     kim.clean();
+  },
+
+  async 'an emote is chosen, and seen by all'() {
+    if (!hasEmotes) return 'not tried: this server has none';
+    const [rae, viewer] = [await somebody('rae'), await somebody(null)];
+    const picker = rae.getByRole('button', { name: 'Emotes' });
+    assert.equal(await picker.count(), 0, 'nothing to choose from');
+    const owner = await (await browser.newContext()).newPage();
+    people.push(Object.assign(owner, { complaints: [], failures: [] }));
+    const headers = { origin: server.url };
+    const { handle, password } = JSON.parse(readFileSync(join(server.directory, 'first-run.json'), 'utf8')).admin;
+    await owner.request.post(`${server.url}/api/v1/session`, { data: { handle, password }, headers });
+    await owner.setContent('<body style="background: teal">');
+    const picture = await owner.screenshot({ clip: { x: 0, y: 0, width: 96, height: 64 } });
+    const added = await owner.request.post(`${server.url}/api/v1/channels/${server.handle}/emotes?code=wave`, { data: picture, headers });
+    assert.ok(added.ok(), await added.text());
+    await picker.click();
+    await rae.getByRole('button', { name: ':wave:' }).click();
+    const field = rae.getByLabel('Say something');
+    assert.equal(await field.inputValue(), ':wave:');
+    await field.pressSequentially(' hello :nope:');
+    await field.press('Enter');
+    const line = viewer.getByRole('log').locator('.text', { hasText: 'hello :nope:' });
+    await line.getByRole('img', { name: ':wave:' }).waitFor();
+    await until('its picture is there', () => line.locator('img').evaluate((image) => image.naturalWidth === 96));
+    rae.clean();
+    viewer.clean();
   },
 
   async 'who is too fast sees when they may go on'() {

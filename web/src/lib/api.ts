@@ -1,7 +1,5 @@
 //! How the pages ask the server, and what it answers about streams and channels.
 
-import type { Emote } from './chat/emotes';
-
 /** What happens when somebody publishes while somebody does. */
 export type SecondPublisher = 'refuse' | 'replace';
 
@@ -120,10 +118,6 @@ export function getStreams(signal: AbortSignal): Promise<Answer<StreamsAnswer>> 
 
 export function getChannel(handle: string, signal: AbortSignal): Promise<Answer<ChannelAnswer>> {
   return get(`/api/v1/channels/${encodeURIComponent(handle)}`, signal);
-}
-
-export function getEmotes(handle: string): Promise<Answer<{ emotes: Emote[] }>> {
-  return get(`/api/v1/channels/${encodeURIComponent(handle)}/emotes`);
 }
 
 /** An answer is not waited for longer than this, where nobody says otherwise. */

@@ -1,4 +1,4 @@
-import { ApiFailure, getEmotes, send } from '../api';
+import { ApiFailure, get, send } from '../api';
 import { blockList } from './block-list.svelte';
 import { Connection } from './connection';
 import type { Emote } from './emotes';
@@ -15,6 +15,8 @@ const COLUMN_MS = 100;
 const AHEAD_MS = 120_000;
 /** A refused or unreachable token is asked for again after this. */
 const TOKEN_AGAIN_MS = 15_000;
+/** The pages of a room do not all ask at the same time for emotes that have changed. */
+const EMOTES_MS = 3_000;
 /** How long an own danmaku may go without an answer before it is given back. */
 const ANSWER_MS = 8_000;
 
@@ -83,6 +85,7 @@ export class RoomChat {
   #fresh: Line[] = [];
   #columnAt = 0;
   #columnTimer: ReturnType<typeof setTimeout> | undefined;
+  #emotesTimer: ReturnType<typeof setTimeout> | undefined;
   #listeners = new Set<Listener>();
   #nextKey = 0;
   #wanted = false;
@@ -105,6 +108,7 @@ export class RoomChat {
   close(): void {
     clearTimeout(this.#tokenTimer);
     clearTimeout(this.#columnTimer);
+    clearTimeout(this.#emotesTimer);
     this.#connection.close();
   }
 
@@ -197,7 +201,7 @@ export class RoomChat {
   /** Without them nothing is missing but the pictures to choose from. */
   async #fetchEmotes(): Promise<void> {
     try {
-      const { body } = await getEmotes(this.#handle);
+      const { body } = await get<{ emotes: Emote[] }>(`/api/v1/channels/${encodeURIComponent(this.#handle)}/emotes`);
       this.emotes = body.emotes;
     } catch (error) {
       if (!(error instanceof ApiFailure)) throw error;
@@ -236,7 +240,9 @@ export class RoomChat {
         this.sampled = heard.dropped ? { kept: heard.kept ?? 0, dropped: heard.dropped } : null;
         break;
       case 'emotes':
-        if (this.me) void this.#fetchEmotes();
+        if (!this.me) break;
+        clearTimeout(this.#emotesTimer);
+        this.#emotesTimer = setTimeout(() => void this.#fetchEmotes(), Math.random() * EMOTES_MS);
         break;
       case 'degraded':
         this.downSince = heard.chat_since_ms;
