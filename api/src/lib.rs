@@ -15,6 +15,8 @@
 //! - [`history`]: notes when broadcasts begin and end.
 //! - [`watched`]: what viewers are told of while the database does not answer.
 //! - [`thumbnails`]: still pictures of what is live.
+//! - [`picture`]: pictures that people upload, read within bounds and written anew.
+//! - [`emotes`]: pictures that stand for a code in what is said.
 //! - [`delivery`], [`publishers`]: what the API asks of those who serve viewers and take publishers.
 //! - [`routes`]: the routes and their OpenAPI description.
 
@@ -22,12 +24,14 @@ pub mod backup;
 pub mod config;
 pub mod delivery;
 pub mod door;
+pub mod emotes;
 pub mod error;
 pub mod first_run;
 pub mod history;
 pub mod keyring;
 pub mod mail;
 pub mod password;
+pub mod picture;
 pub mod publishers;
 pub mod routes;
 pub mod scope;

@@ -1,7 +1,8 @@
-//! The database: people, sessions, channels, stream keys, broadcasts.
+//! The database: people, sessions, channels, stream keys, emotes, broadcasts.
 
 pub mod broadcasts;
 pub mod channels;
+pub mod emotes;
 pub mod handles;
 pub mod moderators;
 pub mod recoveries;

@@ -3,6 +3,7 @@
 use wire::handle::HandleError;
 
 use crate::password::Weakness;
+use crate::picture::BadPicture;
 
 /// Why a value is not acceptable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +41,12 @@ pub enum Unfit {
     /// Whoever owns a channel needs no such right.
     #[error("The owner of a channel moderates it anyway.")]
     Owner,
+    /// It is no code of an emote.
+    #[error("A code has 2 to 24 of the characters a-z, 0-9 and _.")]
+    EmoteCode,
+    /// The picture is not taken.
+    #[error(transparent)]
+    Picture(#[from] BadPicture),
 }
 
 impl Unfit {
@@ -58,21 +65,32 @@ impl Unfit {
             Self::Email => "not_an_email_address",
             Self::Language => "not_a_language",
             Self::Owner => "is_owner",
+            Self::EmoteCode => "not_a_code",
+            Self::Picture(BadPicture::Unreadable) => "not_a_picture",
+            Self::Picture(BadPicture::TooManyPixels(_)) => "too_many_pixels",
+            Self::Picture(BadPicture::TooManyFrames(_)) => "too_many_frames",
+            Self::Picture(BadPicture::TooHeavy) => "too_heavy",
         }
     }
 
     /// The most there may be, where that is the trouble.
     pub const fn max(self) -> Option<u64> {
         match self {
-            Self::TooLong(max) | Self::TooMany(max) => Some(max as u64),
-            Self::OutOfRange(max) => Some(max as u64),
+            Self::TooLong(max)
+            | Self::TooMany(max)
+            | Self::Picture(BadPicture::TooManyFrames(max)) => Some(max as u64),
+            Self::OutOfRange(max) | Self::Picture(BadPicture::TooManyPixels(max)) => {
+                Some(max as u64)
+            }
             Self::Empty
             | Self::Handle(_)
             | Self::Password(_)
             | Self::WrongPassword
             | Self::Email
             | Self::Language
-            | Self::Owner => None,
+            | Self::Owner
+            | Self::EmoteCode
+            | Self::Picture(BadPicture::Unreadable | BadPicture::TooHeavy) => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use api::door::Door;
+use api::emotes::{self, Emotes};
 use api::first_run::{self, FirstRun};
 use api::keyring::Keyring;
 use api::mail::Mailer;
@@ -300,6 +301,8 @@ impl App {
             streams: Arc::clone(&self.streams),
             watched: Arc::default(),
             thumbnails: Arc::clone(&self.thumbnails),
+            emotes: Arc::new(Emotes::new(self.config.emotes.clone())),
+            bus: self.bus.clone(),
             publishers: Arc::new(Stage(self.ingest.theatre())),
             delivery: Arc::new(Delivered {
                 hls: Arc::clone(&self.hls),
@@ -341,8 +344,13 @@ impl App {
             let mut ticks = tokio::time::interval(FORGET_EVERY);
             loop {
                 ticks.tick().await;
-                if let Err(error) = store.forget_expired(clock::now()).await {
+                let now = clock::now();
+                if let Err(error) = store.forget_expired(now).await {
                     tracing::warn!(%error, "failed to forget sessions that have ended");
+                }
+                let long_ago = now - emotes::DELETED_KEPT_FOR;
+                if let Err(error) = store.forget_deleted_emotes(long_ago).await {
+                    tracing::warn!(%error, "failed to forget emotes that were deleted");
                 }
             }
         });

@@ -49,6 +49,10 @@ pub fn begin() {
         ),
         ("barrage_thumbnails_total", "Still pictures, by result."),
         (
+            "barrage_emote_uploads_total",
+            "Uploads of emotes, by result.",
+        ),
+        (
             "barrage_chat_items_total",
             "Items of rooms that were kept, danmaku among them.",
         ),
@@ -151,6 +155,9 @@ pub fn begin() {
     }
     for result in ["made", "failed"] {
         metrics::counter!("barrage_thumbnails_total", "result" => result).increment(0);
+    }
+    for result in ["taken", "refused"] {
+        metrics::counter!("barrage_emote_uploads_total", "result" => result).increment(0);
     }
     for result in ["sent", "failed"] {
         metrics::counter!("barrage_mails_total", "result" => result).increment(0);

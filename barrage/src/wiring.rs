@@ -51,7 +51,7 @@ impl PublishGate for KeyGate {
 pub struct Doorplates(pub Store);
 
 impl Channels for Doorplates {
-    fn find<'a>(&'a self, handle: &'a Handle) -> chat::service::Answer<'a> {
+    fn find<'a>(&'a self, handle: &'a Handle) -> chat::service::Answer<'a, Option<ChannelId>> {
         Box::pin(async move {
             if let Some(channel) = self.0.channel(handle).await? {
                 return Ok(Some(channel.id));
@@ -61,6 +61,14 @@ impl Channels for Doorplates {
             };
             let channel = self.0.channel(&present).await?;
             Ok(channel.map(|channel| channel.id))
+        })
+    }
+
+    fn emotes(&self, channel: ChannelId) -> chat::service::Answer<'_, chat::Emotes> {
+        Box::pin(async move {
+            let emotes = self.0.emotes(channel).await?;
+            let emotes = emotes.into_iter().map(|emote| (emote.code, emote.id));
+            Ok(emotes.collect())
         })
     }
 }

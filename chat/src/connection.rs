@@ -206,7 +206,8 @@ impl Connection {
         let id = Some(send.id);
         let person = self.person(send.id)?.clone();
         let config = &self.shared.config;
-        let text = danmaku::clean(&send.text, config.text_max)
+        let emotes = self.room.emotes();
+        let text = danmaku::clean(&send.text, config.text_max, &emotes)
             .map_err(|why| Refused::new(id, ErrorCode::Unfit, why.to_string()))?;
         let reply = send.reply.map(|p| self.reply(id, p)).transpose()?;
         self.shared
@@ -217,6 +218,7 @@ impl Connection {
         let danmaku = Danmaku {
             by: person,
             mentions: danmaku::mentions(&text),
+            emotes: emotes.of(&text),
             text,
             mode: send.mode,
             colour: send.colour,

@@ -29,6 +29,14 @@ const MODERATORS = [
   { handle: 'wanfeng', name: '晚风', invited_at: before(20 * DAY), accepted: true },
   { handle: 'somebody_with_a_long_name', name: '', invited_at: before(HOUR), accepted: false },
 ];
+const EMOTES = ['clap', 'hi', 'hype_train', 'laugh', 'lurk', 'rain', 'synth_master_of_the_night', 'wow'].map((code, i) => ({
+  code,
+  url: `/emotes/${i}`,
+  width: 128,
+  height: 128,
+}));
+/** One pixel. */
+const PNG = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==', 'base64');
 const PAST = [
   ['Evening set: synth and rain', 2.5, 'finished', null],
   ['', 0.2, 'stopped', 'This is not allowed here: music of others, for the third time in a week.'],
@@ -88,6 +96,7 @@ const somebody = (me, answers = {}) =>
     'GET /api/v1/entrance': [200, { sign_up: true, recovery_by_mail: false, password_min: 10, rtmp_port: 2935 }],
     'GET /api/v1/channels/barrage/keys': [200, KEYS],
     'GET /api/v1/channels/barrage/moderators': [200, MODERATORS],
+    'GET /api/v1/channels/barrage/emotes': [200, { emotes: EMOTES }],
     'GET /api/v1/channels/barrage/broadcasts': [200, PAST],
     'GET /api/v1/admin/users': [200, USERS],
     'GET /api/v1/admin/config': [200, CONFIG],
@@ -191,6 +200,31 @@ export function studioStates({ live, offline, wall }) {
     }),
     'studio-moderators-empty': studio('/moderators', {
       api: somebody(OWNER, { 'GET /api/v1/channels/barrage/moderators': [200, []] }),
+      ready: see('.empty'),
+    }),
+    'studio-emotes': studio('/emotes', { ready: see('[data-emote] img') }),
+    'studio-emotes-chosen': studio('/emotes', {
+      prepare: (page) => page.setInputFiles('[name=picture]', { name: 'Rainy Night.png', mimeType: 'image/png', buffer: PNG }),
+      ready: async (page) => {
+        await see('.zone img')(page);
+        await page.waitForFunction(() => document.querySelector('[name=code]').value === 'rainy_night');
+      },
+    }),
+    'studio-emotes-refused': studio('/emotes', {
+      api: somebody(OWNER, { 'POST /api/v1/channels/barrage/emotes': refusal(422, 'invalid', { field: 'picture', reason: 'not_a_picture' }) }),
+      prepare: async (page) => {
+        await page.setInputFiles('[name=picture]', { name: 'hi.png', mimeType: 'image/png', buffer: Buffer.from('<svg/>') });
+        await page.fill('[name=code]', 'hi');
+        await page.click('form [type=submit]');
+      },
+      ready: see('.problem'),
+    }),
+    'studio-emotes-delete': studio('/emotes', {
+      prepare: (page) => page.locator('[data-emote] .button.danger').first().click(),
+      ready: see('dialog[open] .button.danger'),
+    }),
+    'studio-emotes-empty': studio('/emotes', {
+      api: somebody(OWNER, { 'GET /api/v1/channels/barrage/emotes': [200, { emotes: [] }] }),
       ready: see('.empty'),
     }),
     'studio-broadcasts': studio('/broadcasts', { ready: see('tbody tr') }),

@@ -9,8 +9,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::request::PLAIN_COOKIE;
 use super::{
-    account, admin, channels, health, moderators, recoveries, rooms, session, stream_keys, streams,
-    tokens,
+    account, admin, channels, emotes, health, moderators, recoveries, rooms, session, stream_keys,
+    streams, tokens,
 };
 
 /// The whole API.
@@ -35,6 +35,10 @@ use super::{
         stream_keys::show,
         stream_keys::rotate,
         stream_keys::revoke,
+        emotes::list,
+        emotes::upload,
+        emotes::delete,
+        emotes::show_picture,
         moderators::list,
         moderators::invite,
         moderators::remove,
@@ -73,6 +77,7 @@ use super::{
         (name = "channels", description = "Channels, live or not."),
         (name = "rooms", description = "What is said in a channel's room, beside the WebSocket at /ws."),
         (name = "stream keys", description = "What opens a channel to publishers."),
+        (name = "emotes", description = "Pictures that stand for a code in what is said in a channel's room."),
         (name = "moderators", description = "Who moderates a channel."),
         (name = "account", description = "One's own account: signing up and in, password, sessions, API tokens."),
         (name = "operator", description = "What operators see and do."),

@@ -13,6 +13,7 @@ mod accounts;
 mod bad_input;
 mod channels;
 mod configuration;
+mod emotes;
 mod ending;
 mod first_start;
 mod operation;
