@@ -18,6 +18,7 @@
 //! - [`picture`]: pictures that people upload, read within bounds and written anew.
 //! - [`emotes`]: pictures that stand for a code in what is said.
 //! - [`delivery`], [`publishers`]: what the API asks of those who serve viewers and take publishers.
+//! - [`webhooks`]: tells other programs what happens to a channel.
 //! - [`routes`]: the routes and their OpenAPI description.
 
 pub mod backup;
@@ -42,6 +43,7 @@ pub mod text;
 pub mod thumbnails;
 pub mod unfit;
 pub mod watched;
+pub mod webhooks;
 
 pub use error::ApiError;
 pub use routes::{AppState, router};

@@ -15,6 +15,7 @@ pub mod session;
 pub mod stream_keys;
 pub mod streams;
 pub mod tokens;
+pub mod webhooks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use crate::store::Store;
 use crate::thumbnails::Thumbnails;
 use crate::unfit::Unfit;
 use crate::watched::Watched;
+use crate::webhooks::Webhooks;
 
 /// What the routes work on.
 #[derive(Clone)]
@@ -61,6 +63,8 @@ pub struct AppState {
     pub thumbnails: Arc<Thumbnails>,
     /// Pictures of emotes.
     pub emotes: Arc<Emotes>,
+    /// Tells other programs what happens.
+    pub webhooks: Arc<Webhooks>,
     /// Where others hear of what changes.
     pub bus: Bus,
     /// Who takes publishers.
@@ -199,6 +203,22 @@ fn owners() -> Router<AppState> {
         .route(
             "/api/v1/channels/{handle}/emotes/{code}",
             delete(emotes::delete),
+        )
+        .route(
+            "/api/v1/channels/{handle}/webhooks",
+            get(webhooks::list).post(webhooks::make),
+        )
+        .route(
+            "/api/v1/channels/{handle}/webhooks/{id}",
+            delete(webhooks::remove),
+        )
+        .route(
+            "/api/v1/channels/{handle}/webhooks/{id}/deliveries",
+            get(webhooks::deliveries),
+        )
+        .route(
+            "/api/v1/channels/{handle}/webhooks/{id}/test",
+            post(webhooks::test),
         )
         .route("/api/v1/streams/{handle}/end", post(admin::end_stream))
 }

@@ -1,4 +1,4 @@
-//! The database: people, sessions, channels, stream keys, emotes, broadcasts.
+//! The database: people, sessions, channels, stream keys, emotes, webhooks, broadcasts.
 
 pub mod broadcasts;
 pub mod channels;
@@ -10,6 +10,7 @@ pub mod sessions;
 pub mod stream_keys;
 pub mod tokens;
 pub mod users;
+pub mod webhooks;
 
 use std::str::FromStr;
 

@@ -4,6 +4,7 @@ use wire::handle::HandleError;
 
 use crate::password::Weakness;
 use crate::picture::BadPicture;
+use crate::webhooks::address::BadTarget;
 
 /// Why a value is not acceptable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +48,9 @@ pub enum Unfit {
     /// The picture is not taken.
     #[error(transparent)]
     Picture(#[from] BadPicture),
+    /// No webhook can be there.
+    #[error(transparent)]
+    Target(#[from] BadTarget),
 }
 
 impl Unfit {
@@ -70,6 +74,8 @@ impl Unfit {
             Self::Picture(BadPicture::TooManyPixels(_)) => "too_many_pixels",
             Self::Picture(BadPicture::TooManyFrames(_)) => "too_many_frames",
             Self::Picture(BadPicture::TooHeavy) => "too_heavy",
+            Self::Target(BadTarget::Unreadable) => "not_an_address",
+            Self::Target(BadTarget::Private) => "private_address",
         }
     }
 
@@ -90,6 +96,7 @@ impl Unfit {
             | Self::Language
             | Self::Owner
             | Self::EmoteCode
+            | Self::Target(_)
             | Self::Picture(BadPicture::Unreadable | BadPicture::TooHeavy) => None,
         }
     }

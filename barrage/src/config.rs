@@ -7,6 +7,7 @@ use std::time::Duration;
 use api::config::{AccountsConfig, MailConfig};
 use api::emotes::EmotesConfig;
 use api::thumbnails::ThumbnailsConfig;
+use api::webhooks::WebhooksConfig;
 use kit::config::ConfigError;
 use kit::database::DatabaseConfig;
 use kit::proxies::TrustedProxies;
@@ -51,6 +52,8 @@ pub struct Config {
     pub thumbnails: ThumbnailsConfig,
     /// Pictures in what is said.
     pub emotes: EmotesConfig,
+    /// Programs that are told what happens.
+    pub webhooks: WebhooksConfig,
     /// The log.
     pub log: LogConfig,
     /// The graceful end.
@@ -76,6 +79,7 @@ impl Default for Config {
             mail: MailConfig::default(),
             thumbnails: ThumbnailsConfig::default(),
             emotes: EmotesConfig::default(),
+            webhooks: WebhooksConfig::default(),
             log: LogConfig::default(),
             drain: DrainConfig::default(),
         }
@@ -241,6 +245,7 @@ impl Config {
         self.shards.validate().map_err(ConfigError::Invalid)?;
         self.chat.validate().map_err(ConfigError::Invalid)?;
         self.emotes.validate().map_err(ConfigError::Invalid)?;
+        self.webhooks.validate().map_err(ConfigError::Invalid)?;
         self.database.validate().map_err(ConfigError::Invalid)?;
         self.validate_public().map_err(ConfigError::Invalid)
     }
@@ -350,6 +355,8 @@ mod tests {
         assert!(error(|c| c.shards.window_min_ms = 101).contains("shards.window_min_ms"));
         assert!(error(|c| c.shards.stall_ms = 0).contains("shards.stall_ms"));
         assert!(error(|c| c.emotes.per_channel = 501).contains("emotes.per_channel"));
+        assert!(error(|c| c.webhooks.in_flight = 0).contains("webhooks.in_flight"));
+        assert!(error(|c| c.webhooks.timeout_ms = 1).contains("webhooks.timeout_ms"));
         assert!(error(|c| c.data_dir.clear()).contains("data_dir"));
         assert!(error(|c| c.https.key = "k.pem".into()).contains("https.certificate"));
         assert!(error(|c| c.public_url = "live.example".into()).contains("public_url"));

@@ -7,7 +7,8 @@ use api::Store;
 use api::delivery::{Delivery, Viewers};
 use api::keyring::{KeyError, Keyring};
 use api::publishers::Publishers;
-use chat::Channels;
+use api::webhooks::{Kind, Webhooks};
+use chat::{Audience, Channels, Event};
 use ingest::Play;
 use ingest::gate::{Answer, Permit, PublishGate, Refusal, SecondPublisher};
 use ingest::rtmp::Secret;
@@ -70,6 +71,32 @@ impl Channels for Doorplates {
             let emotes = emotes.into_iter().map(|emote| (emote.code, emote.id));
             Ok(emotes.collect())
         })
+    }
+}
+
+/// Other programs are told what is said.
+#[derive(Clone, Debug)]
+pub struct Correspondents(pub Arc<Webhooks>);
+
+impl Audience for Correspondents {
+    fn kept(&self, rows: &[chat::store::Row]) {
+        for row in rows {
+            let kind = match row.item.event {
+                Event::Danmaku(_) => Kind::DanmakuSent,
+                Event::Deleted { .. } => Kind::DanmakuDeleted,
+                Event::Broadcast(_)
+                | Event::Emotes
+                | Event::Clock { .. }
+                | Event::Count { .. }
+                | Event::Degraded { .. } => continue,
+            };
+            if !self.0.wants(row.channel, kind) {
+                continue;
+            }
+            let mut item = serde_json::to_value(&row.item).expect("items are plain data");
+            item["e"] = row.epoch.into();
+            self.0.hear(row.channel, kind, item);
+        }
     }
 }
 

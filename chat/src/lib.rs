@@ -25,6 +25,7 @@ pub mod room;
 pub mod service;
 pub mod store;
 
+pub use committer::Audience;
 pub use config::Config;
 pub use emotes::Emotes;
 pub use item::{Event, Item};

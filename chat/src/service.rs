@@ -22,7 +22,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use wire::{BroadcastId, ChannelId, Handle};
 
-use crate::committer::{Committer, Entry, Rooms};
+use crate::committer::{Audience, Committer, Entry, Rooms};
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::emotes::Emotes;
@@ -172,6 +172,8 @@ pub struct Entrance {
     pub shards: Arc<Shards>,
     /// Who knows the channels.
     pub channels: Arc<dyn Channels>,
+    /// Who hears of what is kept in any room.
+    pub audience: Option<Arc<dyn Audience>>,
     /// What is live.
     pub streams: Arc<Streams>,
     /// What room tokens are signed with.
@@ -186,15 +188,17 @@ impl Service {
         let Entrance {
             shards,
             channels,
+            audience,
             streams,
             key,
             public_url,
         } = entrance;
         let rooms = Arc::new(Open::default());
+        let all = Arc::clone(&rooms) as Arc<dyn Rooms>;
         let shared = Shared {
             key,
             limits: Limits::new(&config),
-            committer: Committer::start(store.clone(), Arc::clone(&rooms) as Arc<dyn Rooms>),
+            committer: Committer::start(store.clone(), all, audience),
             streams,
             store,
             rooms,

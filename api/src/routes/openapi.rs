@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 use super::request::PLAIN_COOKIE;
 use super::{
     account, admin, channels, emotes, health, moderators, recoveries, rooms, session, stream_keys,
-    streams, tokens,
+    streams, tokens, webhooks,
 };
 
 /// The whole API.
@@ -39,6 +39,11 @@ use super::{
         emotes::upload,
         emotes::delete,
         emotes::show_picture,
+        webhooks::list,
+        webhooks::make,
+        webhooks::remove,
+        webhooks::deliveries,
+        webhooks::test,
         moderators::list,
         moderators::invite,
         moderators::remove,
@@ -78,6 +83,7 @@ use super::{
         (name = "rooms", description = "What is said in a channel's room, beside the WebSocket at /ws."),
         (name = "stream keys", description = "What opens a channel to publishers."),
         (name = "emotes", description = "Pictures that stand for a code in what is said in a channel's room."),
+        (name = "webhooks", description = "Programs that are told what happens to a channel."),
         (name = "moderators", description = "Who moderates a channel."),
         (name = "account", description = "One's own account: signing up and in, password, sessions, API tokens."),
         (name = "operator", description = "What operators see and do."),

@@ -30,3 +30,4 @@ mod safekeeping;
 mod support;
 mod timestamps;
 mod tls;
+mod webhooks;

@@ -153,6 +153,36 @@ fn table() -> Vec<(Who, Method, &'static str, Value)> {
             none(),
         ),
         (
+            Owner,
+            get.clone(),
+            "/api/v1/channels/{handle}/webhooks",
+            none(),
+        ),
+        (
+            Owner,
+            post.clone(),
+            "/api/v1/channels/{handle}/webhooks",
+            json!({ "url": "", "events": [] }),
+        ),
+        (
+            Owner,
+            delete.clone(),
+            "/api/v1/channels/{handle}/webhooks/{id}",
+            none(),
+        ),
+        (
+            Owner,
+            get.clone(),
+            "/api/v1/channels/{handle}/webhooks/{id}/deliveries",
+            none(),
+        ),
+        (
+            Owner,
+            post.clone(),
+            "/api/v1/channels/{handle}/webhooks/{id}/test",
+            none(),
+        ),
+        (
             Staff,
             get.clone(),
             "/api/v1/channels/{handle}/moderators",

@@ -18,6 +18,8 @@ describe('problemOf', () => {
     ['language', 'not_a_language', 'error.language', undefined],
     ['picture', 'not_a_picture', 'error.not_a_picture', undefined],
     ['picture', 'too_heavy', 'error.picture_heavy', undefined],
+    ['url', 'not_an_address', 'error.not_an_address', undefined],
+    ['url', 'private_address', 'error.private_address', undefined],
     ['member', 'is_owner', 'mods.self', undefined],
     ['name', 'something_new', 'error.refused', { message: 'No.' }],
   ])('tells why %s is not taken: %s', (field, reason, key, params) => {

@@ -80,6 +80,10 @@ function aboutField({ reason, max, message }: ApiFailure, count: number): Messag
       return { key: 'error.email' };
     case 'not_a_language':
       return { key: 'error.language' };
+    case 'not_an_address':
+      return { key: 'error.not_an_address' };
+    case 'private_address':
+      return { key: 'error.private_address' };
     case 'not_a_code':
       return { key: 'error.handle_characters' };
     case 'not_a_picture':

@@ -57,5 +57,7 @@ export const form = {
   'error.too_many_pixels': 'This picture is too large: at most {max} × {max} pixels, and fewer if it moves.',
   'error.too_many_frames': 'This animation is too long: at most {max} frames.',
   'error.picture_heavy': 'This animation is too heavy. Make it shorter, smaller or calmer.',
+  'error.not_an_address': 'This takes a whole address, such as https://example.org/hook.',
+  'error.private_address': 'This address is not on the open internet. An operator of this server can allow such addresses.',
   'error.too_large': 'This is too long to send.',
 } as const;

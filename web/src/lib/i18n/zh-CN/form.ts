@@ -57,5 +57,7 @@ export const form: Record<keyof typeof en, string> = {
   'error.too_many_pixels': '图片太大，最多{max}×{max}像素，动图还要更小。',
   'error.too_many_frames': '动图太长，最多{max}帧。',
   'error.picture_heavy': '动图内容太多，请剪短、缩小或减少变化。',
+  'error.not_an_address': '请填完整的网址，比如https://example.org/hook。',
+  'error.private_address': '这个地址不在公网上。如有需要，可以请本服务器的管理员放行。',
   'error.too_large': '内容太长，发不出去。',
 };
