@@ -26,7 +26,7 @@ const FORMAT: &str = "barrage backup 1";
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Every table, those that others refer to first, with the migration that made it.
-const TABLES: [(&str, i64); 13] = [
+const TABLES: [(&str, i64); 16] = [
     ("users", 1),
     ("sessions", 2),
     ("api_tokens", 2),
@@ -39,6 +39,9 @@ const TABLES: [(&str, i64); 13] = [
     ("former_user_handles", 3),
     ("rooms", 4),
     ("room_items", 4),
+    ("emotes", 5),
+    ("webhooks", 6),
+    ("webhook_deliveries", 6),
     ("room_keys", 7),
 ];
 

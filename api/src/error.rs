@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
+use wire::EmoteCode;
 
 use crate::unfit::Unfit;
 
@@ -69,6 +70,9 @@ pub enum ApiError {
     /// Somebody has this handle, or had it lately.
     #[error("@{0} is taken.")]
     HandleTaken(String),
+    /// The channel has an emote of this code.
+    #[error("There is an emote :{0}: already.")]
+    EmoteTaken(EmoteCode),
     /// There are as many as there may be.
     #[error("There can be no more than {max} {what}.")]
     LimitReached {
@@ -185,6 +189,7 @@ impl ApiError {
             Self::TooManyAttempts(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
             Self::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             Self::HandleTaken(_) => (StatusCode::CONFLICT, "handle_taken"),
+            Self::EmoteTaken(_) => (StatusCode::CONFLICT, "emote_taken"),
             Self::LimitReached { .. } => (StatusCode::CONFLICT, "limit_reached"),
             Self::ChannelIsLive(_) => (StatusCode::CONFLICT, "channel_is_live"),
             Self::LastOperator => (StatusCode::CONFLICT, "last_operator"),

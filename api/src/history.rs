@@ -118,7 +118,9 @@ async fn note(store: &Store, event: &Event) {
                 .broadcast_ended(*broadcast, WallTime::from_micros(*at), *how)
                 .await
         }
-        Event::PublisherLost { .. } | Event::PublisherReturned { .. } => Ok(()),
+        Event::PublisherLost { .. }
+        | Event::PublisherReturned { .. }
+        | Event::EmotesChanged { .. } => Ok(()),
     };
     if let Err(error) = done {
         // The stream plays on; only its entry in the history is missing.

@@ -15,19 +15,24 @@
 //! - [`history`]: notes when broadcasts begin and end.
 //! - [`watched`]: what viewers are told of while the database does not answer.
 //! - [`thumbnails`]: still pictures of what is live.
+//! - [`picture`]: pictures that people upload, read within bounds and written anew.
+//! - [`emotes`]: pictures that stand for a code in what is said.
 //! - [`delivery`], [`publishers`]: what the API asks of those who serve viewers and take publishers.
+//! - [`webhooks`]: tells other programs what happens to a channel.
 //! - [`routes`]: the routes and their OpenAPI description.
 
 pub mod backup;
 pub mod config;
 pub mod delivery;
 pub mod door;
+pub mod emotes;
 pub mod error;
 pub mod first_run;
 pub mod history;
 pub mod keyring;
 pub mod mail;
 pub mod password;
+pub mod picture;
 pub mod publishers;
 pub mod rooms;
 pub mod routes;
@@ -39,6 +44,7 @@ pub mod text;
 pub mod thumbnails;
 pub mod unfit;
 pub mod watched;
+pub mod webhooks;
 
 pub use error::ApiError;
 pub use routes::{AppState, router};

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod admin;
 pub mod channels;
+pub mod emotes;
 pub mod health;
 pub mod moderators;
 pub mod openapi;
@@ -14,12 +15,14 @@ pub mod session;
 pub mod stream_keys;
 pub mod streams;
 pub mod tokens;
+pub mod webhooks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, patch, post, put};
+use axum::routing::{delete, get, patch, post, put};
+use kit::bus::Bus;
 use kit::drain::Drain;
 use kit::stream::Streams;
 use kit::telemetry::Metrics;
@@ -29,6 +32,7 @@ use wire::Handle;
 
 use crate::delivery::Delivery;
 use crate::door::Door;
+use crate::emotes::Emotes;
 use crate::error::ApiError;
 use crate::first_run;
 use crate::mail::Mailer;
@@ -39,6 +43,7 @@ use crate::store::Store;
 use crate::thumbnails::Thumbnails;
 use crate::unfit::Unfit;
 use crate::watched::Watched;
+use crate::webhooks::Webhooks;
 
 /// What the routes work on.
 #[derive(Clone)]
@@ -57,6 +62,12 @@ pub struct AppState {
     pub watched: Arc<Watched>,
     /// Still pictures of it.
     pub thumbnails: Arc<Thumbnails>,
+    /// Pictures of emotes.
+    pub emotes: Arc<Emotes>,
+    /// Tells other programs what happens.
+    pub webhooks: Arc<Webhooks>,
+    /// Where others hear of what changes.
+    pub bus: Bus,
     /// Who takes publishers.
     pub publishers: Arc<dyn Publishers>,
     /// Who serves viewers.
@@ -118,6 +129,7 @@ fn public() -> Router<AppState> {
             "/api/v1/streams/{handle}/thumbnail.jpg",
             get(streams::show_thumbnail),
         )
+        .route("/emotes/{id}", get(emotes::show_picture))
         .route("/api/v1/entrance", get(account::entrance))
         .route("/api/v1/rooms/{handle}/token", post(rooms::make_token))
         .route("/api/v1/rooms/{handle}/people", get(rooms::people))
@@ -148,16 +160,13 @@ fn accounts() -> Router<AppState> {
         )
         .route(
             "/api/v1/account/sessions/{id}",
-            axum::routing::delete(session::end_session),
+            delete(session::end_session),
         )
         .route(
             "/api/v1/account/tokens",
             get(tokens::tokens).post(tokens::make_token),
         )
-        .route(
-            "/api/v1/account/tokens/{id}",
-            axum::routing::delete(tokens::end_token),
-        )
+        .route("/api/v1/account/tokens/{id}", delete(tokens::end_token))
         .route(
             "/api/v1/account/moderates/{handle}",
             put(account::accept_post).delete(account::leave_post),
@@ -194,6 +203,30 @@ fn owners() -> Router<AppState> {
         .route(
             "/api/v1/channels/{handle}/moderators/{member}",
             put(moderators::invite).delete(moderators::remove),
+        )
+        .route(
+            "/api/v1/channels/{handle}/emotes",
+            get(emotes::list).post(emotes::upload),
+        )
+        .route(
+            "/api/v1/channels/{handle}/emotes/{code}",
+            delete(emotes::delete),
+        )
+        .route(
+            "/api/v1/channels/{handle}/webhooks",
+            get(webhooks::list).post(webhooks::make),
+        )
+        .route(
+            "/api/v1/channels/{handle}/webhooks/{id}",
+            delete(webhooks::remove),
+        )
+        .route(
+            "/api/v1/channels/{handle}/webhooks/{id}/deliveries",
+            get(webhooks::deliveries),
+        )
+        .route(
+            "/api/v1/channels/{handle}/webhooks/{id}/test",
+            post(webhooks::test),
         )
         .route("/api/v1/streams/{handle}/end", post(admin::end_stream))
 }

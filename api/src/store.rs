@@ -1,7 +1,8 @@
-//! The database: people, sessions, channels, stream keys, broadcasts.
+//! The database: people, sessions, channels, stream keys, emotes, webhooks, broadcasts.
 
 pub mod broadcasts;
 pub mod channels;
+pub mod emotes;
 pub mod handles;
 pub mod moderators;
 pub mod recoveries;
@@ -9,6 +10,7 @@ pub mod sessions;
 pub mod stream_keys;
 pub mod tokens;
 pub mod users;
+pub mod webhooks;
 
 use std::str::FromStr;
 

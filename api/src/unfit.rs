@@ -3,6 +3,8 @@
 use wire::handle::HandleError;
 
 use crate::password::Weakness;
+use crate::picture::BadPicture;
+use crate::webhooks::address::BadTarget;
 
 /// Why a value is not acceptable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +48,15 @@ pub enum Unfit {
     /// Whoever owns a channel needs no such right.
     #[error("The owner of a channel moderates it anyway.")]
     Owner,
+    /// It is no code of an emote.
+    #[error("A code has 2 to 24 of the characters a-z, 0-9 and _.")]
+    EmoteCode,
+    /// The picture is not taken.
+    #[error(transparent)]
+    Picture(#[from] BadPicture),
+    /// No webhook can be there.
+    #[error(transparent)]
+    Target(#[from] BadTarget),
 }
 
 impl Unfit {
@@ -66,14 +77,25 @@ impl Unfit {
             Self::TooTall => "too_tall",
             Self::Gone => "gone",
             Self::Owner => "is_owner",
+            Self::EmoteCode => "not_a_code",
+            Self::Picture(BadPicture::Unreadable) => "not_a_picture",
+            Self::Picture(BadPicture::TooManyPixels(_)) => "too_many_pixels",
+            Self::Picture(BadPicture::TooManyFrames(_)) => "too_many_frames",
+            Self::Picture(BadPicture::TooHeavy) => "too_heavy",
+            Self::Target(BadTarget::Unreadable) => "not_an_address",
+            Self::Target(BadTarget::Private) => "private_address",
         }
     }
 
     /// The most there may be, where that is the trouble.
     pub const fn max(self) -> Option<u64> {
         match self {
-            Self::TooLong(max) | Self::TooMany(max) => Some(max as u64),
-            Self::OutOfRange(max) => Some(max as u64),
+            Self::TooLong(max)
+            | Self::TooMany(max)
+            | Self::Picture(BadPicture::TooManyFrames(max)) => Some(max as u64),
+            Self::OutOfRange(max) | Self::Picture(BadPicture::TooManyPixels(max)) => {
+                Some(max as u64)
+            }
             Self::Empty
             | Self::Handle(_)
             | Self::Password(_)
@@ -82,7 +104,10 @@ impl Unfit {
             | Self::Language
             | Self::TooTall
             | Self::Gone
-            | Self::Owner => None,
+            | Self::Owner
+            | Self::EmoteCode
+            | Self::Target(_)
+            | Self::Picture(BadPicture::Unreadable | BadPicture::TooHeavy) => None,
         }
     }
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use api::door::Door;
+use api::emotes::{self, Emotes};
 use api::first_run::{self, FirstRun};
 use api::keyring::Keyring;
 use api::mail::Mailer;
 use api::secrets::ServerKey;
 use api::thumbnails::Thumbnails;
+use api::webhooks::{Ear, Webhooks};
 use api::{AppState, Store, history};
 use axum::Router;
 use chat::Entrance;
@@ -33,7 +35,7 @@ use wire::Handle;
 
 use crate::config::Config;
 use crate::runtime::{Runtime, public_host};
-use crate::wiring::{Delivered, Doorplates, KeyGate, Parlour, Stage};
+use crate::wiring::{Correspondents, Delivered, Doorplates, KeyGate, Parlour, Stage};
 use crate::{assets, counts, flv, headers, http, renames, rooms};
 
 /// How often what has gathered is folded and what is idle is forgotten.
@@ -62,6 +64,7 @@ pub struct App {
     ingest: ingest::Server,
     play: Arc<Play>,
     chat: Arc<chat::Service>,
+    webhooks: (Arc<Webhooks>, Ear),
     door: Arc<Door>,
     mailer: Option<Mailer>,
     thumbnails: Arc<Thumbnails>,
@@ -97,9 +100,12 @@ impl App {
         let shards = Shards::start(config.shards.shards()).context("failed to start the shards")?;
         let shards = Arc::new(shards);
         let play = Arc::new(Play::new(Arc::clone(&streams), Arc::clone(&shards)));
+        let webhooks = Webhooks::new(store.clone(), server_key.clone(), config.webhooks.clone());
+        let webhooks = webhooks.await?;
         let entrance = Entrance {
             shards,
             channels: Arc::new(Doorplates(store.clone())),
+            audience: Some(Arc::new(Correspondents(Arc::clone(&webhooks.0)))),
             streams: Arc::clone(&streams),
             key: server_key.room_key(),
             public_url: config.public_origin(),
@@ -154,6 +160,7 @@ impl App {
             ingest,
             play,
             chat,
+            webhooks,
             door,
             mailer,
             thumbnails: Arc::new(thumbnails),
@@ -234,9 +241,11 @@ impl App {
             self.store.clone(),
             Arc::clone(&self.streams),
             &self.bus,
-            history_drain,
+            history_drain.clone(),
         ));
         let mut upkeep = self.upkeep();
+        let (webhooks, ear) = self.webhooks;
+        let webhooks = tokio::spawn(webhooks.run(ear, &self.bus, history_drain));
         let packagers = tokio::spawn(Arc::clone(&self.hls).run(drain.clone()));
         let ingest = tokio::spawn(self.ingest.run(drain.clone()));
         let slots = Arc::new(Semaphore::new(self.config.http.max_connections));
@@ -267,7 +276,7 @@ impl App {
             http_end,
             http: [Some(http), https],
             history_end,
-            history,
+            history: [history, webhooks],
         };
         let ended = tokio::time::timeout(grace, ending.in_order()).await;
         upkeep.shutdown().await;
@@ -300,6 +309,9 @@ impl App {
             streams: Arc::clone(&self.streams),
             watched: Arc::default(),
             thumbnails: Arc::clone(&self.thumbnails),
+            emotes: Arc::new(Emotes::new(self.config.emotes.clone())),
+            webhooks: Arc::clone(&self.webhooks.0),
+            bus: self.bus.clone(),
             publishers: Arc::new(Stage(self.ingest.theatre())),
             delivery: Arc::new(Delivered {
                 hls: Arc::clone(&self.hls),
@@ -337,13 +349,21 @@ impl App {
                 door.forget_idle();
             }
         });
-        let store = self.store.clone();
+        let (store, webhooks) = (self.store.clone(), Arc::clone(&self.webhooks.0));
         tasks.spawn(async move {
             let mut ticks = tokio::time::interval(FORGET_EVERY);
             loop {
                 ticks.tick().await;
-                if let Err(error) = store.forget_expired(clock::now()).await {
+                let now = clock::now();
+                if let Err(error) = store.forget_expired(now).await {
                     tracing::warn!(%error, "failed to forget sessions that have ended");
+                }
+                let long_ago = now - emotes::DELETED_KEPT_FOR;
+                if let Err(error) = store.forget_deleted_emotes(long_ago).await {
+                    tracing::warn!(%error, "failed to forget emotes that were deleted");
+                }
+                if let Err(error) = webhooks.forget_old(now).await {
+                    tracing::warn!(%error, "failed to forget deliveries of webhooks");
                 }
             }
         });
@@ -409,7 +429,8 @@ struct Ending {
     http_end: DrainSignal,
     http: [Option<JoinHandle<()>>; 2],
     history_end: DrainSignal,
-    history: JoinHandle<()>,
+    /// What notes to the end what happens.
+    history: [JoinHandle<()>; 2],
 }
 
 impl Ending {
@@ -427,7 +448,9 @@ impl Ending {
             let _ = listener.await;
         }
         self.history_end.drain();
-        let _ = self.history.await;
+        for notes in self.history {
+            let _ = notes.await;
+        }
     }
 }
 

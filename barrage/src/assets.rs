@@ -22,8 +22,9 @@ const FOREVER: &str = "public, max-age=31536000, immutable";
 const REVALIDATE: &str = "no-cache";
 
 /// What a page of ours may load and do: nothing from elsewhere, no script or style in the page
-/// itself. Media comes through `blob:` (Media Source Extensions).
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; media-src 'self' blob:; \
+/// itself. Media comes through `blob:` (Media Source Extensions), and so does a picture that somebody
+/// is about to upload.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; \
     object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// Serves the web app.

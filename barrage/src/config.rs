@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use api::config::{AccountsConfig, MailConfig};
+use api::emotes::EmotesConfig;
 use api::thumbnails::ThumbnailsConfig;
+use api::webhooks::WebhooksConfig;
 use kit::config::ConfigError;
 use kit::database::DatabaseConfig;
 use kit::proxies::TrustedProxies;
@@ -48,6 +50,10 @@ pub struct Config {
     pub mail: MailConfig,
     /// Still pictures of what is live.
     pub thumbnails: ThumbnailsConfig,
+    /// Pictures in what is said.
+    pub emotes: EmotesConfig,
+    /// Programs that are told what happens.
+    pub webhooks: WebhooksConfig,
     /// The log.
     pub log: LogConfig,
     /// The graceful end.
@@ -72,6 +78,8 @@ impl Default for Config {
             accounts: AccountsConfig::default(),
             mail: MailConfig::default(),
             thumbnails: ThumbnailsConfig::default(),
+            emotes: EmotesConfig::default(),
+            webhooks: WebhooksConfig::default(),
             log: LogConfig::default(),
             drain: DrainConfig::default(),
         }
@@ -236,6 +244,8 @@ impl Config {
         self.ingest.validate().map_err(ConfigError::Invalid)?;
         self.shards.validate().map_err(ConfigError::Invalid)?;
         self.chat.validate().map_err(ConfigError::Invalid)?;
+        self.emotes.validate().map_err(ConfigError::Invalid)?;
+        self.webhooks.validate().map_err(ConfigError::Invalid)?;
         self.database.validate().map_err(ConfigError::Invalid)?;
         self.validate_public().map_err(ConfigError::Invalid)
     }
@@ -344,6 +354,9 @@ mod tests {
         assert!(error(|c| c.shards.count = 1_000).contains("shards.count"));
         assert!(error(|c| c.shards.window_min_ms = 101).contains("shards.window_min_ms"));
         assert!(error(|c| c.shards.stall_ms = 0).contains("shards.stall_ms"));
+        assert!(error(|c| c.emotes.per_channel = 501).contains("emotes.per_channel"));
+        assert!(error(|c| c.webhooks.in_flight = 0).contains("webhooks.in_flight"));
+        assert!(error(|c| c.webhooks.timeout_ms = 1).contains("webhooks.timeout_ms"));
         assert!(error(|c| c.data_dir.clear()).contains("data_dir"));
         assert!(error(|c| c.https.key = "k.pem".into()).contains("https.certificate"));
         assert!(error(|c| c.public_url = "live.example".into()).contains("public_url"));

@@ -49,6 +49,18 @@ pub fn begin() {
         ),
         ("barrage_thumbnails_total", "Still pictures, by result."),
         (
+            "barrage_webhook_attempts_total",
+            "Attempts to tell a webhook something, by result.",
+        ),
+        (
+            "barrage_webhook_dropped_events_total",
+            "Events that webhooks are not told of because too much waits or the database fails.",
+        ),
+        (
+            "barrage_emote_uploads_total",
+            "Uploads of emotes, by result.",
+        ),
+        (
             "barrage_chat_items_total",
             "Items of rooms that were kept, danmaku among them.",
         ),
@@ -151,6 +163,13 @@ pub fn begin() {
     }
     for result in ["made", "failed"] {
         metrics::counter!("barrage_thumbnails_total", "result" => result).increment(0);
+    }
+    for result in ["delivered", "failed"] {
+        metrics::counter!("barrage_webhook_attempts_total", "result" => result).increment(0);
+    }
+    metrics::counter!("barrage_webhook_dropped_events_total").increment(0);
+    for result in ["taken", "refused"] {
+        metrics::counter!("barrage_emote_uploads_total", "result" => result).increment(0);
     }
     for result in ["sent", "failed"] {
         metrics::counter!("barrage_mails_total", "result" => result).increment(0);

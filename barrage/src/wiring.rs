@@ -9,7 +9,8 @@ use api::keyring::{KeyError, Keyring};
 use api::publishers::Publishers;
 use api::rooms::{Later, Name, NotSaid, Replay, Rooms, Wanted, Words};
 use api::unfit::Unfit;
-use chat::{Channels, saying};
+use api::webhooks::{Kind, Webhooks};
+use chat::{Audience, Channels, Event, saying};
 use ingest::Play;
 use ingest::gate::{Answer, Permit, PublishGate, Refusal, SecondPublisher};
 use ingest::rtmp::Secret;
@@ -53,7 +54,7 @@ impl PublishGate for KeyGate {
 pub struct Doorplates(pub Store);
 
 impl Channels for Doorplates {
-    fn find<'a>(&'a self, handle: &'a Handle) -> chat::service::Answer<'a> {
+    fn find<'a>(&'a self, handle: &'a Handle) -> chat::service::Answer<'a, Option<ChannelId>> {
         Box::pin(async move {
             if let Some(channel) = self.0.channel(handle).await? {
                 return Ok(Some(channel.id));
@@ -64,6 +65,41 @@ impl Channels for Doorplates {
             let channel = self.0.channel(&present).await?;
             Ok(channel.map(|channel| channel.id))
         })
+    }
+
+    fn emotes(&self, channel: ChannelId) -> chat::service::Answer<'_, chat::Emotes> {
+        Box::pin(async move {
+            let emotes = self.0.emotes(channel).await?;
+            let emotes = emotes.into_iter().map(|emote| (emote.code, emote.id));
+            Ok(emotes.collect())
+        })
+    }
+}
+
+/// Other programs are told what is said.
+#[derive(Clone, Debug)]
+pub struct Correspondents(pub Arc<Webhooks>);
+
+impl Audience for Correspondents {
+    fn kept(&self, rows: &[chat::store::Row]) {
+        for row in rows {
+            let kind = match row.item.event {
+                Event::Danmaku(_) => Kind::DanmakuSent,
+                Event::Deleted { .. } => Kind::DanmakuDeleted,
+                Event::Broadcast(_)
+                | Event::Emotes
+                | Event::Clock { .. }
+                | Event::Count { .. }
+                | Event::Joined { .. }
+                | Event::Degraded { .. } => continue,
+            };
+            if !self.0.wants(row.channel, kind) {
+                continue;
+            }
+            let mut item = serde_json::to_value(&row.item).expect("items are plain data");
+            item["e"] = row.epoch.into();
+            self.0.hear(row.channel, kind, item);
+        }
     }
 }
 

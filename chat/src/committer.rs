@@ -108,14 +108,25 @@ pub(crate) trait Rooms: Send + Sync + 'static {
     fn abandon(&self, room: &Arc<Room>);
 }
 
+/// Who hears of what is kept, besides those who are in the rooms.
+pub trait Audience: Send + Sync {
+    /// This is kept now. Everybody else waits until this returns.
+    fn kept(&self, rows: &[Row]);
+}
+
 impl Committer {
     /// Starts it.
-    pub(crate) fn start(store: Store, rooms: Arc<dyn Rooms>) -> Self {
+    pub(crate) fn start(
+        store: Store,
+        rooms: Arc<dyn Rooms>,
+        audience: Option<Arc<dyn Audience>>,
+    ) -> Self {
         let (entries, waiting) = mpsc::channel(WAITING_MAX);
         let health = Arc::new(Health::default());
         let task = Task {
             store,
             rooms,
+            audience,
             health: Arc::clone(&health),
             rests_until: None,
         };
@@ -138,6 +149,7 @@ impl Committer {
 struct Task {
     store: Store,
     rooms: Arc<dyn Rooms>,
+    audience: Option<Arc<dyn Audience>>,
     health: Arc<Health>,
     rests_until: Option<Instant>,
 }
@@ -165,6 +177,9 @@ impl Task {
             Ok(Ok(())) => {
                 self.set_health(true);
                 metrics::counter!("barrage_chat_items_total").increment(rows.len() as u64);
+                if let Some(audience) = &self.audience {
+                    audience.kept(&rows);
+                }
                 deliver(batch, rows);
             }
             Ok(Err(CommitError::Failed(error))) => {

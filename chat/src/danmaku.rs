@@ -1,10 +1,12 @@
 //! What a viewer may say, and how it is cleaned.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation as _;
-use wire::{BroadcastId, Handle, Person};
+use wire::{BroadcastId, EmoteCode, Handle, Person};
+
+use crate::emotes::Emotes;
 
 /// Longest text in bytes, whatever is in it.
 pub const TEXT_BYTES_MAX: usize = 2 * 1024;
@@ -111,6 +113,9 @@ pub struct Danmaku {
     /// Whom it calls by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<Handle>,
+    /// The pictures that codes in the text stand for, as the channel had them when it was said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub emotes: BTreeMap<EmoteCode, String>,
 }
 
 impl Danmaku {
@@ -145,8 +150,9 @@ pub enum Unfit {
 /// something is left out.
 ///
 /// # Errors
-/// When it is empty, longer than `max` grapheme clusters (UAX #29), or too heavy.
-pub fn clean(text: &str, max: usize) -> Result<String, Unfit> {
+/// When it is empty, longer than `max` grapheme clusters (UAX #29), or too heavy. An emote counts as
+/// one.
+pub fn clean(text: &str, max: usize, emotes: &Emotes) -> Result<String, Unfit> {
     // What is left out counts too, or a text of nothing but that would be looked through in vain.
     if text.len() > TEXT_BYTES_MAX {
         return Err(Unfit::TooLong(max));
@@ -155,15 +161,25 @@ pub fn clean(text: &str, max: usize) -> Result<String, Unfit> {
     if line.is_empty() {
         return Err(Unfit::Empty);
     }
-    let mut count = 0;
-    for grapheme in line.graphemes(true) {
-        count += 1;
-        if count > max {
-            return Err(Unfit::TooLong(max));
+    let places = emotes.places(&line);
+    let ends = places.iter().map(|place| place.end);
+    let begins = std::iter::once(0).chain(ends);
+    let stops = places.iter().map(|place| place.start);
+    let stops = stops.chain(std::iter::once(line.len()));
+    let mut count = places.len();
+    for (begin, stop) in begins.zip(stops) {
+        for grapheme in line[begin..stop].graphemes(true) {
+            count += 1;
+            if count > max {
+                return Err(Unfit::TooLong(max));
+            }
+            if grapheme.len() > GRAPHEME_BYTES_MAX {
+                return Err(Unfit::TooTall);
+            }
         }
-        if grapheme.len() > GRAPHEME_BYTES_MAX {
-            return Err(Unfit::TooTall);
-        }
+    }
+    if count > max {
+        return Err(Unfit::TooLong(max));
     }
     Ok(line)
 }
@@ -198,6 +214,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn clean(text: &str, max: usize) -> Result<String, Unfit> {
+        super::clean(text, max, &Emotes::default())
+    }
+
+    #[test]
+    fn an_emote_counts_as_one() {
+        let emotes = [("hi".parse().unwrap(), wire::EmoteId::new())];
+        let emotes = emotes.into_iter().collect();
+        let clean = |text: &str, max| super::clean(text, max, &emotes);
+        assert_eq!(clean(":hi::hi:a", 3), Ok(":hi::hi:a".into()));
+        assert_eq!(clean(":hi::hi::hi:a", 3), Err(Unfit::TooLong(3)));
+        assert_eq!(clean(":hi::hi::hi:", 2), Err(Unfit::TooLong(2)));
+        assert_eq!(clean(":no:", 3), Err(Unfit::TooLong(3)));
+        assert_eq!(clean(" a :hi: ", 3), Ok("a :hi:".into()));
+    }
 
     #[test]
     fn a_text_is_counted_as_people_do() {

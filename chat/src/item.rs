@@ -9,6 +9,10 @@ use crate::lane::Lane;
 /// Something that happens in a room. Its name on the wire stands in `t`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "t", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every one of many is a danmaku: a box would cost each of them an allocation"
+)]
 pub enum Event {
     /// Somebody says something. Chat lane.
     Danmaku(Danmaku),
@@ -19,6 +23,8 @@ pub enum Event {
     },
     /// The channel goes live, loses its publisher, gets it back, or ends. Control lane.
     Broadcast(Broadcast),
+    /// The channel has other emotes than before. Control lane.
+    Emotes,
     /// Which wall time a broadcast's MediaTime zero has, as it is known better. Ambient lane.
     Clock {
         /// Of which broadcast.
@@ -58,7 +64,7 @@ impl Event {
     pub const fn lane(&self) -> Lane {
         match self {
             Self::Danmaku(_) => Lane::Chat,
-            Self::Deleted { .. } | Self::Broadcast(_) => Lane::Control,
+            Self::Deleted { .. } | Self::Broadcast(_) | Self::Emotes => Lane::Control,
             Self::Clock { .. }
             | Self::Count { .. }
             | Self::Joined { .. }

@@ -2,6 +2,7 @@
 //!
 //! - [`lane`]: the lines on which things stand in a room, and where a client is on them. Pure.
 //! - [`danmaku`]: what a viewer may say, and how it is cleaned. Pure.
+//! - [`emotes`]: the pictures that codes in a text stand for. Pure.
 //! - [`item`]: what stands on a lane. Pure.
 //! - [`protocol`]: what goes over the wire, in either encoding. Pure.
 //! - [`room`](mod@room): a room's lanes, and the derived logs that shards write to connections.
@@ -15,6 +16,7 @@ mod committer;
 pub mod config;
 mod connection;
 pub mod danmaku;
+pub mod emotes;
 pub mod item;
 pub mod lane;
 pub mod limits;
@@ -26,7 +28,9 @@ pub mod saying;
 pub mod service;
 pub mod store;
 
+pub use committer::Audience;
 pub use config::Config;
+pub use emotes::Emotes;
 pub use item::{Event, Item};
 pub use lane::{Lane, Places};
 pub use protocol::Encoding;

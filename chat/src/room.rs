@@ -12,6 +12,7 @@ use fanout::{Encoded, Gap, Limits, Line, Log, Packet, Position, Role, Setup, Wri
 use wire::{BroadcastId, ChannelId};
 
 use crate::danmaku::Danmaku;
+use crate::emotes::Emotes;
 use crate::item::{Event, Item};
 use crate::lane::{Lane, PerLane, Places};
 use crate::people::People;
@@ -64,6 +65,7 @@ struct State {
     told: (u64, u64),
     /// A broadcast and its MediaTime zero, as they were told last.
     told_clock: Option<(BroadcastId, i64)>,
+    emotes: Arc<Emotes>,
 }
 
 /// The derived log of one encoding.
@@ -109,6 +111,7 @@ impl Room {
             sampled: (0, 0),
             told: (0, 0),
             told_clock: None,
+            emotes: Arc::default(),
         };
         for item in last {
             state.remember(&item);
@@ -230,6 +233,19 @@ impl Room {
     /// A broadcast begins.
     pub fn forget_likes(&self) {
         self.likes.store(0, Ordering::Relaxed);
+    }
+
+    /// The emotes of its channel.
+    pub fn emotes(&self) -> Arc<Emotes> {
+        Arc::clone(&self.state().emotes)
+    }
+
+    /// Tells it which emotes its channel has, and whether those are others than before.
+    pub fn set_emotes(&self, emotes: Emotes) -> bool {
+        let mut state = self.state();
+        let changed = *state.emotes != emotes;
+        state.emotes = Arc::new(emotes);
+        changed
     }
 
     /// Something that was said lately.
@@ -504,6 +520,7 @@ mod tests {
                 mt: None,
                 reply: None,
                 mentions: Vec::new(),
+                emotes: Default::default(),
             }),
         }
     }

@@ -82,7 +82,8 @@ impl Shared {
         person: &Person,
         send: Send,
     ) -> Result<Danmaku, NotSaid> {
-        let text = danmaku::clean(&send.text, self.config.text_max)?;
+        let emotes = room.emotes();
+        let text = danmaku::clean(&send.text, self.config.text_max, &emotes)?;
         let reply = send.reply.map(|p| reply(room, p)).transpose()?;
         self.limits
             .may_say(person.id, room.id)
@@ -91,6 +92,7 @@ impl Shared {
         Ok(Danmaku {
             by: person.clone(),
             mentions: danmaku::mentions(&text),
+            emotes: emotes.of(&text),
             text,
             mode: send.mode,
             colour: send.colour,

@@ -18,13 +18,15 @@ use kit::room_token::RoomKey;
 use kit::stream::{Broadcast, Phase, Streams};
 use kit::websocket;
 use tokio::net::TcpStream;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use wire::{BroadcastId, ChannelId, Handle, Person};
 
-use crate::committer::{Committer, Entry, Rooms};
+use crate::committer::{Audience, Committer, Entry, Rooms};
 use crate::config::Config;
 use crate::connection::Connection;
+use crate::emotes::Emotes;
 use crate::item::{self, Event, Item, Name, State};
 use crate::lane::{Lane, PerLane, Places};
 use crate::limits::{Limits, Seat};
@@ -57,11 +59,13 @@ const FRAME_ITEMS: usize = 500;
 /// Who knows the channels.
 pub trait Channels: Send + Sync {
     /// The channel of a handle, or of one that it had.
-    fn find<'a>(&'a self, handle: &'a Handle) -> Answer<'a>;
+    fn find<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Option<ChannelId>>;
+    /// The emotes of a channel.
+    fn emotes(&self, channel: ChannelId) -> Answer<'_, Emotes>;
 }
 
-/// The channel, if there is one.
-pub type Answer<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Option<ChannelId>>> + Send + 'a>>;
+/// What somebody knows, if nothing fails.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = anyhow::Result<T>> + Send + 'a>>;
 
 /// What a client asks for who wants to come in.
 #[derive(Clone, Debug)]
@@ -171,6 +175,8 @@ pub struct Entrance {
     pub shards: Arc<Shards>,
     /// Who knows the channels.
     pub channels: Arc<dyn Channels>,
+    /// Who hears of what is kept in any room.
+    pub audience: Option<Arc<dyn Audience>>,
     /// What is live.
     pub streams: Arc<Streams>,
     /// What room tokens are signed with.
@@ -185,15 +191,17 @@ impl Service {
         let Entrance {
             shards,
             channels,
+            audience,
             streams,
             key,
             public_url,
         } = entrance;
         let rooms = Arc::new(Open::default());
+        let all = Arc::clone(&rooms) as Arc<dyn Rooms>;
         let shared = Shared {
             key,
             limits: Limits::new(&config),
-            committer: Committer::start(store.clone(), Arc::clone(&rooms) as Arc<dyn Rooms>),
+            committer: Committer::start(store.clone(), all, audience),
             streams,
             store,
             saying: Saying::default(),
@@ -322,12 +330,10 @@ impl Service {
         }
         // Stable, so that each lane stays in its order.
         last.sort_by_key(|item| item.at_ms);
-        let room = Arc::new(Room::new(
-            channel,
-            places,
-            last,
-            self.shared.config.shown_per_second,
-        ));
+        let shown = self.shared.config.shown_per_second;
+        let room = Room::new(channel, places, last, shown);
+        room.set_emotes(self.channels.emotes(channel).await?);
+        let room = Arc::new(room);
         let mut open = self.shared.rooms.lock();
         open.unproven.remove(&channel);
         open.rooms.insert(channel, Arc::clone(&room));
@@ -366,7 +372,57 @@ impl Service {
                 }
             }
         });
+        tasks.spawn(Arc::clone(self).follow_emotes(bus.subscribe()));
         tasks
+    }
+
+    async fn follow_emotes(self: Arc<Self>, mut events: Receiver<wire::Event>) {
+        loop {
+            match events.recv().await {
+                Ok(wire::Event::EmotesChanged { channel }) => self.renew_emotes(channel).await,
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => {
+                    for room in self.shared.rooms.all() {
+                        self.renew_emotes(room.id).await;
+                    }
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Asks anew which emotes the channel of a room has, and tells the room if they are others.
+    async fn renew_emotes(&self, channel: ChannelId) {
+        // A room that is being opened may have asked before they changed.
+        let _opening = self.opening.lock().await;
+        let Some(room) = self.shared.rooms.lock().rooms.get(&channel).cloned() else {
+            return;
+        };
+        let emotes = match self.channels.emotes(channel).await {
+            Ok(emotes) => emotes,
+            Err(error) => {
+                tracing::warn!(%error, channel.id = %channel, "a room keeps the emotes it had");
+                return;
+            }
+        };
+        if room.set_emotes(emotes) {
+            self.tell_durably(room, Event::Emotes);
+        }
+    }
+
+    /// Has something kept and told that nobody in particular says.
+    fn tell_durably(&self, room: Arc<Room>, event: Event) {
+        let channel = room.id;
+        let entry = Entry {
+            room,
+            event,
+            author: None,
+            key: None,
+            answer: None,
+        };
+        if !self.shared.committer.keep(entry) {
+            tracing::warn!(channel.id = %channel, "a room does not hear of its channel");
+        }
     }
 
     fn tell_counts(&self) {
@@ -456,6 +512,7 @@ impl Service {
             wire::Event::BroadcastEnded {
                 channel, broadcast, ..
             } => (*channel, *broadcast, State::Ended),
+            wire::Event::EmotesChanged { .. } => return,
         };
         let room = self.shared.rooms.lock().rooms.get(&channel).cloned();
         let Some(room) = room else {
@@ -469,16 +526,8 @@ impl Service {
             || clock::now().as_millis(),
             |live| live.zero_at().as_millis(),
         );
-        let entry = Entry {
-            room,
-            event: Event::Broadcast(item::Broadcast { b, state, zero_ms }),
-            author: None,
-            key: None,
-            answer: None,
-        };
-        if !self.shared.committer.keep(entry) {
-            tracing::warn!(channel.id = %channel, "a room does not hear of its broadcast");
-        }
+        let broadcast = item::Broadcast { b, state, zero_ms };
+        self.tell_durably(room, Event::Broadcast(broadcast));
     }
 }
 

@@ -369,6 +369,7 @@ async fn insert_some(transaction: &mut Transaction<'_, Any>, rows: &[Row]) -> sq
             Event::Danmaku(danmaku) => (danmaku.b, danmaku.mt),
             Event::Deleted { .. }
             | Event::Broadcast(_)
+            | Event::Emotes
             | Event::Clock { .. }
             | Event::Count { .. }
             | Event::Joined { .. }

@@ -1,5 +1,6 @@
 //! What every role needs.
 //!
+//! - [`base64`]: bytes as Base64.
 //! - [`bus`]: events between services, in process.
 //! - [`client`]: who makes a request.
 //! - [`clock`]: the wall clock, the only place that reads it.
@@ -16,6 +17,7 @@
 //! - [`mod@tls`]: the certificates of listeners.
 //! - [`websocket`]: our side of a WebSocket.
 
+pub mod base64;
 pub mod bus;
 pub mod client;
 pub mod clock;

@@ -12,7 +12,7 @@ import { AUDIO, makeMedia, VIDEO } from './media.mjs';
 const DIST = process.env.WEB_DIST ?? fileURLToPath(new URL('../dist/', import.meta.url));
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 // Nothing inline: what the server will send one day must work today.
-const CSP = "default-src 'self'; media-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
+const CSP = "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 export const CHANNEL = {
   id: '0199c0de-0000-7000-8000-000000000001',
@@ -66,6 +66,8 @@ export async function startFixture(scene, port = 0) {
     const channel = /^\/api\/v1\/channels\/(\w+)$/.exec(url.pathname);
     if (channel) return api(response, scene.channel(channel[1]));
     if (url.pathname.startsWith('/api/')) return other(response, scene.api?.(request.method, url.pathname) ?? 404);
+    const emote = /^\/emotes\/(\d+)$/.exec(url.pathname);
+    if (emote) return void response.writeHead(200, { 'content-type': TYPES['.svg'] }).end(emoteOf(Number(emote[1])));
     const media = /^\/hls\/\w+\/(.+)$/.exec(url.pathname);
     if (media) {
       const found = scene.broadcast && !scene.hlsDown ? await scene.broadcast.answer(media[1], url.searchParams, (done) => response.on('close', done)) : null;
@@ -99,6 +101,12 @@ export async function startFixture(scene, port = 0) {
       return new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** A face of a colour of its own; the server has PNG. */
+function emoteOf(number) {
+  const face = `<circle cx="32" cy="32" r="30" fill="hsl(${(number * 67) % 360} 80% 60%)"/><path d="M18 38a15 15 0 0 0 28 0M22 24v4M42 24v4" fill="none" stroke="#222" stroke-width="4" stroke-linecap="round"/>`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64">${face}</svg>`;
 }
 
 async function page(path, response) {

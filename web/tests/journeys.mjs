@@ -132,6 +132,39 @@ const steps = {
     await until('the viewer is counted', async () => Number(await mei.locator('.monitor .viewers .value').innerText()) >= 1);
   },
 
+  async 'adds an emote from a file, and deletes it'() {
+    await mei.getByRole('navigation').getByRole('link', { name: 'Emotes' }).click();
+    const choose = (buffer) => mei.setInputFiles('[name=picture]', { name: 'Steamed Bun.png', mimeType: 'image/png', buffer });
+    await choose(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'));
+    await press(mei, 'Add the emote');
+    await mei.getByText('This is no picture that can be read whole.').waitFor();
+    await choose(await mei.screenshot({ clip: { x: 0, y: 0, width: 96, height: 64 } }));
+    await press(mei, 'Add the emote');
+    await mei.getByText(':steamed_bun: can be used in your room now.').waitFor();
+    const shown = mei.locator('[data-emote=steamed_bun] img');
+    await until('its picture is there', () => shown.evaluate((image) => image.naturalWidth === 96));
+    await press(mei, 'Delete :steamed_bun:');
+    await press(mei, 'Delete it');
+    await mei.getByText(':steamed_bun: was deleted.').waitFor();
+    await mei.getByText('No emotes yet').waitFor();
+  },
+
+  async 'makes a webhook, which cannot be inside'() {
+    await mei.getByRole('navigation').getByRole('link', { name: 'Channel' }).click();
+    await mei.getByRole('link', { name: 'Open the webhooks' }).click();
+    await fill(mei, { url: 'http://127.0.0.1:22/' });
+    await press(mei, 'Make the webhook');
+    await mei.getByText('This address is not on the open internet.').waitFor();
+    await fill(mei, { url: 'http://localhost:9/hook' });
+    await press(mei, 'Make the webhook');
+    await mei.getByText(/^whsec_\S+$/).waitFor();
+    await press(mei, 'Test http://localhost:9/hook');
+    await mei.getByText('This address is not on the open internet.').waitFor();
+    await press(mei, 'Remove http://localhost:9/hook');
+    await press(mei, 'Remove it');
+    await mei.getByText('No webhooks yet').waitFor();
+  },
+
   async 'revokes the key: the publisher is shown out, and the studio says so'() {
     await mei.getByRole('navigation').getByRole('link', { name: 'Stream keys' }).click();
     await press(mei, 'Revoke the key “the laptop”');

@@ -29,6 +29,32 @@ const MODERATORS = [
   { handle: 'wanfeng', name: '晚风', invited_at: before(20 * DAY), accepted: true },
   { handle: 'somebody_with_a_long_name', name: '', invited_at: before(HOUR), accepted: false },
 ];
+const EMOTES = ['clap', 'hi', 'hype_train', 'laugh', 'lurk', 'rain', 'synth_master_of_the_night', 'wow'].map((code, i) => ({
+  code,
+  url: `/emotes/${i}`,
+  width: 128,
+  height: 128,
+}));
+/** One pixel. */
+const PNG = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==', 'base64');
+const hook = (n, more = {}) => ({
+  id: id(60 + n), url: 'https://example.org/barrage', events: ['broadcast.started', 'broadcast.ended'], created_at: before(DAY),
+  failing_since: null, disabled: null, waiting: 0, dropped: 0, ...more,
+});
+const HOOKS = [
+  hook(1),
+  hook(2, { url: 'https://bots.example.net/a/rather/long/path/that/names/a/channel?and=a&query=too', events: ['danmaku.sent', 'danmaku.deleted'], failing_since: before(HOUR), waiting: 212, dropped: 40 }),
+  hook(3, { url: 'http://gone.example.com/', disabled: { at: before(HOUR), why: 'failing' } }),
+];
+const delivery = (n, more) => ({
+  id: id(70 + n), type: 'danmaku.sent', events: 17, state: 'delivered', made_at: before(n * HOUR), attempts: 1, last_at: before(n * HOUR),
+  last_status: 200, last_error: null, next_at: null, ...more,
+});
+const DELIVERIES = [
+  delivery(1, { state: 'waiting', attempts: 4, last_status: null, last_error: 'timeout', next_at: before(-HOUR) }),
+  delivery(2),
+  delivery(3, { type: 'broadcast.ended', state: 'failed', attempts: 12, last_status: 500 }),
+];
 const PAST = [
   ['Evening set: synth and rain', 2.5, 'finished', null],
   ['', 0.2, 'stopped', 'This is not allowed here: music of others, for the third time in a week.'],
@@ -88,6 +114,8 @@ const somebody = (me, answers = {}) =>
     'GET /api/v1/entrance': [200, { sign_up: true, recovery_by_mail: false, password_min: 10, rtmp_port: 2935 }],
     'GET /api/v1/channels/barrage/keys': [200, KEYS],
     'GET /api/v1/channels/barrage/moderators': [200, MODERATORS],
+    'GET /api/v1/channels/barrage/emotes': [200, { emotes: EMOTES }],
+    'GET /api/v1/channels/barrage/webhooks': [200, HOOKS],
     'GET /api/v1/channels/barrage/broadcasts': [200, PAST],
     'GET /api/v1/admin/users': [200, USERS],
     'GET /api/v1/admin/config': [200, CONFIG],
@@ -191,6 +219,54 @@ export function studioStates({ live, offline, wall }) {
     }),
     'studio-moderators-empty': studio('/moderators', {
       api: somebody(OWNER, { 'GET /api/v1/channels/barrage/moderators': [200, []] }),
+      ready: see('.empty'),
+    }),
+    'studio-emotes': studio('/emotes', { ready: see('[data-emote] img') }),
+    'studio-emotes-chosen': studio('/emotes', {
+      prepare: (page) => page.setInputFiles('[name=picture]', { name: 'Rainy Night.png', mimeType: 'image/png', buffer: PNG }),
+      ready: async (page) => {
+        await see('.zone img')(page);
+        await page.waitForFunction(() => document.querySelector('[name=code]').value === 'rainy_night');
+      },
+    }),
+    'studio-emotes-refused': studio('/emotes', {
+      api: somebody(OWNER, { 'POST /api/v1/channels/barrage/emotes': refusal(422, 'invalid', { field: 'picture', reason: 'not_a_picture' }) }),
+      prepare: async (page) => {
+        await page.setInputFiles('[name=picture]', { name: 'hi.png', mimeType: 'image/png', buffer: Buffer.from('<svg/>') });
+        await page.fill('[name=code]', 'hi');
+        await page.click('form [type=submit]');
+      },
+      ready: see('.problem'),
+    }),
+    'studio-emotes-delete': studio('/emotes', {
+      prepare: (page) => page.locator('[data-emote] .button.danger').first().click(),
+      ready: see('dialog[open] .button.danger'),
+    }),
+    'studio-emotes-empty': studio('/emotes', {
+      api: somebody(OWNER, { 'GET /api/v1/channels/barrage/emotes': [200, { emotes: [] }] }),
+      ready: see('.empty'),
+    }),
+    'studio-webhooks': studio('/webhooks', { ready: see('[data-webhook=disabled]') }),
+    'studio-webhooks-tested': studio('/webhooks', {
+      api: somebody(OWNER, { [`POST /api/v1/channels/barrage/webhooks/${HOOKS[0].id}/test`]: [200, DELIVERIES[0]] }),
+      prepare: (page) => page.locator('[data-webhook] .button').first().click(),
+      ready: see('[data-webhook] [role=alert] p'),
+    }),
+    'studio-webhooks-made': studio('/webhooks', {
+      api: somebody(OWNER, { 'POST /api/v1/channels/barrage/webhooks': [201, { secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwq1w2e3r4t5y6', webhook: HOOKS[0] }] }),
+      prepare: async (page) => {
+        await page.fill('[name=url]', 'https://example.org/barrage');
+        await page.click('form [type=submit]');
+      },
+      ready: see('.made code'),
+    }),
+    'studio-webhooks-deliveries': studio('/webhooks', {
+      api: somebody(OWNER, { [`GET /api/v1/channels/barrage/webhooks/${HOOKS[0].id}/deliveries`]: [200, DELIVERIES] }),
+      prepare: (page) => page.locator('[data-webhook] .button.quiet').first().click(),
+      ready: see('dialog [data-delivery]'),
+    }),
+    'studio-webhooks-empty': studio('/webhooks', {
+      api: somebody(OWNER, { 'GET /api/v1/channels/barrage/webhooks': [200, []] }),
       ready: see('.empty'),
     }),
     'studio-broadcasts': studio('/broadcasts', { ready: see('tbody tr') }),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BroadcastId, ChannelId};
 
-/// Something that happened to a stream. Times are microseconds since the Unix epoch.
+/// Something that happened to a channel. Times are microseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -45,6 +45,11 @@ pub enum Event {
         at: i64,
         /// How it came to that.
         how: Ended,
+    },
+    /// An emote of the channel is new or gone.
+    EmotesChanged {
+        /// Whose.
+        channel: ChannelId,
     },
 }
 

@@ -91,6 +91,10 @@ id!(
     RoomId
 );
 id!(
+    /// An emote of a channel; another picture under the same code is another.
+    EmoteId
+);
+id!(
     /// One viewer on one protocol.
     SessionId
 );

@@ -9,8 +9,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::request::PLAIN_COOKIE;
 use super::{
-    account, admin, channels, health, moderators, recoveries, rooms, session, stream_keys, streams,
-    tokens,
+    account, admin, channels, emotes, health, moderators, recoveries, rooms, session, stream_keys,
+    streams, tokens, webhooks,
 };
 
 /// The whole API.
@@ -38,6 +38,15 @@ use super::{
         stream_keys::show,
         stream_keys::rotate,
         stream_keys::revoke,
+        emotes::list,
+        emotes::upload,
+        emotes::delete,
+        emotes::show_picture,
+        webhooks::list,
+        webhooks::make,
+        webhooks::remove,
+        webhooks::deliveries,
+        webhooks::test,
         moderators::list,
         moderators::invite,
         moderators::remove,
@@ -76,6 +85,8 @@ use super::{
         (name = "channels", description = "Channels, live or not."),
         (name = "rooms", description = "What is said in a channel's room, beside the WebSocket at /ws."),
         (name = "stream keys", description = "What opens a channel to publishers."),
+        (name = "emotes", description = "Pictures that stand for a code in what is said in a channel's room."),
+        (name = "webhooks", description = "Programs that are told what happens to a channel."),
         (name = "moderators", description = "Who moderates a channel."),
         (name = "account", description = "One's own account: signing up and in, password, sessions, API tokens."),
         (name = "operator", description = "What operators see and do."),

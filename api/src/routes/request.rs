@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::AppState;
 use crate::door::{Caller, Means};
 use crate::error::ApiError;
+use crate::picture::UPLOAD_BYTES_MAX;
 use crate::scope::Scope;
 use crate::store::channels::Channel;
 use crate::store::users::Role;
@@ -22,6 +23,9 @@ pub const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a picture may take to arrive.
+const UPLOAD_WITHIN: Duration = Duration::from_secs(30);
 
 /// The cookie of a session where everything is encrypted. The name's prefix makes browsers refuse
 /// it from other hosts and over plain http (RFC 6265bis §4.1.3.2).
@@ -43,15 +47,39 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         if !is_json(request.headers()) {
             return Err(ApiError::NotJson);
         }
-        let body = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX);
-        let body: Bytes = match tokio::time::timeout(BODY_WITHIN, body).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(_)) => return Err(ApiError::TooLarge),
-            Err(_) => return Err(ApiError::TooSlow),
-        };
+        let body = whole_body(request, BODY_BYTES_MAX, BODY_WITHIN).await?;
         serde_json::from_slice(&body).map(Self).map_err(|error| {
             ApiError::BadRequest(format!("This is not the JSON that belongs here: {error}."))
         })
+    }
+}
+
+/// A picture that is uploaded. What kind it says it is does not matter.
+#[derive(Debug)]
+pub struct Upload(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Upload {
+    type Rejection = ApiError;
+
+    async fn from_request(
+        request: Request<axum::body::Body>,
+        _state: &S,
+    ) -> Result<Self, ApiError> {
+        let body = whole_body(request, UPLOAD_BYTES_MAX, UPLOAD_WITHIN).await;
+        body.map(Self)
+    }
+}
+
+async fn whole_body(
+    request: Request<axum::body::Body>,
+    bytes_max: usize,
+    within: Duration,
+) -> Result<Bytes, ApiError> {
+    let body = axum::body::to_bytes(request.into_body(), bytes_max);
+    match tokio::time::timeout(within, body).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => Err(ApiError::TooLarge),
+        Err(_) => Err(ApiError::TooSlow),
     }
 }
 
@@ -256,6 +284,19 @@ impl<S: Send + Sync> FromRequestParts<S> for TwoHandles {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let (channel, member) = path(parts).await.ok_or_else(not_text)?;
         Ok(Self(channel, member))
+    }
+}
+
+/// A channel's handle and another text in an address.
+#[derive(Debug)]
+pub struct HandleAndText(pub String, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for HandleAndText {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let (handle, text) = path(parts).await.ok_or_else(not_text)?;
+        Ok(Self(handle, text))
     }
 }
 

@@ -45,6 +45,8 @@ fn table() -> Vec<(Who, Method, &'static str, Value)> {
             none(),
         ),
         (All, get.clone(), "/api/v1/channels/{handle}", none()),
+        (All, get.clone(), "/api/v1/channels/{handle}/emotes", none()),
+        (All, get.clone(), "/emotes/{id}", none()),
         (
             All,
             post.clone(),
@@ -144,6 +146,48 @@ fn table() -> Vec<(Who, Method, &'static str, Value)> {
             Owner,
             post.clone(),
             "/api/v1/channels/{handle}/keys/{id}/rotate",
+            none(),
+        ),
+        (
+            Owner,
+            post.clone(),
+            "/api/v1/channels/{handle}/emotes",
+            none(),
+        ),
+        (
+            Owner,
+            delete.clone(),
+            "/api/v1/channels/{handle}/emotes/{code}",
+            none(),
+        ),
+        (
+            Owner,
+            get.clone(),
+            "/api/v1/channels/{handle}/webhooks",
+            none(),
+        ),
+        (
+            Owner,
+            post.clone(),
+            "/api/v1/channels/{handle}/webhooks",
+            json!({ "url": "", "events": [] }),
+        ),
+        (
+            Owner,
+            delete.clone(),
+            "/api/v1/channels/{handle}/webhooks/{id}",
+            none(),
+        ),
+        (
+            Owner,
+            get.clone(),
+            "/api/v1/channels/{handle}/webhooks/{id}/deliveries",
+            none(),
+        ),
+        (
+            Owner,
+            post.clone(),
+            "/api/v1/channels/{handle}/webhooks/{id}/test",
             none(),
         ),
         (
@@ -272,6 +316,7 @@ async fn every_route_lets_in_whom_it_should_and_tells_others_nothing() {
             };
             let path = template
                 .replace("{handle}", handle)
+                .replace("{code}", "hi")
                 .replace("{member}", "nobody_here")
                 .replace("{id}", NOBODY);
             let body = Some(&body).filter(|body| !body.is_null());

@@ -122,6 +122,8 @@ export function getChannel(handle: string, signal: AbortSignal): Promise<Answer<
 
 /** An answer is not waited for longer than this, where nobody says otherwise. */
 const PATIENCE_MS = 15_000;
+/** A file may go over a slow line. */
+const UPLOAD_PATIENCE_MS = 60_000;
 
 let whenSignedOut = (): void => undefined;
 
@@ -150,9 +152,14 @@ export async function send<T = void>(
   return json<T>(response);
 }
 
+/** Sends a file as it is. */
+export async function upload<T>(path: string, file: Blob): Promise<T> {
+  return json<T>(await ask(path, { method: 'POST', body: file }, AbortSignal.timeout(UPLOAD_PATIENCE_MS)));
+}
+
 async function ask(path: string, init: RequestInit, signal = AbortSignal.timeout(PATIENCE_MS)): Promise<Response> {
   const headers: Record<string, string> = { accept: 'application/json' };
-  if (init.body !== undefined) headers['content-type'] = 'application/json';
+  if (typeof init.body === 'string') headers['content-type'] = 'application/json';
   let response: Response;
   try {
     response = await fetch(path, { ...init, signal, headers, cache: 'no-store' });

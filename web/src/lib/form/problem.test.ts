@@ -16,6 +16,10 @@ describe('problemOf', () => {
     ['current', 'wrong_password', 'error.wrong_current_password', undefined],
     ['name', 'empty', 'error.required', undefined],
     ['language', 'not_a_language', 'error.language', undefined],
+    ['picture', 'not_a_picture', 'error.not_a_picture', undefined],
+    ['picture', 'too_heavy', 'error.picture_heavy', undefined],
+    ['url', 'not_an_address', 'error.not_an_address', undefined],
+    ['url', 'private_address', 'error.private_address', undefined],
     ['member', 'is_owner', 'mods.self', undefined],
     ['name', 'something_new', 'error.refused', { message: 'No.' }],
   ])('tells why %s is not taken: %s', (field, reason, key, params) => {
@@ -27,6 +31,8 @@ describe('problemOf', () => {
     ['name', 'too_long', 'error.too_long'],
     ['tags', 'too_many', 'error.too_many'],
     ['days', 'out_of_range', 'error.out_of_range'],
+    ['picture', 'too_many_pixels', 'error.too_many_pixels'],
+    ['picture', 'too_many_frames', 'error.too_many_frames'],
   ])('takes the most from the server: %s, %s', (field, reason, key) => {
     expect(problemOf(invalid(field, reason, 50))).toEqual({ field, message: { key, params: { max: '50' } } });
   });

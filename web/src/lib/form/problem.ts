@@ -80,6 +80,20 @@ function aboutField({ reason, max, message }: ApiFailure, count: number): Messag
       return { key: 'error.email' };
     case 'not_a_language':
       return { key: 'error.language' };
+    case 'not_an_address':
+      return { key: 'error.not_an_address' };
+    case 'private_address':
+      return { key: 'error.private_address' };
+    case 'not_a_code':
+      return { key: 'error.handle_characters' };
+    case 'not_a_picture':
+      return { key: 'error.not_a_picture' };
+    case 'too_many_pixels':
+      return { key: 'error.too_many_pixels', params: { max: String(max) } };
+    case 'too_many_frames':
+      return { key: 'error.too_many_frames', params: { max: String(max) } };
+    case 'too_heavy':
+      return { key: 'error.picture_heavy' };
     case 'is_owner':
       return { key: 'mods.self' };
     default:

@@ -10,6 +10,11 @@ export const form = {
   'form.saved': 'Saved',
   'form.show_password': 'Show the password',
 
+  'picture.choose': 'Choose a picture',
+  'picture.drop': 'or drop it here',
+  'picture.other': 'Choose another',
+  'picture.preview': 'Preview',
+
   'page.loading': 'Loading',
   'page.unreachable.title': 'The server gives no answer',
   'page.unreachable.text': 'So this page cannot tell who you are. Your connection may be down, or the server’s database. Trying again by itself.',
@@ -48,5 +53,11 @@ export const form = {
   'error.link_expired': 'This link does not work any more. Ask for another.',
   'error.gone': 'This is not there any more. Load the page again.',
   'error.user_not_found': 'Nobody has this handle.',
+  'error.not_a_picture': 'This is no picture that can be read whole. PNG, WebP, GIF and JPEG are taken.',
+  'error.too_many_pixels': 'This picture is too large: at most {max} × {max} pixels, and fewer if it moves.',
+  'error.too_many_frames': 'This animation is too long: at most {max} frames.',
+  'error.picture_heavy': 'This animation is too heavy. Make it shorter, smaller or calmer.',
+  'error.not_an_address': 'This takes a whole address, such as https://example.org/hook.',
+  'error.private_address': 'This address is not on the open internet. An operator of this server can allow such addresses.',
   'error.too_large': 'This is too long to send.',
 } as const;

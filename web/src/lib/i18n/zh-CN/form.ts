@@ -10,6 +10,11 @@ export const form: Record<keyof typeof en, string> = {
   'form.saved': '已保存',
   'form.show_password': '显示密码',
 
+  'picture.choose': '选择图片',
+  'picture.drop': '或拖到这里',
+  'picture.other': '换一张',
+  'picture.preview': '预览',
+
   'page.loading': '加载中',
   'page.unreachable.title': '连不上服务器',
   'page.unreachable.text': '因此无法确认你的身份。可能是网络断了，也可能是服务器的数据库出了问题。页面会自动重试。',
@@ -48,5 +53,11 @@ export const form: Record<keyof typeof en, string> = {
   'error.link_expired': '这个链接已经失效，请重新获取。',
   'error.gone': '内容已经不在了，请刷新页面。',
   'error.user_not_found': '没有叫这个名字的人。',
+  'error.not_a_picture': '这不是完整可读的图片，支持PNG、WebP、GIF和JPEG。',
+  'error.too_many_pixels': '图片太大，最多{max}×{max}像素，动图还要更小。',
+  'error.too_many_frames': '动图太长，最多{max}帧。',
+  'error.picture_heavy': '动图内容太多，请剪短、缩小或减少变化。',
+  'error.not_an_address': '请填完整的网址，比如https://example.org/hook。',
+  'error.private_address': '这个地址不在公网上。如有需要，可以请本服务器的管理员放行。',
   'error.too_large': '内容太长，发不出去。',
 };
