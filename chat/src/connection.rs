@@ -10,8 +10,8 @@ use fanout::shard::{Account, Heard, Mailbox, Talk, Then, Why};
 use governor::DefaultDirectRateLimiter;
 use governor::clock::{Clock as _, DefaultClock};
 use kit::clock;
-use kit::room_token::BadToken;
 use kit::websocket::{Conversation, Message};
+use wire::room_token::BadToken;
 use wire::{Badge, Person, RoomClaims};
 
 use crate::committer::{Answer, Entry, unavailable};
@@ -175,7 +175,7 @@ impl Connection {
 
     fn auth(&mut self, token: &str) -> Outcome {
         let bad = |text: &str| Refused::new(None, ErrorCode::BadToken, text);
-        let claims = match self.shared.key.verify(token, clock::now()) {
+        let claims = match self.shared.key.verify(token, clock::now().as_micros()) {
             Ok(claims) => claims,
             Err(BadToken::Forged) => return Err(bad("this is not a token of this server")),
             Err(BadToken::Expired) => return Err(bad("the token has expired")),

@@ -13,12 +13,12 @@ use fanout::Position;
 use fanout::shard::{Body, Entry as Begin, Falling, Guest, Shards};
 use kit::bus::Bus;
 use kit::clock;
-use kit::room_token::RoomKey;
 use kit::stream::{Broadcast, Phase, Streams};
 use kit::websocket;
 use tokio::net::TcpStream;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
+use wire::room_token::RoomKey;
 use wire::{BroadcastId, ChannelId, Handle};
 
 use crate::committer::{Committer, Entry, Rooms};

@@ -6,7 +6,6 @@
 
 use bytes::{BufMut as _, Bytes};
 use fanout::{Gap, Position};
-use kit::websocket;
 use serde::{Deserialize, Serialize};
 use wire::Person;
 
@@ -329,7 +328,7 @@ pub enum ErrorCode {
 }
 
 /// One item in each encoding.
-pub(crate) fn encode_item(item: &Item) -> [Bytes; Encoding::ALL.len()] {
+pub fn encode_item(item: &Item) -> [Bytes; Encoding::ALL.len()] {
     Encoding::ALL.map(|encoding| encoding.encode(item))
 }
 

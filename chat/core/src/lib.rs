@@ -1,0 +1,11 @@
+//! Rooms without I/O.
+//!
+//! - [`lane`]: the lines on which things stand in a room, and where a client is on them.
+//! - [`danmaku`]: what a viewer may say, and how it is cleaned.
+//! - [`item`]: what stands on a lane.
+//! - [`protocol`]: what goes over the wire, in either encoding.
+
+pub mod danmaku;
+pub mod item;
+pub mod lane;
+pub mod protocol;
