@@ -101,7 +101,7 @@ impl Connection {
     pub(crate) fn new(
         shared: Arc<Shared>,
         room: Arc<Room>,
-        encoding: Encoding,
+        (encoding, inflates): (Encoding, bool),
         client: SocketAddr,
         seat: Seat,
         slot: Box<dyn std::marker::Send>,
@@ -114,7 +114,7 @@ impl Connection {
             encoding,
             mailbox: Arc::default(),
             client,
-            conversation: Conversation::new(protocol::MESSAGE_MAX),
+            conversation: Conversation::new(protocol::MESSAGE_MAX).inflating(inflates),
             claims: None,
             beyond: 0,
             heard_at: Instant::now(),
