@@ -9,12 +9,12 @@ use std::io::{BufRead, Write};
 use anyhow::{Context as _, bail};
 use futures_util::TryStreamExt as _;
 use kit::database::{Connection, Database};
-use kit::hex;
 use media::WallTime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::{Column as _, Row as _, TypeInfo as _, ValueRef as _};
+use wire::hex;
 
 use crate::MIGRATIONS;
 use crate::secrets::ServerKey;

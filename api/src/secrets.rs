@@ -9,9 +9,10 @@ use anyhow::{Context as _, bail};
 use chacha20poly1305::aead::{Aead, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
-use kit::room_token::RoomKey;
-use kit::{hex, private_file};
+use kit::private_file;
 use sha2::Sha256;
+use wire::hex;
+use wire::room_token::RoomKey;
 
 /// Letters and digits that no reader mixes up; 32 of them, so that one is five bits.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";

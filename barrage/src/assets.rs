@@ -95,7 +95,7 @@ fn send(
     };
     let etag = format!(
         "\"{}\"",
-        kit::hex::encode(&file.metadata.sha256_hash()[..16])
+        wire::hex::encode(&file.metadata.sha256_hash()[..16])
     );
     let mut builder = Response::builder()
         .header(header::CACHE_CONTROL, cache)

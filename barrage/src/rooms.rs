@@ -38,6 +38,8 @@ pub fn router(chat: Arc<Service>) -> Router {
 /// What a request for a room says, if it is a whole handshake.
 pub fn asked<B>(request: &Request<B>, client: &Client) -> Option<chat::Request> {
     let Query(Params { room, since }) = Query::try_from_uri(request.uri()).ok()?;
+    let extensions = request.headers().get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+    let extensions = extensions.iter().filter_map(|value| value.to_str().ok());
     let header = |name: header::HeaderName| request.headers().get(name)?.to_str().ok();
     Some(chat::Request {
         room,
@@ -45,6 +47,8 @@ pub fn asked<B>(request: &Request<B>, client: &Client) -> Option<chat::Request> 
         protocols: header(header::SEC_WEBSOCKET_PROTOCOL)
             .unwrap_or_default()
             .to_owned(),
+        // Several headers are one list (RFC 6455 §9.1).
+        extensions: extensions.collect::<Vec<_>>().join(","),
         websocket_key: websocket_key(request.headers())?,
         origin: header(header::ORIGIN).map(str::to_ascii_lowercase),
         ours: client.origin.clone(),

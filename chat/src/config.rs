@@ -28,6 +28,8 @@ pub struct Config {
     pub history: usize,
     /// How far a danmaku may be behind the live edge of the picture it is about, in milliseconds.
     pub delay_max_ms: u64,
+    /// Whether messages are compressed for clients that can read that.
+    pub compression: bool,
     /// Other sites whose pages may open rooms, such as `https://fans.example`. Programs that name
     /// no origin may.
     pub allowed_origins: Vec<String>,
@@ -46,6 +48,7 @@ impl Default for Config {
             connections_per_address: 200,
             history: 50,
             delay_max_ms: 30_000,
+            compression: false,
             allowed_origins: Vec::new(),
         }
     }

@@ -10,8 +10,8 @@ use fanout::shard::{Account, Heard, Mailbox, Talk, Then, Why};
 use governor::DefaultDirectRateLimiter;
 use governor::clock::{Clock as _, DefaultClock};
 use kit::clock;
-use kit::room_token::BadToken;
 use kit::websocket::{Conversation, Message};
+use wire::room_token::BadToken;
 use wire::{Badge, Person, RoomClaims};
 
 use crate::committer::{Answer, Entry, unavailable};
@@ -110,7 +110,7 @@ impl Connection {
     pub(crate) fn new(
         shared: Arc<Shared>,
         room: Arc<Room>,
-        encoding: Encoding,
+        (encoding, inflates): (Encoding, bool),
         client: SocketAddr,
         seat: Seat,
         slot: Box<dyn std::marker::Send>,
@@ -123,7 +123,7 @@ impl Connection {
             encoding,
             mailbox: Arc::default(),
             client,
-            conversation: Conversation::new(protocol::MESSAGE_MAX),
+            conversation: Conversation::new(protocol::MESSAGE_MAX).inflating(inflates),
             claims: None,
             here: None,
             beyond: 0,
@@ -185,7 +185,7 @@ impl Connection {
 
     fn auth(&mut self, token: &str) -> Outcome {
         let bad = |text: &str| Refused::new(None, ErrorCode::BadToken, text);
-        let claims = match self.shared.key.verify(token, clock::now()) {
+        let claims = match self.shared.key.verify(token, clock::now().as_micros()) {
             Ok(claims) => claims,
             Err(BadToken::Forged) => return Err(bad("this is not a token of this server")),
             Err(BadToken::Expired) => return Err(bad("the token has expired")),

@@ -1,10 +1,6 @@
 //! Rooms: what is said in a channel's room, kept in order and carried to everybody who is there.
 //!
-//! - [`lane`]: the lines on which things stand in a room, and where a client is on them. Pure.
-//! - [`danmaku`]: what a viewer may say, and how it is cleaned. Pure.
-//! - [`emotes`]: the pictures that codes in a text stand for. Pure.
-//! - [`item`]: what stands on a lane. Pure.
-//! - [`protocol`]: what goes over the wire, in either encoding. Pure.
+//! - [`lane`], [`danmaku`], [`item`], [`protocol`]: the core, a package of its own without I/O.
 //! - [`room`](mod@room): a room's lanes, and the derived logs that shards write to connections.
 //! - [`store`]: the durable lanes in the database.
 //! - `committer`: puts what is said into the store, many in one transaction, before anybody hears it.
@@ -15,18 +11,15 @@
 mod committer;
 pub mod config;
 mod connection;
-pub mod danmaku;
-pub mod emotes;
-pub mod item;
-pub mod lane;
 pub mod limits;
 mod people;
-pub mod protocol;
 pub mod room;
 mod sampler;
 pub mod saying;
 pub mod service;
 pub mod store;
+
+pub use chat_core::{danmaku, emotes, item, lane, protocol};
 
 pub use committer::Audience;
 pub use config::Config;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use fanout::{Encoded, Gap, Limits, Line, Log, Packet, Position, Role, Setup, Writer};
+use fanout::{Batches, Encoded, Gap, Limits, Line, Log, Packet, Position, Role, Setup, Writer};
 use wire::{BroadcastId, ChannelId};
 
 use crate::danmaku::Danmaku;
@@ -74,6 +74,7 @@ struct Feed {
     log: Log<Packet>,
     writer: Writer<Packet>,
     setup: Arc<Setup>,
+    batches: Arc<Batches>,
 }
 
 /// What somebody who comes is given, cut at one moment.
@@ -83,6 +84,8 @@ pub struct Joined {
     pub log: Log<Packet>,
     /// Where in it.
     pub start: u64,
+    /// Frames of it that are compressed.
+    pub batches: Arc<Batches>,
     /// Where the lanes are at that moment.
     pub places: PerLane<Position>,
     /// What was missed, encoded, oldest first.
@@ -276,6 +279,7 @@ impl Room {
         Joined {
             log: feed.log.clone(),
             start,
+            batches: Arc::clone(&feed.batches),
             places: state.places,
             missed: missed.pieces,
             gaps: missed.gaps,
@@ -465,6 +469,7 @@ impl Feed {
         Self {
             writer: log.writer(),
             log,
+            batches: Arc::default(),
             // Nothing has to be said before an item.
             setup: Arc::new(Setup {
                 number: 0,

@@ -10,17 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use fanout::Position;
 use fanout::shard::{Body, Entry as Begin, Falling, Guest, Shards};
+use fanout::{Compressed, Form, Position};
 use kit::bus::Bus;
 use kit::clock;
-use kit::room_token::RoomKey;
 use kit::stream::{Broadcast, Phase, Streams};
-use kit::websocket;
+use kit::websocket::{self, Deflate, deflate};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
+use wire::room_token::RoomKey;
 use wire::{BroadcastId, ChannelId, Handle, Person};
 
 use crate::committer::{Audience, Committer, Entry, Rooms};
@@ -76,6 +76,8 @@ pub struct Request {
     pub since: String,
     /// What it sent as `Sec-WebSocket-Protocol`.
     pub protocols: String,
+    /// What it sent as `Sec-WebSocket-Extensions`.
+    pub extensions: String,
     /// What it sent as `Sec-WebSocket-Key`.
     pub websocket_key: String,
     /// The site whose page asks, if it is one.
@@ -228,6 +230,11 @@ impl Service {
         let places = request.since.parse()?;
         let seat = self.shared.limits.enter(request.client);
         let seat = seat.ok_or(NoEntry::TooMany)?;
+        let deflate = if self.shared.config.compression {
+            Deflate::choose(&request.extensions)
+        } else {
+            None
+        };
         let nobody = || NoEntry::Room(request.room.chars().take(64).collect());
         let handle: Handle = request.room.parse().map_err(|_| nobody())?;
         let room = self.room(&handle).await?.ok_or_else(nobody)?;
@@ -241,6 +248,8 @@ impl Service {
             seat,
             client: request.client,
             accept: websocket::accept_key(&request.websocket_key),
+            agreed: deflate.map(Deflate::answer),
+            deflate,
         })
     }
 
@@ -579,6 +588,9 @@ pub struct Admission {
     seat: Seat,
     client: SocketAddr,
     accept: String,
+    deflate: Option<Deflate>,
+    /// What is answered about it.
+    agreed: Option<String>,
 }
 
 impl std::fmt::Debug for Admission {
@@ -591,13 +603,16 @@ impl std::fmt::Debug for Admission {
 
 impl Admission {
     /// The headers with which the WebSocket is agreed to (RFC 6455 §4.2.2).
-    pub fn headers(&self) -> [(&'static str, &str); 4] {
-        [
+    pub fn headers(&self) -> Vec<(&'static str, &str)> {
+        let agreed = self.agreed.as_deref();
+        let extensions = agreed.map(|agreed| ("sec-websocket-extensions", agreed));
+        let headers = [
             ("upgrade", "websocket"),
             ("connection", "Upgrade"),
-            ("sec-websocket-accept", &self.accept),
+            ("sec-websocket-accept", &*self.accept),
             ("sec-websocket-protocol", self.encoding.subprotocol()),
-        ]
+        ];
+        headers.into_iter().chain(extensions).collect()
     }
 
     /// Hands a plain connection to a shard, with the whole answer.
@@ -629,6 +644,7 @@ impl Admission {
             handle,
             encoding,
             places,
+            deflate,
             ..
         } = self;
         let joined = room.join(encoding, &places, shared.config.history);
@@ -645,6 +661,7 @@ impl Admission {
         let Joined {
             log,
             start,
+            batches,
             places,
             missed,
             gaps,
@@ -655,12 +672,24 @@ impl Admission {
             let frame: Vec<&[u8]> = frame.iter().map(|piece| &piece[..]).collect();
             head.extend_from_slice(&encoding.join(&frame));
         }
-        let connection = Connection::new(shared, room, encoding, self.client, self.seat, slot);
+        let form = match deflate {
+            None => Form::Joined(encoding.joiner()),
+            Some(deflate) => {
+                let by = Compressed {
+                    compress: deflate::compress,
+                    longest: deflate.longest(),
+                    batches,
+                };
+                Form::Compressed(encoding.joiner(), by)
+            }
+        };
+        let wire = (encoding, deflate.is_some());
+        let connection = Connection::new(shared, room, wire, self.client, self.seat, slot);
         Guest {
             socket,
             log,
             entry: Begin::At(start),
-            form: fanout::Form::Joined(encoding.joiner()),
+            form,
             falling: Falling::Thinned,
             head: head.freeze(),
             setup: Some(0),

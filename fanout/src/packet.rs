@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::compressed::Compressed;
 use crate::window::{Limits, Meta};
 
 /// What a derived log keeps: enough for a reader who joins at the latest keyframe. Readers that
@@ -85,21 +86,34 @@ pub struct Gap {
     pub to: u64,
 }
 
+/// Makes one frame of pieces.
+pub type Join = fn(&[&[u8]]) -> Bytes;
+
 /// How bytes stand on a reader's wire.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Form {
     /// One after another.
     Plain,
     /// Each piece in the frame that it brings along.
     Framed,
     /// Everything that is written at once in one frame, which this makes.
-    Joined(fn(&[&[u8]]) -> Bytes),
+    Joined(Join),
+    /// The same, and what many get alike is compressed.
+    Compressed(Join, Compressed),
 }
 
 impl Form {
     /// Whether the reader gets the frames that pieces bring along.
-    pub const fn is_framed(self) -> bool {
+    pub const fn is_framed(&self) -> bool {
         matches!(self, Self::Framed)
+    }
+
+    /// What makes one frame of all that is written at once, if anything does.
+    pub const fn join(&self) -> Option<Join> {
+        match self {
+            Self::Plain | Self::Framed => None,
+            Self::Joined(join) | Self::Compressed(join, _) => Some(*join),
+        }
     }
 }
 

@@ -7,28 +7,38 @@
 //! - [`handshake`], [`chunk`], [`session`]: RTMP, from the wire up.
 //! - [`amf0`], [`amf3`]: the values in its commands.
 //! - [`flv`]: tags and their bodies.
+//! - [`mod@websocket`]: frames, and messages that are compressed.
+//! - [`said`], [`room_token`], [`since`]: what members of rooms send.
 //! - [`seeds`]: what the corpora begin with.
 
 mod amf;
 mod flv;
+mod room;
 mod rtmp;
 pub mod seeds;
+mod websocket;
 
 pub use amf::{amf0, amf3};
 pub use flv::flv;
+pub use room::{room_token, said, since};
 pub use rtmp::{chunk, handshake, session};
+pub use websocket::websocket;
 
 /// What runs a target on one input.
 pub type Run = fn(&[u8]);
 
 /// A function for each target, by the name of its corpus.
-pub const TARGETS: [(&str, Run); 6] = [
+pub const TARGETS: [(&str, Run); 10] = [
     ("amf0", amf0),
     ("amf3", amf3),
     ("chunk", chunk),
     ("flv", flv),
     ("handshake", handshake),
+    ("room_token", room_token),
+    ("said", said),
     ("session", session),
+    ("since", since),
+    ("websocket", websocket),
 ];
 
 /// The first byte of an input says how long the pieces are that the rest arrives in.

@@ -8,6 +8,10 @@ use media::{amf0, amf3};
 use rtmp_core::chunk::Writer;
 use rtmp_core::message::{Command, kind};
 use rtmp_core::{Secret, client, handshake, session};
+use serde_json::json;
+use websocket::deflate;
+use wire::RoomClaims;
+use wire::room_token::RoomKey;
 
 /// The seeds of a target, by the names of their files.
 pub fn of(target: &str) -> Vec<(&'static str, Vec<u8>)> {
@@ -17,7 +21,11 @@ pub fn of(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "chunk" => chunk_seeds(),
         "flv" => flv_seeds(),
         "handshake" => handshake_seeds(),
+        "room_token" => room_token_seeds(),
+        "said" => said_seeds(),
         "session" => session_seeds(),
+        "since" => since_seeds(),
+        "websocket" => websocket_seeds(),
         _ => Vec::new(),
     }
 }
@@ -249,5 +257,117 @@ fn session_seeds() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("publish", in_pieces(50, chunks)),
         ("odd", in_pieces(3, &odd)),
+    ]
+}
+
+fn room_token_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let claims = json!({
+        "room": "019aa4f2-8a52-7000-8000-aabbccddeeff",
+        "person": {
+            "id": "019aa4f2-8a52-7000-8000-aabbccddee00",
+            "handle": "ann",
+            "name": "Ann",
+            "badges": ["host"],
+        },
+        "until": 1_763_772_000_000_000_i64,
+    });
+    let signed = serde_json::from_value::<RoomClaims>(claims.clone());
+    let signed = signed.map(|claims| RoomKey::new([7; 32]).sign(&claims));
+    vec![
+        ("claims", claims.to_string().into_bytes()),
+        ("token", signed.unwrap_or_default().into_bytes()),
+    ]
+}
+
+fn said_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let send = json!({
+        "t": "send", "id": 1, "text": "弹幕 @ann\u{202E}", "mode": "top", "colour": 255,
+        "size": "large", "mt": -5, "reply": 7,
+    });
+    let delete = json!({ "t": "delete", "id": 2, "of": 977 });
+    let msgpack = |value| rmp_serde::to_vec_named(value).unwrap_or_default();
+    // A map in whose values arrays stand in arrays.
+    let mut deep = b"\x82\xA1t\xA4like\xA1x".to_vec();
+    deep.extend([0x91; 300]);
+    vec![
+        (
+            "auth",
+            json!({ "t": "auth", "token": "7b.00" })
+                .to_string()
+                .into_bytes(),
+        ),
+        ("send_json", send.to_string().into_bytes()),
+        ("send_msgpack", msgpack(&send)),
+        ("delete_msgpack", msgpack(&delete)),
+        ("like", msgpack(&json!({ "t": "like" }))),
+        (
+            "deep_json",
+            format!("{{\"t\":\"like\",\"x\":{}", "[".repeat(300)).into_bytes(),
+        ),
+        ("deep_msgpack", deep),
+        // Text that says it has four thousand million bytes, and a map of as many.
+        (
+            "long_msgpack",
+            b"\x82\xA1t\xA4send\xA4text\xDB\xFF\xFF\xFF\xFFx".to_vec(),
+        ),
+        (
+            "wide_msgpack",
+            b"\xDF\xFF\xFF\xFF\xFF\xA1t\xA4like".to_vec(),
+        ),
+    ]
+}
+
+fn since_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let all =
+        b"chat:1763772000000:978,control:1763772000000:4,money:1:0,ambient:2:18446744073709551615";
+    vec![
+        ("all", all.to_vec()),
+        ("odd", b",chat:1:2,,chat:+3:4,".to_vec()),
+    ]
+}
+
+/// What a client sends: frames with a mask that changes nothing.
+fn websocket_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let masked = |first: u8, payload: &[u8]| {
+        let mut out = websocket::frame(first, payload.len());
+        out[1] |= 0x80;
+        out.put_u32(0);
+        out.put_slice(payload);
+        out.to_vec()
+    };
+    let compressed = |text: &[u8]| {
+        let mut plain = websocket::frame(0x81, text.len());
+        plain.put_slice(text);
+        deflate::compress(&plain.freeze())[2..].to_vec()
+    };
+    let body = compressed(&b"again and ".repeat(30));
+    let (half, other) = body.split_at(body.len() / 2);
+    let plain = [
+        masked(0x81, "弹幕".as_bytes()),
+        masked(0x89, b"ping"),
+        masked(0x82, &[1; 130]),
+        masked(0x88, &[3, 0xE8]),
+    ];
+    let fragments = [
+        masked(0x01, b"\xE5\xBC"),
+        masked(0x8A, b""),
+        masked(0x80, b"\xB9"),
+    ];
+    let deflated = [
+        masked(0xC1, &body),
+        masked(0x41, half),
+        masked(0x89, b"between"),
+        masked(0x00, b""),
+        masked(0x80, other),
+        // Two blocks, of which the first says it is the last; and one that is not compressed.
+        masked(0xC1, b"\xF3\x48\xCD\xC9\xC9\x07\x00\x00"),
+        masked(0xC1, b"\x00\x05\x00\xFA\xFF\x48\x65\x6C\x6C\x6F\x00"),
+    ];
+    let bomb = masked(0xC2, &compressed(&[0; 4_000]));
+    vec![
+        ("plain", in_pieces(4, &plain.concat())),
+        ("fragments", in_pieces(1, &fragments.concat())),
+        ("deflated", in_pieces(7, &deflated.concat())),
+        ("bomb", in_pieces(200, &bomb)),
     ]
 }

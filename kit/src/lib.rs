@@ -7,15 +7,13 @@
 //! - [`config`]: one documented TOML file, environment over file, flags over environment.
 //! - [`database`]: SQLite or PostgreSQL, and the schema.
 //! - [`drain`]: the graceful end.
-//! - [`hex`]: bytes as hexadecimal digits.
 //! - [`open_files`]: how many sockets the process may have.
 //! - [`private_file`]: files that only the server's user can read.
 //! - [`proxies`], [`proxy_protocol`]: who may say for whom they ask.
-//! - [`room_token`]: who somebody is in a room, signed.
 //! - [`stream`]: the live broadcasts of this node and their track logs.
 //! - [`telemetry`]: logs and metrics.
 //! - [`mod@tls`]: the certificates of listeners.
-//! - [`websocket`]: our side of a WebSocket.
+//! - [`mod@websocket`]: our side of a WebSocket, a package of its own.
 
 pub mod base64;
 pub mod bus;
@@ -24,13 +22,12 @@ pub mod clock;
 pub mod config;
 pub mod database;
 pub mod drain;
-pub mod hex;
 pub mod open_files;
 pub mod private_file;
 pub mod proxies;
 pub mod proxy_protocol;
-pub mod room_token;
 pub mod stream;
 pub mod telemetry;
 pub mod tls;
-pub mod websocket;
+
+pub use websocket;

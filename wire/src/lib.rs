@@ -1,11 +1,13 @@
-//! What crosses services: identities and events. Plain data; no behaviour beyond reading and
-//! writing itself.
+//! What crosses services: identities, events and room tokens. Plain data; no behaviour beyond reading
+//! and writing itself.
 
 pub mod emote;
 pub mod event;
 pub mod handle;
+pub mod hex;
 pub mod id;
 pub mod person;
+pub mod room_token;
 pub mod text;
 
 pub use emote::EmoteCode;

@@ -12,7 +12,7 @@ use super::mailbox::{Mail, Mailbox};
 use super::talk::{Account, Talk, Why};
 use crate::cursor::{Bounds, Cursor, Lag, Read, Start};
 use crate::log::Log;
-use crate::packet::{Form, Gap, Packet, Role};
+use crate::packet::{Form, Gap, Join, Packet, Role};
 use crate::window::Window;
 
 /// How much of a log is taken hold of at once for a reader that is not at its end. It is what a
@@ -164,6 +164,7 @@ pub(super) struct Batch<'a> {
     plain: OnceCell<Bytes>,
     framed: OnceCell<Bytes>,
     joined: OnceCell<Bytes>,
+    compressed: OnceCell<Bytes>,
 }
 
 impl<'a> Batch<'a> {
@@ -180,11 +181,12 @@ impl<'a> Batch<'a> {
             plain: OnceCell::new(),
             framed: OnceCell::new(),
             joined: OnceCell::new(),
+            compressed: OnceCell::new(),
         }
     }
 
     /// All of it, as a reader gets it.
-    fn bytes(&self, form: Form) -> &Bytes {
+    fn bytes(&self, form: &Form) -> &Bytes {
         let framed = form.is_framed();
         let pieces = || {
             let pieces = self.packets.iter();
@@ -194,8 +196,15 @@ impl<'a> Batch<'a> {
         match form {
             Form::Plain => &self.plain,
             Form::Framed => &self.framed,
-            // All who read a log joined have it joined alike.
+            // All who read a log joined have it joined alike, and compressed.
             Form::Joined(join) => return self.joined.get_or_init(|| join(&pieces())),
+            Form::Compressed(join, by) => {
+                let joined = self.joined.get_or_init(|| join(&pieces()));
+                if !by.is_fit(joined) {
+                    return joined;
+                }
+                return self.compressed.get_or_init(|| (by.compress)(joined));
+            }
         }
         .get_or_init(|| match self.packets {
             [packet] => packet.encoded.to_bytes(framed),
@@ -361,7 +370,7 @@ impl<S> Seat<S> {
     /// The next bytes for whoever writes them by other means; none if there are none now.
     pub(super) fn piece(&mut self) -> Result<Option<Bytes>, Ended> {
         if self.queue.is_empty() && self.leaving.is_none() {
-            let ended = self.gather();
+            let ended = !self.take_batch() && self.gather();
             if ended && self.queue.is_empty() {
                 self.leave(Why::Ended);
             }
@@ -400,9 +409,26 @@ impl<S> Seat<S> {
         }
     }
 
+    /// Takes hold of what everybody gets compressed who keeps up, if this reader is one of them.
+    fn take_batch(&mut self) -> bool {
+        let Form::Compressed(join, by) = &self.form else {
+            return false;
+        };
+        if self.behind || self.paused {
+            return false;
+        }
+        let batch = by.batch(&self.log, self.cursor.next_offset(), *join);
+        let Some((frame, next)) = batch else {
+            return false;
+        };
+        self.cursor.go_on_at(next);
+        self.push(frame);
+        true
+    }
+
     /// Takes hold of the next packets. Tells whether the log has ended and nothing is left of it.
     fn gather(&mut self) -> bool {
-        if let Form::Joined(join) = self.form {
+        if let Some(join) = self.form.join() {
             return self.gather_joined(join);
         }
         let log = self.log.clone();
@@ -431,7 +457,7 @@ impl<S> Seat<S> {
     }
 
     /// The same for a reader to whom packets come joined: they need no set-up.
-    fn gather_joined(&mut self, join: fn(&[&[u8]]) -> Bytes) -> bool {
+    fn gather_joined(&mut self, join: Join) -> bool {
         let log = self.log.clone();
         log.look(|window, ended| {
             let (mut packets, gaps) = self.thin(window);
@@ -527,7 +553,7 @@ impl<S: Write> Seat<S> {
         if !in_step {
             return self.pump();
         }
-        let bytes = batch.bytes(self.form);
+        let bytes = batch.bytes(&self.form);
         match self.socket.write(bytes) {
             Ok(written) => {
                 self.cursor
@@ -548,8 +574,8 @@ impl<S: Write> Seat<S> {
 
     /// Takes hold of what is left of a batch after so many bytes of it.
     fn keep_rest(&mut self, batch: &Batch<'_>, mut written: usize) {
-        if let Form::Joined(_) = self.form {
-            let rest = batch.bytes(self.form).slice(written..);
+        if self.form.join().is_some() {
+            let rest = batch.bytes(&self.form).slice(written..);
             return self.push(rest);
         }
         for packet in batch.packets {

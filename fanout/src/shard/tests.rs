@@ -10,7 +10,9 @@ use proptest::prelude::*;
 
 use super::seat::{Batch, Flow, Seat};
 use super::*;
-use crate::{Encoded, Form, Gap, Limits as Window, Line, Log, Packet, Role, Setup, Writer};
+use crate::{
+    Compressed, Encoded, Form, Gap, Limits as Window, Line, Log, Packet, Role, Setup, Writer,
+};
 
 const LIMITS: Limits = Limits {
     lag: Duration::from_millis(500),
@@ -316,6 +318,101 @@ fn who_falls_behind_in_a_room_misses_only_what_may_be_dropped_and_is_told() {
         read_back(&seat.socket.taken, false).last(),
         Some(&(b'b', 11))
     );
+}
+
+/// Everything in one piece.
+fn join(pieces: &[&[u8]]) -> Bytes {
+    pieces.concat().into()
+}
+
+/// What "compressed" is here.
+fn squeezed(frame: &[u8]) -> Bytes {
+    [b"~", frame].concat().into()
+}
+
+#[test]
+fn what_many_get_alike_is_compressed_once() {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let by = |longest| Compressed {
+        compress: |frame| {
+            MADE.fetch_add(1, Ordering::Relaxed);
+            squeezed(frame)
+        },
+        longest,
+        batches: Arc::default(),
+    };
+    let mut lanes = Lanes::new();
+    let forms = [
+        Form::Compressed(join, by(usize::MAX)),
+        Form::Compressed(join, by(usize::MAX)),
+        // Its decoder cannot look back so far.
+        Form::Compressed(join, by(20)),
+        Form::Joined(join),
+    ];
+    let mut seats = forms.map(|form| {
+        let (guest, _) = lanes.guest(pipe(usize::MAX));
+        Seat::new(Guest { form, ..guest }, LIMITS, Instant::now())
+    });
+    lanes.append(0);
+    lanes.append(1);
+    let packets = lanes.source.log.look(|window, _| {
+        let packets = (0..2).filter_map(|at| window.get(at).cloned());
+        packets.collect::<Vec<_>>()
+    });
+    let batch = Batch::new(0, &packets);
+    for seat in &mut seats {
+        assert_eq!(seat.write_batch(&batch).unwrap(), Flow::Caught);
+    }
+    let plain = [marked(b'a', 0, 0), marked(b'b', 0, 0)].concat();
+    assert_eq!(seats[0].socket.taken, squeezed(&plain));
+    assert_eq!(seats[1].socket.taken, squeezed(&plain));
+    assert_eq!(seats[2].socket.taken, plain);
+    assert_eq!(seats[3].socket.taken, plain);
+    assert_eq!(MADE.load(Ordering::Relaxed), 1);
+    // What one is written alone comes as it is.
+    lanes.append(0);
+    assert_eq!(seats[0].pump().unwrap(), Flow::Caught);
+    assert!(seats[0].socket.taken.ends_with(&marked(b'a', 1, 0)));
+    assert_eq!(MADE.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn who_is_not_written_to_by_a_shard_shares_what_is_compressed_too() {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let by = Compressed {
+        compress: |frame| {
+            MADE.fetch_add(1, Ordering::Relaxed);
+            squeezed(frame)
+        },
+        longest: usize::MAX,
+        batches: Arc::default(),
+    };
+    let mut lanes = Lanes::new();
+    let [mut early, mut late] = [by.clone(), by].map(|by| {
+        let (guest, _) = lanes.guest(pipe(0));
+        let form = Form::Compressed(join, by);
+        Seat::new(Guest { form, ..guest }, LIMITS, Instant::now())
+    });
+    let piece = |seat: &mut Seat<Pipe>| seat.piece().unwrap();
+    assert_eq!(piece(&mut early), None);
+    lanes.append(0);
+    lanes.append(1);
+    let first = squeezed(&[marked(b'a', 0, 0), marked(b'b', 0, 0)].concat());
+    assert_eq!(piece(&mut early), Some(first.clone()));
+    assert_eq!(piece(&mut early), None);
+    lanes.append(0);
+    let second = squeezed(&marked(b'a', 1, 0));
+    for seat in [&mut early, &mut late] {
+        let pieces: Vec<Bytes> = std::iter::from_fn(|| piece(seat)).collect();
+        let all = [first.clone(), second.clone()];
+        assert!(all.ends_with(&pieces), "{pieces:?}");
+    }
+    assert_eq!(MADE.load(Ordering::Relaxed), 2);
+    // Who has fallen behind reads at a place of its own.
+    lanes.append(1);
+    late.fall_behind();
+    assert_eq!(piece(&mut late), Some(marked(b'b', 1, 0)));
+    assert_eq!(MADE.load(Ordering::Relaxed), 2);
 }
 
 #[test]

@@ -1,7 +1,13 @@
 //! Our side of a WebSocket (RFC 6455) whose socket is somebody else's: bytes in, messages out, and
 //! what is to be written. The protocol is tungstenite's.
+//!
+//! - [`deflate`]: compressed messages, agreed on and made.
+//! - `wire`: what tungstenite reads and writes, and where compressed messages are inflated.
 
-use std::io::{self, ErrorKind, Read, Write};
+pub mod deflate;
+mod wire;
+
+use std::io::ErrorKind;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tungstenite::handshake::derive_accept_key;
@@ -9,6 +15,9 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Error, WebSocket};
 
+use wire::Wire;
+
+pub use deflate::Deflate;
 pub use tungstenite::Message;
 
 /// What is set aside for reading. Little is said at once, by thousands.
@@ -42,12 +51,31 @@ pub fn frame(first: u8, length: usize) -> BytesMut {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Over;
 
+/// What is wrong with a compressed message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It cannot be inflated.
+    Garbled,
+    /// It is too long, inflated or not.
+    TooLong,
+}
+
+impl Fault {
+    const fn code(self) -> u16 {
+        match self {
+            Self::Garbled => 1007,
+            Self::TooLong => 1009,
+        }
+    }
+}
+
 /// One conversation.
 #[derive(Debug)]
 pub struct Conversation {
     /// Made when the peer says something, which most viewers never do.
     protocol: Option<Box<WebSocket<Wire>>>,
     message_max: usize,
+    inflates: bool,
 }
 
 impl Conversation {
@@ -56,7 +84,14 @@ impl Conversation {
         Self {
             protocol: None,
             message_max,
+            inflates: false,
         }
+    }
+
+    /// The same with a peer that may compress its messages, if that was agreed on.
+    pub const fn inflating(mut self, inflates: bool) -> Self {
+        self.inflates = inflates;
+        self
     }
 
     /// Takes what was read.
@@ -73,7 +108,8 @@ impl Conversation {
             Ok(message) => Ok(Some(message)),
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(None),
             Err(error) => {
-                if let Some(code) = complaint(&error) {
+                let fault = || Some(self.protocol.as_ref()?.get_ref().fault()?.code());
+                if let Some(code) = complaint(&error).or_else(fault) {
                     self.close(code, "");
                 }
                 Err(Over)
@@ -108,7 +144,11 @@ impl Conversation {
                 .write_buffer_size(0)
                 .max_message_size(Some(self.message_max))
                 .max_frame_size(Some(self.message_max));
-            let wire = Wire::default();
+            let wire = if self.inflates {
+                Wire::with_inflating(self.message_max)
+            } else {
+                Wire::default()
+            };
             Box::new(WebSocket::from_raw_socket(wire, Role::Server, Some(config)))
         })
     }
@@ -132,35 +172,5 @@ fn complaint(error: &Error) -> Option<u16> {
     }
 }
 
-/// What tungstenite takes for a socket: bytes that were read, and bytes to be written.
-#[derive(Debug, Default)]
-struct Wire {
-    heard: Vec<u8>,
-    out: Vec<u8>,
-}
-
-impl Read for Wire {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.heard.is_empty() {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let length = self.heard.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&self.heard[..length]);
-        self.heard.drain(..length);
-        if self.heard.is_empty() {
-            self.heard = Vec::new();
-        }
-        Ok(length)
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,6 @@
 
 use bytes::{BufMut as _, Bytes};
 use fanout::{Gap, Position};
-use kit::websocket;
 use serde::{Deserialize, Serialize};
 use wire::Person;
 
@@ -19,6 +18,9 @@ pub const MESSAGE_MAX: usize = 8 * 1024;
 
 /// How deep a client's message may be nested.
 const DEPTH_MAX: usize = 8;
+
+/// Longest explanation of what cannot be read, in characters.
+const WHY_MAX: usize = 200;
 
 /// How values stand on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,15 +96,20 @@ impl Encoding {
     /// When it is none of the things that can be said; the text tells where.
     pub fn decode(self, bytes: &[u8]) -> Result<Said, String> {
         match self {
-            Self::Json => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
+            Self::Json => serde_json::from_slice(bytes).map_err(|error| why(&error)),
             Self::Msgpack => {
                 let mut reader =
                     rmp_serde::Deserializer::from_read_ref(bytes).with_human_readable();
                 reader.set_max_depth(DEPTH_MAX);
-                Said::deserialize(&mut reader).map_err(|error| error.to_string())
+                Said::deserialize(&mut reader).map_err(|error| why(&error))
             }
         }
     }
+}
+
+/// Why something cannot be read, without all of what was said.
+fn why(error: &impl std::fmt::Display) -> String {
+    error.to_string().chars().take(WHY_MAX).collect()
 }
 
 const TEXT: u8 = 0x81;
@@ -339,7 +346,7 @@ pub enum ErrorCode {
 }
 
 /// One item in each encoding.
-pub(crate) fn encode_item(item: &Item) -> [Bytes; Encoding::ALL.len()] {
+pub fn encode_item(item: &Item) -> [Bytes; Encoding::ALL.len()] {
     Encoding::ALL.map(|encoding| encoding.encode(item))
 }
 
@@ -432,6 +439,13 @@ mod tests {
         ] {
             assert!(Encoding::Json.decode(bad.as_bytes()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn who_says_what_cannot_be_read_is_not_told_all_of_it_again() {
+        let said = serde_json::json!({ "t": "\u{7}".repeat(1_000) });
+        let why = Encoding::Json.decode(said.to_string().as_bytes());
+        assert_eq!(why.unwrap_err().chars().count(), WHY_MAX);
     }
 
     #[test]

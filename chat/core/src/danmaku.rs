@@ -120,7 +120,7 @@ pub struct Danmaku {
 
 impl Danmaku {
     /// Who said it, and to whom it is said by name.
-    pub(crate) fn concerns(&self) -> HashSet<&Handle> {
+    pub fn concerns(&self) -> HashSet<&Handle> {
         let answered = self.reply.as_ref().map(|reply| &reply.handle);
         let by = std::iter::once(&self.by.handle);
         by.chain(&self.mentions).chain(answered).collect()
