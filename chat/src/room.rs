@@ -637,14 +637,18 @@ mod tests {
     fn counts(room: &Room) -> (u64, u64) {
         let joined = room.join(Encoding::Json, &Places::default(), 0);
         joined.log.look(|window, _| {
-            let texts = (window.first()..window.end()).filter_map(|at| window.get(at));
-            let items = texts
+            let packets = (window.first()..window.end()).rev();
+            let packets = packets.filter_map(|at| window.get(at));
+            let mut items = packets
                 .filter_map(|packet| serde_json::from_slice(packet.encoded.as_slice(false)).ok());
-            let count = items.filter_map(|item: Item| match item.event {
-                Event::Count { kept, dropped, .. } => Some((kept, dropped)),
-                _ => None,
+            let count = items.find_map(|item: Item| {
+                if let Event::Count { kept, dropped, .. } = item.event {
+                    Some((kept, dropped))
+                } else {
+                    None
+                }
             });
-            count.last().unwrap()
+            count.unwrap()
         })
     }
 

@@ -1,24 +1,27 @@
 //! What members of rooms send: what they say, who they say they are, and where they were.
 
 use chat_core::danmaku::{clean, mentions};
+use chat_core::emotes::Emotes;
 use chat_core::lane::{Lane, Places};
 use chat_core::protocol::{Encoding, Said};
-use wire::RoomClaims;
 use wire::room_token::RoomKey;
+use wire::{EmoteId, RoomClaims};
 
 /// Longest text, in characters as people count them: short, so that the limit is met.
 const TEXT_MAX: usize = 40;
 
 /// Reads what a member says, in either encoding.
 pub fn said(data: &[u8]) {
+    let code = "hi".parse().expect("a code");
+    let emotes = Emotes::from_iter([(code, EmoteId::new())]);
     for encoding in Encoding::ALL {
         match encoding.decode(data) {
             Ok(Said::Send(send)) => {
                 assert!(send.text.len() <= data.len());
                 assert!(mentions(&send.text).len() <= 5);
-                if let Ok(line) = clean(&send.text, TEXT_MAX) {
+                if let Ok(line) = clean(&send.text, TEXT_MAX, &emotes) {
                     assert!(line.len() <= send.text.len());
-                    assert_eq!(clean(&line, TEXT_MAX), Ok(line.clone()));
+                    assert_eq!(clean(&line, TEXT_MAX, &emotes), Ok(line.clone()));
                 }
             }
             Ok(Said::Auth { token }) => assert!(token.len() <= data.len()),

@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use kit::{clock, hex};
+use kit::clock;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use utoipa::{IntoParams, ToSchema};
-use wire::{EmoteCode, EmoteId, Event};
+use wire::{EmoteCode, EmoteId, Event, hex};
 
 use super::AppState;
 use super::request::{HandleAndText, HandlePath, IdPath, Params, Upload};

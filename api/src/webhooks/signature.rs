@@ -1,7 +1,8 @@
 //! Signatures of deliveries, as Standard Webhooks has them: the identity, the time and the body, each
 //! after a full stop, under HMAC-SHA256 (github.com/standard-webhooks/standard-webhooks).
 
-use kit::{base64, hex};
+use kit::base64;
+use wire::hex;
 
 use crate::secrets::hmac_sha256;
 

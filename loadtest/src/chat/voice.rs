@@ -236,7 +236,9 @@ fn told(message: Message) -> anyhow::Result<Vec<Told>> {
     match message {
         Message::Text(text) => Ok(serde_json::from_str(&text)?),
         Message::Close(_) => bail!("the server ended the connection"),
-        _ => Ok(Vec::new()),
+        Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {
+            Ok(Vec::new())
+        }
     }
 }
 
