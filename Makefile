@@ -31,7 +31,7 @@ FUZZ_TRY_SECONDS ?= 10
 BENCH_RUNS ?= 3
 BENCH_SECONDS ?= 10
 
-.PHONY: help run demo build test check fuzz screens bench-media bench-chat setup-% web
+.PHONY: help run demo build test check fuzz autobahn screens bench-media bench-chat setup-% web
 
 help: ## this list
 	@echo 'Barrage: a self-hosted live-streaming server'
@@ -60,6 +60,7 @@ test: setup-test web ## every test: crates, real clients, pages, browser
 	$(STEP) 'tests of the server: build' cargo test $(CARGO_FLAGS) --workspace --no-run
 	$(STEP) 'tests of the server' cargo test $(CARGO_FLAGS) --workspace
 	$(STEP) 'the same on PostgreSQL' scripts/postgres cargo test $(CARGO_FLAGS) --workspace --test e2e --test upgrade
+	$(STEP) 'WebSockets, as the Autobahn suite knows them' scripts/autobahn quick
 	$(STEP) 'tests of the pages' npm --prefix web test
 	$(STEP) 'server' cargo build $(CARGO_FLAGS) -p barrage -p loadtest
 	$(STEP) 'every route, as its description says' scripts/schemathesis --max-examples=20
@@ -87,6 +88,9 @@ check: setup-check web ## formatting, lints, documentation, licences, spelling
 
 fuzz: setup-fuzz ## run every fuzz target for FUZZ_SECONDS
 	$(STEP) 'fuzzing' scripts/fuzz $(FUZZ_SECONDS)
+
+autobahn: setup-autobahn ## run the whole Autobahn suite, into docs/autobahn.md
+	$(STEP) 'WebSockets, as the Autobahn suite knows them' scripts/autobahn all
 
 screens: setup-screens build ## take the screenshots in docs/screens/
 	$(STEP) 'screenshots' npm --prefix web run screens
