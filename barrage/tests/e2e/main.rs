@@ -29,6 +29,7 @@ mod requests;
 mod roles;
 mod rooms;
 mod safekeeping;
+mod sockets;
 mod support;
 mod timestamps;
 mod tls;

@@ -1,6 +1,7 @@
 //! What the tests are made of.
 //!
 //! - [`server`]: the real binary on a data directory of its own.
+//! - [`frames`]: a WebSocket by hand.
 //! - [`ffmpeg`]: a publisher that everybody has, and an eye for what viewers get.
 //! - [`clip`]: media made once by ffmpeg, to be sent by hand.
 //! - [`member`]: somebody in a room.
@@ -14,6 +15,7 @@
 
 pub(crate) mod clip;
 pub(crate) mod ffmpeg;
+pub(crate) mod frames;
 pub(crate) mod member;
 pub(crate) mod person;
 pub(crate) mod player;
