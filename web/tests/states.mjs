@@ -297,7 +297,10 @@ const SCREENS = {
       await page.locator('.sampled').waitFor();
       await danmakuOver(page, 5);
       await page.locator('.talk .lines').hover();
-      await page.locator('.talk .lines').evaluate((lines) => (lines.scrollTop -= 300));
+      await page.locator('.talk .lines').evaluate((lines) => {
+        lines.dispatchEvent(new WheelEvent('wheel', { deltaY: -300 }));
+        lines.scrollTop -= 300;
+      });
       await page.locator('.talk .more').waitFor();
     },
   },
