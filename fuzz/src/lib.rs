@@ -7,7 +7,7 @@
 //! - [`handshake`], [`chunk`], [`session`]: RTMP, from the wire up.
 //! - [`amf0`], [`amf3`]: the values in its commands.
 //! - [`flv`]: tags and their bodies.
-//! - [`mod@websocket`]: frames, and messages that are compressed.
+//! - [`fn@websocket`]: frames, and messages that are compressed.
 //! - [`said`], [`room_token`], [`since`]: what members of rooms send.
 //! - [`seeds`]: what the corpora begin with.
 
