@@ -28,7 +28,7 @@ async function visitor(who) {
   page.on('pageerror', (error) => complaints.push(`${who}: ${error.message}`));
   page.on('console', (message) => {
     // A playlist that ended with its broadcast, and a picture that is not there yet.
-    if (message.type() === 'error' && !/status of 40[14]/.test(message.text())) complaints.push(`${who}: ${message.text()}`);
+    if (message.type() === 'error' && !/status of 4(01|04|22)/.test(message.text())) complaints.push(`${who}: ${message.text()}`);
   });
   return page;
 }
