@@ -11,6 +11,7 @@ import { forbidSound, openBrowser } from './browser.mjs';
 import { crowd } from './crowd.mjs';
 import { CHANNEL, startFixture, streamOf } from './fixture.mjs';
 import { makeMedia } from './media.mjs';
+import { until } from './server.mjs';
 import { studioStates } from './studio-states.mjs';
 
 const [directory, ...wanted] = process.argv.slice(2);
@@ -295,13 +296,16 @@ const SCREENS = {
     ready: async (page) => {
       await shown('playing')(page);
       await page.locator('.sampled').waitFor();
-      await danmakuOver(page, 5);
+      await danmakuOver(page, 3);
       await page.locator('.talk .lines').hover();
-      await page.locator('.talk .lines').evaluate((lines) => {
-        lines.dispatchEvent(new WheelEvent('wheel', { deltaY: -300 }));
-        lines.scrollTop -= 300;
-      });
-      await page.locator('.talk .more').waitFor();
+      const turnsBack = async () => {
+        await page.locator('.talk .lines').evaluate((lines) => {
+          lines.dispatchEvent(new WheelEvent('wheel', { deltaY: -300 }));
+          lines.scrollTop -= 300;
+        });
+        return page.locator('.talk .more').isVisible();
+      };
+      await until('what is new waits', turnsBack);
     },
   },
   'room-chat-broken': {
