@@ -12,7 +12,6 @@ mod voice;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -245,19 +244,7 @@ async fn accompany(
     progress: &Progress,
     window: Window,
 ) -> anyhow::Result<Costs> {
-    // Nothing is left to say once everybody has failed.
-    let tell = || {
-        let joined = progress.joined.load(Ordering::Relaxed);
-        let failed = progress.failed.load(Ordering::Relaxed);
-        let left = window.until.saturating_duration_since(Instant::now());
-        (failed < args.viewers as usize).then(|| {
-            format!(
-                "{joined} of {} viewers have joined, {failed} failed; {} s to go",
-                args.viewers,
-                left.as_secs()
-            )
-        })
-    };
+    let tell = || progress.arrivals.line(args.viewers, window.until);
     let mut ticker = Ticker::new();
     ticker.wait_until(window.from, &tell).await;
     let from = processes.used();

@@ -2,12 +2,32 @@
 //! line now and then elsewhere.
 
 use std::io::{IsTerminal as _, Write as _, stderr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
 const ON_TERMINAL: Duration = Duration::from_millis(250);
 const ELSEWHERE: Duration = Duration::from_secs(5);
+
+/// How many viewers have come so far.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals {
+    pub(crate) joined: AtomicUsize,
+    pub(crate) failed: AtomicUsize,
+}
+
+impl Arrivals {
+    /// How far it is until then; nothing once everybody has failed.
+    pub(crate) fn line(&self, asked: u32, until: Instant) -> Option<String> {
+        let joined = self.joined.load(Ordering::Relaxed);
+        let failed = self.failed.load(Ordering::Relaxed);
+        let left = until.saturating_duration_since(Instant::now()).as_secs();
+        (failed < asked as usize).then(|| {
+            format!("{joined} of {asked} viewers have joined, {failed} failed; {left} s to go")
+        })
+    }
+}
 
 /// Tells how far something is.
 #[derive(Debug)]

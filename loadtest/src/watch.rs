@@ -14,7 +14,6 @@ mod target;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,11 +22,11 @@ use clap::Args as ClapArgs;
 use reqwest::Url;
 
 use crate::say;
-use crate::tell::Ticker;
+use crate::tell::{Arrivals, Ticker};
 use crate::times::Window;
 use crate::usage::{Costs, Processes};
 use report::Report;
-use row::{Plan, Progress, Row};
+use row::{Plan, Row};
 use target::{Protocol, Target};
 
 /// From the last arrival to the window: what those who come get at once is over by then.
@@ -87,7 +86,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 async fn watch(args: &Args, target: &Target) -> anyhow::Result<()> {
     let processes = Processes::new(args.server_pids.clone());
     let before = processes.used()?;
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(Arrivals::default());
     let plans = plans(args, target, &progress);
     let window = plans.first().context("no viewers")?.window;
     let rows = plans
@@ -99,19 +98,7 @@ async fn watch(args: &Args, target: &Target) -> anyhow::Result<()> {
                 .context("failed to start a thread")
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    // Nothing is left to say once everybody has failed.
-    let tell = || {
-        let joined = progress.joined.load(Ordering::Relaxed);
-        let failed = progress.failed.load(Ordering::Relaxed);
-        let left = window.until.saturating_duration_since(Instant::now());
-        (failed < args.viewers as usize).then(|| {
-            format!(
-                "{joined} of {} viewers have joined, {failed} failed; {} s to go",
-                args.viewers,
-                left.as_secs()
-            )
-        })
-    };
+    let tell = || progress.line(args.viewers, window.until);
     let mut ticker = Ticker::new();
     ticker.wait_until(window.from, &tell).await;
     let from = processes.used()?;
@@ -166,7 +153,7 @@ async fn watch(args: &Args, target: &Target) -> anyhow::Result<()> {
 }
 
 /// The viewers in rows that come one after the other, as cards are dealt.
-fn plans(args: &Args, target: &Target, progress: &Arc<Progress>) -> Vec<Plan> {
+fn plans(args: &Args, target: &Target, progress: &Arc<Arrivals>) -> Vec<Plan> {
     let processors = || thread::available_parallelism().map_or(1, usize::from);
     let threads = args
         .threads

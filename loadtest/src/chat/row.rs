@@ -16,6 +16,7 @@ use super::member::{Dialect, Hearing, Member, Places};
 use super::tally::Tally;
 use crate::http::{UPGRADE, get};
 use crate::place::Place;
+use crate::tell::Arrivals;
 use crate::times::Window;
 use crate::usage::Turn;
 use crate::wire::Wire;
@@ -49,8 +50,7 @@ pub(crate) struct Plan {
 /// What is told while it runs.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    pub(crate) joined: AtomicUsize,
-    pub(crate) failed: AtomicUsize,
+    pub(crate) arrivals: Arrivals,
     /// Plain messages that were said.
     pub(crate) said: AtomicUsize,
 }
@@ -250,7 +250,11 @@ impl Row {
                 self.tally.window_items += member.heard() - before;
             }
             if !had_joined && member.has_joined() {
-                self.plan.progress.joined.fetch_add(1, Ordering::Relaxed);
+                self.plan
+                    .progress
+                    .arrivals
+                    .joined
+                    .fetch_add(1, Ordering::Relaxed);
             }
             if !was_whole && member.is_whole() {
                 self.connecting = self.connecting.saturating_sub(1);
@@ -269,7 +273,11 @@ impl Row {
             self.tally.lost += 1;
         } else {
             self.tally.failed += 1;
-            self.plan.progress.failed.fetch_add(1, Ordering::Relaxed);
+            self.plan
+                .progress
+                .arrivals
+                .failed
+                .fetch_add(1, Ordering::Relaxed);
         }
         self.tally.errors.add(error);
     }

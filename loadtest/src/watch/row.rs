@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -17,6 +17,7 @@ use super::talk::{self, Talk};
 use super::tally::{Seat, Seen, Tally};
 use super::target::Target;
 use crate::stamp::now_us;
+use crate::tell::Arrivals;
 use crate::times::Window;
 use crate::usage::Turn;
 use crate::wire::Wire;
@@ -37,14 +38,7 @@ pub(crate) struct Plan {
     pub(crate) stopped: usize,
     /// When figures are taken; the end of it is the end of the row.
     pub(crate) window: Window,
-    pub(crate) progress: Arc<Progress>,
-}
-
-/// What is told while it runs.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    pub(crate) joined: AtomicUsize,
-    pub(crate) failed: AtomicUsize,
+    pub(crate) progress: Arc<Arrivals>,
 }
 
 /// What came of a row.
