@@ -87,6 +87,7 @@ async function crowdSpeaks(names, per_second) {
     speakers.push(page);
   }
   return {
+    tell: async () => (await Promise.all(speakers.map((page) => page.evaluate(() => globalThis.spoken())))).join('; '),
     async stop() {
       const counts = await Promise.all(speakers.map((page) => page.evaluate(() => globalThis.stop())));
       return counts.reduce((sum, count) => sum + count, 0);
@@ -102,8 +103,16 @@ async function speak({ room, token, every_ms }) {
     socket.onmessage = ({ data }) => data.includes('"t":"you"') && resolve();
     socket.onerror = () => reject(new Error('no connection to the room'));
   });
-  socket.onmessage = null;
   let said = 0;
+  let closed = '';
+  const refused = {};
+  socket.onmessage = ({ data }) => {
+    const heard = JSON.parse(data);
+    for (const { t, code } of Array.isArray(heard) ? heard : [heard]) if (t === 'error') refused[code] = (refused[code] ?? 0) + 1;
+  };
+  socket.onclose = ({ code, reason }) => {
+    closed = ` closed (${code} ${reason})`;
+  };
   const began = performance.now();
   const speaking = setInterval(() => {
     for (; said < (performance.now() - began) / every_ms; said += 1) {
@@ -111,6 +120,7 @@ async function speak({ room, token, every_ms }) {
       socket.send(JSON.stringify({ t: 'send', id: said, text }));
     }
   }, 20);
+  globalThis.spoken = () => `${said} said, refused ${JSON.stringify(refused)}${closed}`;
   globalThis.stop = () => {
     clearInterval(speaking);
     return said;
@@ -319,7 +329,15 @@ const cases = {
       new PerformanceObserver((list) => globalThis.long.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask' });
     });
     const crowd = await crowdSpeaks(['nia', 'oto', 'pia', 'quy'], 200);
-    await until('the column is full', async () => (await viewer.evaluate(() => document.querySelector('.lines').scrollHeight)) > 29 * 1_000, 30_000);
+    const look_of_column = () =>
+      viewer.evaluate(() => {
+        const { scrollHeight, scrollTop, clientHeight } = document.querySelector('.lines');
+        return `${scrollHeight} px, ${clientHeight} of them seen from ${scrollTop}: ${document.querySelector('.chat').innerText.slice(-300)}`;
+      });
+    const full = async () => (await viewer.evaluate(() => document.querySelector('.lines').scrollHeight)) > 29 * 1_000;
+    await until('the column is full', full, 30_000).catch(async ({ message }) => {
+      throw new Error(`${message}; the crowd: ${await crowd.tell()}; the column: ${await look_of_column()}`);
+    });
     await until('some are left out over the picture', async () => Number(await viewer.over('dropped')) > 100);
     const drawn = await viewer.locator('.lines .line').count();
     assert.ok(drawn < 120, `${drawn} lines are drawn`);
