@@ -59,7 +59,7 @@ build: web ## build target/release/barrage and target/release/barrage-load
 test: setup-test web ## every test: crates, real clients, pages, browser
 	$(STEP) 'tests of the server: build' cargo test $(CARGO_FLAGS) --workspace --no-run
 	$(STEP) 'tests of the server' cargo test $(CARGO_FLAGS) --workspace
-	$(STEP) 'the same on PostgreSQL' scripts/postgres cargo test $(CARGO_FLAGS) --workspace --test e2e --test upgrade
+	$(STEP) 'the same on PostgreSQL, NATS and Redis' scripts/engines cargo test $(CARGO_FLAGS) --workspace --test e2e --test upgrade
 	$(STEP) 'WebSockets, as the Autobahn suite knows them' scripts/autobahn quick
 	$(STEP) 'tests of the pages' npm --prefix web test
 	$(STEP) 'server' cargo build $(CARGO_FLAGS) -p barrage -p loadtest

@@ -12,7 +12,7 @@ use media::{MediaTime, WallTime};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::MissedTickBehavior;
-use wire::{Ended, Event};
+use wire::{Ended, Event, NodeId};
 
 use crate::store::Store;
 use crate::store::broadcasts::OpenBroadcast;
@@ -26,13 +26,14 @@ pub fn record(
     streams: Arc<Streams>,
     bus: &Bus,
     drain: Drain,
+    node: NodeId,
 ) -> impl Future<Output = ()> + use<> {
     // Subscribed now, not at the first poll: what begins in between would be missed.
     let events = bus.subscribe();
-    run(store, streams, events, drain)
+    run(store, streams, events, drain, node)
 }
 
-/// The broadcasts that a server which was killed left open, if that was no longer ago than `grace`;
+/// The broadcasts that a server which was killed left open (`of`: only that node), if that was no longer ago than `grace`;
 /// older ones are closed as of when they were last seen.
 ///
 /// # Errors
@@ -41,9 +42,10 @@ pub async fn take_up(
     store: &Store,
     now: WallTime,
     grace: Duration,
+    of: Option<NodeId>,
 ) -> sqlx::Result<Vec<Broadcast>> {
     let (mut taken_up, mut channels) = (Vec::new(), HashSet::new());
-    for open in store.open_broadcasts().await? {
+    for open in store.open_broadcasts(of).await? {
         let recent = !grace.is_zero() && open.seen_at + SEEN_EVERY + grace >= now;
         // A channel has one at most; an older one of it is what could not be noted when it ended.
         if recent && channels.insert(open.channel) {
@@ -71,7 +73,13 @@ fn left_at(open: OpenBroadcast, now: WallTime) -> Broadcast {
         .taken_up(age, open.edge.max(MediaTime::ZERO + age + ahead))
 }
 
-async fn run(store: Store, streams: Arc<Streams>, mut events: Receiver<Event>, mut drain: Drain) {
+async fn run(
+    store: Store,
+    streams: Arc<Streams>,
+    mut events: Receiver<Event>,
+    mut drain: Drain,
+    node: NodeId,
+) {
     let mut beats = tokio::time::interval(SEEN_EVERY);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -84,7 +92,7 @@ async fn run(store: Store, streams: Arc<Streams>, mut events: Receiver<Event>, m
             () = drain.signaled() => break,
         };
         match event {
-            Ok(event) => note(&store, &event).await,
+            Ok(event) => note(&store, &event, node).await,
             Err(RecvError::Lagged(missed)) => {
                 tracing::warn!(missed, "the database is too slow to note every broadcast");
             }
@@ -93,14 +101,14 @@ async fn run(store: Store, streams: Arc<Streams>, mut events: Receiver<Event>, m
     }
     loop {
         match events.try_recv() {
-            Ok(event) => note(&store, &event).await,
+            Ok(event) => note(&store, &event, node).await,
             Err(TryRecvError::Lagged(_)) => {}
             Err(TryRecvError::Empty | TryRecvError::Closed) => return,
         }
     }
 }
 
-async fn note(store: &Store, event: &Event) {
+async fn note(store: &Store, event: &Event, node: NodeId) {
     let done = match event {
         Event::BroadcastStarted {
             channel,
@@ -108,7 +116,7 @@ async fn note(store: &Store, event: &Event) {
             at,
         } => {
             store
-                .broadcast_began(*broadcast, *channel, WallTime::from_micros(*at))
+                .broadcast_began(*broadcast, *channel, WallTime::from_micros(*at), node)
                 .await
         }
         Event::BroadcastEnded {

@@ -138,6 +138,11 @@ impl ServerKey {
         RoomKey::new(self.mac("room tokens", b""))
     }
 
+    /// By which it is recognised, and nothing else is learnt of it.
+    pub fn fingerprint(&self) -> String {
+        wire::hex::encode(&self.mac("fingerprint", b""))
+    }
+
     /// What a secret is found by. What it is for has a subkey of its own.
     pub fn lookup(&self, kind: SecretKind, secret: &str) -> [u8; 32] {
         self.mac(kind.purpose(), secret.as_bytes())

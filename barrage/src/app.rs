@@ -17,6 +17,7 @@ use api::webhooks::{Ear, Webhooks};
 use api::{AppState, Store, history};
 use axum::Router;
 use chat::Entrance;
+use cluster::Cluster;
 use fanout::shard::Shards;
 use ingest::Play;
 use kit::bus::Bus;
@@ -24,6 +25,7 @@ use kit::clock;
 use kit::database::Database;
 use kit::drain::{self, Drain, DrainSignal};
 use kit::open_files;
+use kit::private_file;
 use kit::stream::Streams;
 use kit::telemetry::Metrics;
 use kit::tls::{self, Certificate};
@@ -31,7 +33,7 @@ use media::WallTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
-use wire::Handle;
+use wire::{Handle, NodeId};
 
 use crate::config::Config;
 use crate::runtime::{Runtime, public_host};
@@ -49,6 +51,9 @@ const OWN_FILES: u64 = 100;
 
 /// How often sessions and links that have ended by themselves are forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(10);
+
+/// How long other nodes may take to be told that this one ends.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// A server with its listeners open, ready to run.
 pub struct App {
@@ -73,6 +78,7 @@ pub struct App {
     certificate: Option<Arc<Certificate>>,
     runtime: Runtime,
     started_at: WallTime,
+    node: NodeId,
     /// Held while the server runs: a second one on the same data would overwrite the first's.
     _lock: File,
 }
@@ -93,7 +99,10 @@ impl App {
         let (store, server_key) = open_store(&config).await?;
         let now = clock::now();
         let first_run = first_run::ensure(&store, &server_key, &data_dir, now).await?;
-        let left_open = history::take_up(&store, now, config.ingest.grace()).await?;
+        let node = node_id(&data_dir)?;
+        let cluster = Cluster::join(&config.cluster, node, &server_key.fingerprint()).await?;
+        let of = (!cluster.is_alone()).then_some(node);
+        let left_open = history::take_up(&store, now, config.ingest.grace(), of).await?;
         let keyring = Arc::new(Keyring::new(store.clone(), server_key.clone()));
         let (streams, bus) = (Streams::new(), Bus::default());
         let hls = hls::Service::new(config.hls.clone(), Arc::clone(&streams));
@@ -109,6 +118,7 @@ impl App {
             streams: Arc::clone(&streams),
             key: server_key.room_key(),
             public_url: config.public_origin(),
+            cluster: cluster.clone(),
         };
         let lanes = chat::Store::new(store.database().clone());
         let chat = chat::Service::new(config.chat.clone(), lanes, entrance);
@@ -169,6 +179,7 @@ impl App {
             certificate,
             runtime,
             started_at: now,
+            node,
             _lock: lock,
         })
     }
@@ -242,6 +253,7 @@ impl App {
             Arc::clone(&self.streams),
             &self.bus,
             history_drain.clone(),
+            self.node,
         ));
         let mut upkeep = self.upkeep();
         let (webhooks, ear) = self.webhooks;
@@ -281,6 +293,8 @@ impl App {
         let ended = tokio::time::timeout(grace, ending.in_order()).await;
         upkeep.shutdown().await;
         rooms.shutdown().await;
+        // What cannot be given up is taken over a few seconds later.
+        let _ = tokio::time::timeout(LEAVE_WITHIN, self.chat.leave()).await;
         self.store.close().await;
         Runtime::remove(self.config.data_dir());
         match ended {
@@ -504,6 +518,21 @@ pub(crate) fn make_private_dir(path: &Path) -> anyhow::Result<()> {
         .mode(0o700)
         .create(path)
         .with_context(|| format!("failed to make the data directory {}", path.display()))
+}
+
+/// Which node of a cluster this is.
+fn node_id(data_dir: &Path) -> anyhow::Result<NodeId> {
+    let path = data_dir.join("node.id");
+    let what = || format!("failed to read {}", path.display());
+    match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().with_context(what),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let node = NodeId::new();
+            private_file::create(&path, format!("{node}\n").as_bytes()).with_context(what)?;
+            Ok(node)
+        }
+        Err(error) => Err(error).with_context(what),
+    }
 }
 
 pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {

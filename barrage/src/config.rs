@@ -8,8 +8,9 @@ use api::config::{AccountsConfig, MailConfig};
 use api::emotes::EmotesConfig;
 use api::thumbnails::ThumbnailsConfig;
 use api::webhooks::WebhooksConfig;
+use cluster::ClusterConfig;
 use kit::config::ConfigError;
-use kit::database::DatabaseConfig;
+use kit::database::{DatabaseConfig, Engine};
 use kit::proxies::TrustedProxies;
 use kit::telemetry::LogConfig;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,8 @@ pub struct Config {
     pub shards: ShardsConfig,
     /// Where the data is kept.
     pub database: DatabaseConfig,
+    /// The other nodes.
+    pub cluster: ClusterConfig,
     /// Who may have an account.
     pub accounts: AccountsConfig,
     /// How mail is sent.
@@ -75,6 +78,7 @@ impl Default for Config {
             chat: chat::Config::default(),
             shards: ShardsConfig::default(),
             database: DatabaseConfig::default(),
+            cluster: ClusterConfig::default(),
             accounts: AccountsConfig::default(),
             mail: MailConfig::default(),
             thumbnails: ThumbnailsConfig::default(),
@@ -247,6 +251,9 @@ impl Config {
         self.emotes.validate().map_err(ConfigError::Invalid)?;
         self.webhooks.validate().map_err(ConfigError::Invalid)?;
         self.database.validate().map_err(ConfigError::Invalid)?;
+        self.cluster
+            .validate(self.database.engine() == Engine::Postgres)
+            .map_err(ConfigError::Invalid)?;
         self.validate_public().map_err(ConfigError::Invalid)
     }
 
@@ -307,6 +314,7 @@ impl Config {
     pub fn redacted(&self) -> Self {
         let mut shown = self.clone();
         shown.database = self.database.redacted();
+        shown.cluster = self.cluster.redacted();
         if self.mail.is_on() {
             shown.mail.url = "…".into();
         }

@@ -2,12 +2,13 @@
 //! transaction went on goes into the next one, so that a busy moment costs few of them and a quiet
 //! one no delay.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cluster::{Cell, Cluster};
 use fanout::shard::Mailbox;
 use kit::clock;
 use tokio::sync::{mpsc, oneshot};
@@ -15,9 +16,11 @@ use tokio::time::{Instant, timeout};
 use wire::{ChannelId, UserId};
 
 use crate::item::{Event, Item};
-use crate::lane::PerLane;
+use crate::lane::{Lane, PerLane};
+use crate::nodes::{Carried, pack, subject};
 use crate::protocol::{Encoding, ErrorCode, Told};
-use crate::room::Room;
+use crate::room::{Holder, Room};
+use crate::saying::NotSaid;
 use crate::store::{CommitError, Row, Store};
 
 /// What may wait to be kept.
@@ -25,6 +28,9 @@ const WAITING_MAX: usize = 4_096;
 
 /// What is kept in one transaction.
 const BATCH_MAX: usize = 512;
+
+/// What is carried to other nodes in one message.
+const CARRIED_MAX: usize = 128;
 
 /// How long a transaction may take.
 const COMMIT_WITHIN: Duration = Duration::from_secs(1);
@@ -50,33 +56,38 @@ pub(crate) enum Answer {
         encoding: Encoding,
         id: u64,
     },
-    /// A program; it is told where, unless it is not kept.
-    Program(oneshot::Sender<u64>),
+    /// A program, or another node. Who is told nothing, for that it is not kept.
+    Program(oneshot::Sender<Result<u64, NotSaid>>),
 }
 
-impl Answer {
-    fn kept(self, offset: u64) {
-        match self {
-            Self::Member {
-                mailbox,
-                encoding,
-                id,
-            } => mailbox.post(encoding.message(&Told::Ack { id, p: offset })),
+impl Entry {
+    /// Tells where it stands, or why it does not.
+    pub(crate) fn came(self, came: Result<u64, NotSaid>) {
+        match self.answer {
+            None => {}
             // It may have stopped waiting.
-            Self::Program(told) => drop(told.send(offset)),
-        }
-    }
-
-    fn not_kept(self) {
-        match self {
-            Self::Member {
+            Some(Answer::Program(told)) => drop(told.send(came)),
+            Some(Answer::Member {
                 mailbox,
                 encoding,
                 id,
-            } => mailbox.post(unavailable(encoding, id)),
-            Self::Program(told) => drop(told),
+            }) => mailbox.post(match came {
+                Ok(p) => encoding.message(&Told::Ack { id, p }),
+                Err(NotSaid::TooFast(wait)) => too_fast(encoding, id, wait),
+                Err(_) => unavailable(encoding, id),
+            }),
         }
     }
+}
+
+fn too_fast(encoding: Encoding, id: u64, wait: Duration) -> Bytes {
+    let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    encoding.message(&Told::Error {
+        id: Some(id),
+        code: ErrorCode::TooFast,
+        message: NotSaid::TooFast(wait).to_string(),
+        retry_ms: Some(ms.saturating_add(1)),
+    })
 }
 
 /// What somebody is told whose words cannot be kept.
@@ -106,6 +117,17 @@ pub(crate) trait Rooms: Send + Sync + 'static {
     fn all(&self) -> Vec<Arc<Room>>;
     /// Nobody knows what a room's lanes hold.
     fn abandon(&self, room: &Arc<Room>);
+    /// Another node holds a room now.
+    fn lose(&self, room: &Arc<Room>);
+}
+
+/// How much may be said on all nodes together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quotas {
+    /// By somebody: once in this time, and so much at once.
+    pub(crate) user: (Duration, u32),
+    /// In a room.
+    pub(crate) room: (Duration, u32),
 }
 
 /// Who hears of what is kept, besides those who are in the rooms.
@@ -120,6 +142,8 @@ impl Committer {
         store: Store,
         rooms: Arc<dyn Rooms>,
         audience: Option<Arc<dyn Audience>>,
+        cluster: Cluster,
+        quotas: Quotas,
     ) -> Self {
         let (entries, waiting) = mpsc::channel(WAITING_MAX);
         let health = Arc::new(Health::default());
@@ -127,6 +151,8 @@ impl Committer {
             store,
             rooms,
             audience,
+            cluster,
+            quotas,
             health: Arc::clone(&health),
             rests_until: None,
         };
@@ -150,6 +176,8 @@ struct Task {
     store: Store,
     rooms: Arc<dyn Rooms>,
     audience: Option<Arc<dyn Audience>>,
+    cluster: Cluster,
+    quotas: Quotas,
     health: Arc<Health>,
     rests_until: Option<Instant>,
 }
@@ -163,15 +191,39 @@ impl Task {
     }
 
     async fn commit(&mut self, batch: Vec<Entry>) {
-        let (batch, closed): (Vec<_>, _) =
-            batch.into_iter().partition(|entry| !entry.room.is_closed());
-        refuse(closed);
-        if self.rests_until.is_some_and(|until| Instant::now() < until) {
-            return refuse(batch);
+        let mut batch = self.within_limits(batch).await;
+        // Once for each room of the batch that another node holds, and once for the others.
+        while let Some(lost) = self.try_commit(&mut batch).await {
+            tracing::warn!(room.id = %lost, "another node holds a room");
+            for entry in &batch {
+                if entry.room.id == lost {
+                    self.rooms.lose(&entry.room);
+                }
+            }
         }
-        let rows = number(&batch);
+    }
+
+    /// Keeps a batch, and answers all of it; or tells which of its rooms another node holds.
+    async fn try_commit(&mut self, batch: &mut Vec<Entry>) -> Option<ChannelId> {
+        let mut fences = BTreeMap::new();
+        let (open, closed): (Vec<_>, _) = std::mem::take(batch).into_iter().partition(|entry| {
+            let Holder::Here(fence) = entry.room.holder() else {
+                return false;
+            };
+            fences.insert(entry.room.id, fence);
+            !entry.room.is_closed()
+        });
+        refuse(closed);
+        if open.is_empty() {
+            return None;
+        }
+        if self.rests_until.is_some_and(|until| Instant::now() < until) {
+            refuse(open);
+            return None;
+        }
+        let rows = number(&open);
         let began = Instant::now();
-        let committed = timeout(COMMIT_WITHIN, self.store.commit(&rows)).await;
+        let committed = timeout(COMMIT_WITHIN, self.store.commit(&rows, &fences)).await;
         metrics::histogram!("barrage_chat_commit_seconds").record(began.elapsed().as_secs_f64());
         match committed {
             Ok(Ok(())) => {
@@ -180,22 +232,64 @@ impl Task {
                 if let Some(audience) = &self.audience {
                     audience.kept(&rows);
                 }
-                deliver(batch, rows);
+                deliver(&self.cluster, open, rows);
+            }
+            Ok(Err(CommitError::Fenced(room))) => {
+                *batch = open;
+                return Some(room);
             }
             Ok(Err(CommitError::Failed(error))) => {
                 tracing::warn!(%error, "failed to keep what was said");
                 self.rest();
-                refuse(batch);
+                refuse(open);
             }
             Ok(Err(CommitError::Unknown(error))) => {
                 tracing::warn!(%error, "what was said may be kept or not: its rooms begin anew");
-                self.give_up(batch);
+                self.give_up(open);
             }
             Err(_) => {
                 tracing::warn!("keeping what was said takes too long: its rooms begin anew");
-                self.give_up(batch);
+                self.give_up(open);
             }
         }
+        None
+    }
+
+    /// What is not too much on all nodes together. A node's own limits were asked before.
+    async fn within_limits(&self, batch: Vec<Entry>) -> Vec<Entry> {
+        if self.cluster.is_alone() {
+            return batch;
+        }
+        let cells: Vec<_> = batch.iter().flat_map(|entry| self.cells(entry)).collect();
+        if cells.is_empty() {
+            return batch;
+        }
+        let waits = self.cluster.limits.take(&cells).await;
+        let mut waits = waits.into_iter();
+        let mut within = Vec::with_capacity(batch.len());
+        for entry in batch {
+            let mut wait = Duration::ZERO;
+            for _ in self.cells(&entry) {
+                wait = wait.max(waits.next().unwrap_or_default());
+            }
+            if wait.is_zero() {
+                within.push(entry);
+            } else {
+                entry.came(Err(NotSaid::TooFast(wait)));
+            }
+        }
+        within
+    }
+
+    fn cells(&self, entry: &Entry) -> Vec<Cell> {
+        let (Event::Danmaku(_), Some(author)) = (&entry.event, entry.author) else {
+            return Vec::new();
+        };
+        let cell = |key, (every, burst)| Cell { key, every, burst };
+        vec![
+            cell(format!("user-{author}"), self.quotas.user),
+            cell(format!("room-{}", entry.room.id), self.quotas.room),
+        ]
     }
 
     /// Nobody knows whether a batch is kept.
@@ -258,26 +352,43 @@ fn number(batch: &[Entry]) -> Vec<Row> {
 }
 
 /// Lets everybody hear what is kept, those who said it last.
-fn deliver(batch: Vec<Entry>, rows: Vec<Row>) {
+fn deliver(cluster: &Cluster, batch: Vec<Entry>, rows: Vec<Row>) {
     let mut rooms: HashMap<ChannelId, (Arc<Room>, Vec<Item>)> = HashMap::new();
-    let mut answers = Vec::new();
+    let mut kept = Vec::new();
     for (entry, row) in batch.into_iter().zip(rows) {
-        answers.extend(entry.answer.map(|answer| (answer, row.item.offset)));
         let (_, items) = rooms
             .entry(row.channel)
-            .or_insert_with(|| (entry.room, Vec::new()));
+            .or_insert_with(|| (Arc::clone(&entry.room), Vec::new()));
+        kept.push((entry, row.item.offset));
         items.push(row.item);
     }
     for (room, items) in rooms.into_values() {
-        room.append(items);
+        let copies = if cluster.is_alone() {
+            Vec::new()
+        } else {
+            items.clone()
+        };
+        let shown = room.append(items);
+        carry(cluster, &room, copies.into_iter().zip(shown).collect());
     }
-    for (answer, offset) in answers {
-        answer.kept(offset);
+    for (entry, offset) in kept {
+        entry.came(Ok(offset));
+    }
+}
+
+/// Brings what was put down to the other nodes, in pieces that fit into a message.
+fn carry(cluster: &Cluster, room: &Room, mut items: Vec<(Item, bool)>) {
+    let epoch = room.place(Lane::Chat).epoch;
+    while !items.is_empty() {
+        let later = items.split_off(items.len().min(CARRIED_MAX));
+        let carried = Carried { epoch, items };
+        cluster.bus.carry(&subject(room.id), pack(&carried));
+        items = later;
     }
 }
 
 fn refuse(batch: Vec<Entry>) {
-    for answer in batch.into_iter().filter_map(|entry| entry.answer) {
-        answer.not_kept();
+    for entry in batch {
+        entry.came(Err(NotSaid::Unavailable));
     }
 }

@@ -251,7 +251,7 @@ impl Connection {
                 id,
             }),
         };
-        let kept = self.shared.committer.keep(entry);
+        let kept = self.shared.keep(entry);
         (!kept).then(|| unavailable(self.encoding, id))
     }
 

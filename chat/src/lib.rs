@@ -4,6 +4,7 @@
 //! - [`room`](mod@room): a room's lanes, and the derived logs that shards write to connections.
 //! - [`store`]: the durable lanes in the database.
 //! - `committer`: puts what is said into the store, many in one transaction, before anybody hears it.
+//! - `nodes`, `keeper`: rooms on many nodes; one holds a room and writes to it, the others follow.
 //! - `connection`: one viewer's side of the conversation.
 //! - [`limits`]: how much anybody may say.
 //! - [`service`]: the rooms of this server, and the way into them.
@@ -11,7 +12,9 @@
 mod committer;
 pub mod config;
 mod connection;
+mod keeper;
 pub mod limits;
+mod nodes;
 mod people;
 pub mod room;
 mod sampler;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use cluster::Crowd;
 use fanout::shard::Mailbox;
 use wire::{Handle, Person};
 
@@ -12,6 +13,9 @@ use crate::protocol::{Encoding, Told};
 
 /// Of those who come within a moment, so many are named.
 const NAMED_MAX: usize = 5;
+
+/// Of those who are here, other nodes are told so many.
+const TOLD_MAX: usize = 30;
 
 /// Who returns within this has not come anew.
 const ABSENT_MIN: Duration = Duration::from_secs(60);
@@ -142,6 +146,16 @@ impl People {
             if let Some(mailbox) = seat.mailbox.upgrade() {
                 mailbox.post(seat.encoding.message(&Told::Yours { item }));
             }
+        }
+    }
+
+    /// What other nodes are told of them.
+    pub(crate) fn crowd(&self) -> Crowd {
+        let (count, some) = self.some(TOLD_MAX);
+        let some = some.into_iter().map(|name| (name.handle, name.name));
+        Crowd {
+            count: count as u64,
+            some: some.collect(),
         }
     }
 

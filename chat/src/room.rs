@@ -4,16 +4,17 @@
 //! that one cursor reads them all; each keeps the position that it has on its own lane.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use cluster::{Elsewhere, Here};
 use fanout::{Batches, Encoded, Gap, Limits, Line, Log, Packet, Position, Role, Setup, Writer};
-use wire::{BroadcastId, ChannelId};
+use wire::{BroadcastId, ChannelId, NodeId};
 
 use crate::danmaku::Danmaku;
 use crate::emotes::Emotes;
-use crate::item::{Event, Item};
+use crate::item::{self, Event, Item};
 use crate::lane::{Lane, PerLane, Places};
 use crate::people::People;
 use crate::protocol::{Encoding, Told, encode_item};
@@ -41,7 +42,13 @@ pub struct Room {
     state: Mutex<State>,
     viewers: AtomicU64,
     likes: AtomicU64,
+    /// Likes that other nodes have not been told of.
+    fresh_likes: AtomicU64,
     closed: AtomicBool,
+    holder: Mutex<Holder>,
+    elsewhere: Mutex<Elsewhere>,
+    /// Since when its holder cannot be reached, in milliseconds since the Unix epoch; zero when it can.
+    cut_since: AtomicI64,
     /// Who is signed in.
     pub(crate) people: Arc<People>,
 }
@@ -65,8 +72,23 @@ struct State {
     told: (u64, u64),
     /// A broadcast and its MediaTime zero, as they were told last.
     told_clock: Option<(BroadcastId, i64)>,
+    /// What its control lane said last of its broadcast.
+    broadcast: Option<item::Broadcast>,
     emotes: Arc<Emotes>,
 }
+
+/// Which node writes to a room's durable lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// This one, with the fencing number that the database checks.
+    Here(u64),
+    /// Another; this one is told what it writes.
+    Other(NodeId),
+}
+
+/// Something before what was carried is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Missing;
 
 /// The derived log of one encoding.
 #[derive(Debug)]
@@ -114,6 +136,7 @@ impl Room {
             sampled: (0, 0),
             told: (0, 0),
             told_clock: None,
+            broadcast: None,
             emotes: Arc::default(),
         };
         for item in last {
@@ -125,9 +148,22 @@ impl Room {
             state: Mutex::new(state),
             viewers: AtomicU64::new(0),
             likes: AtomicU64::new(0),
+            fresh_likes: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            holder: Mutex::new(Holder::Here(0)),
+            elsewhere: Mutex::default(),
+            cut_since: AtomicI64::new(0),
             people: Arc::default(),
         }
+    }
+
+    /// Which node writes to it.
+    pub(crate) fn holder(&self) -> Holder {
+        *self.holder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_holder(&self, holder: Holder) {
+        *self.holder.lock().unwrap_or_else(PoisonError::into_inner) = holder;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -142,29 +178,82 @@ impl Room {
 
     /// Puts items down that are kept. Whoever calls this is the only writer of these lanes, and has
     /// numbered the items. Of too many danmaku everybody is given some; the others reach who said
-    /// them and whom they mention.
-    pub(crate) fn append(&self, items: Vec<Item>) {
+    /// them and whom they mention. Tells which everybody is given.
+    pub(crate) fn append(&self, items: Vec<Item>) -> Vec<bool> {
         let mut state = self.state();
-        let mut spared = Vec::new();
+        let (mut shown, mut spared) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
-            state.places.get_mut(item.lane).offset = item.offset + 1;
-            if let Event::Deleted { of } = item.event {
-                state.deleted.insert(of);
-                state.said.retain(|(offset, _)| *offset != of);
-            }
-            state.remember(&item);
-            if state.shows(&item) {
-                state.put(&item);
-            } else {
-                state.pass_over(item.offset);
-                spared.push(item);
+            let shows = state.shows(&item);
+            shown.push(shows);
+            spared.extend(state.take(item, shows));
+        }
+        drop(state);
+        self.give(&spared);
+        shown
+    }
+
+    /// Puts down what another node has put down, and whether everybody is given it. What stands here
+    /// already is passed over.
+    ///
+    /// # Errors
+    /// When something before it is missing; what is not missing anything is put down.
+    pub(crate) fn follow(&self, carried: Vec<(Item, bool)>) -> Result<(), Missing> {
+        let mut state = self.state();
+        let (mut spared, mut missing) = (Vec::new(), false);
+        for (item, shows) in carried {
+            let next = state.places.get(item.lane).offset;
+            missing |= item.offset > next;
+            if item.offset == next {
+                state.count(&item, shows);
+                spared.extend(state.take(item, shows));
             }
         }
         drop(state);
-        for item in &spared {
+        self.give(&spared);
+        if missing { Err(Missing) } else { Ok(()) }
+    }
+
+    /// What was put down on one lane up to `to` and did not get here.
+    pub(crate) fn catch_up(&self, lane: Lane, to: u64, items: Vec<Item>) {
+        let next = self.place(lane).offset;
+        let items = items.into_iter().filter(|item| item.offset >= next);
+        self.append(items.collect());
+        // What was deleted meanwhile is not among them.
+        let mut state = self.state();
+        let place = state.places.get_mut(lane);
+        place.offset = place.offset.max(to);
+    }
+
+    fn give(&self, spared: &[Item]) {
+        for item in spared {
             if let Event::Danmaku(danmaku) = &item.event {
                 self.people.give(item, &danmaku.concerns());
             }
+        }
+    }
+
+    /// How its broadcast is, as its control lane said last.
+    pub(crate) fn broadcast(&self) -> Option<item::Broadcast> {
+        self.state().broadcast.clone()
+    }
+
+    /// Since when its holder cannot be reached, in milliseconds since the Unix epoch.
+    pub(crate) fn cut_since_ms(&self) -> Option<i64> {
+        Some(self.cut_since.load(Ordering::Relaxed)).filter(|since| *since != 0)
+    }
+
+    /// Its holder can be reached, or not any more.
+    pub(crate) fn set_cut(&self, is_cut: bool, at_ms: i64) {
+        let before = if is_cut {
+            let set =
+                (self.cut_since).compare_exchange(0, at_ms, Ordering::Relaxed, Ordering::Relaxed);
+            set.unwrap_or_else(|before| before)
+        } else {
+            self.cut_since.swap(0, Ordering::Relaxed)
+        };
+        if (before != 0) != is_cut {
+            let chat_since_ms = is_cut.then_some(at_ms);
+            self.tell(Event::Degraded { chat_since_ms }, at_ms);
         }
     }
 
@@ -183,9 +272,9 @@ impl Room {
     }
 
     /// Tells what has changed since the last time: how many are here, like it and were shown what
-    /// was said, and who came.
-    pub fn tell_counts(&self, at_ms: i64) {
-        let now = (self.viewers(), self.likes());
+    /// was said, and who came; gives the last.
+    pub fn tell_counts(&self, at_ms: i64) -> Option<Event> {
+        let now = (self.everybody(), self.likes());
         let (changed, (kept, dropped)) = {
             let mut state = self.state();
             state.tell_what_was_passed_over(at_ms);
@@ -204,9 +293,11 @@ impl Room {
             };
             self.tell(count, at_ms);
         }
-        if let Some(joined) = self.people.newcomers() {
+        let joined = self.people.newcomers();
+        if let Some(joined) = joined.clone() {
             self.tell(joined, at_ms);
         }
+        joined
     }
 
     /// Tells when the MediaTime zero of the broadcast was, if that is known better than before.
@@ -218,23 +309,78 @@ impl Room {
         }
     }
 
-    /// How many are here.
+    /// How many are here, on this node.
     pub fn viewers(&self) -> u64 {
         self.viewers.load(Ordering::Relaxed)
     }
 
+    /// How many are here on all nodes.
+    pub fn everybody(&self) -> u64 {
+        self.viewers() + self.elsewhere().viewers
+    }
+
+    fn elsewhere(&self) -> MutexGuard<'_, Elsewhere> {
+        self.elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What other nodes are told of it.
+    pub(crate) fn here(&self) -> Here {
+        let likes = self.fresh_likes.swap(0, Ordering::Relaxed);
+        self.likes.fetch_add(likes, Ordering::Relaxed);
+        Here {
+            room: self.id.to_string(),
+            viewers: self.viewers(),
+            likes,
+            people: self.people.crowd(),
+        }
+    }
+
+    /// What other nodes tell of it.
+    pub(crate) fn set_elsewhere(&self, elsewhere: Elsewhere) {
+        self.likes.store(elsewhere.likes, Ordering::Relaxed);
+        *self.elsewhere() = elsewhere;
+    }
+
+    /// Nobody tells of other nodes; nobody there counts.
+    pub(crate) fn forget_elsewhere(&self) {
+        *self.elsewhere() = Elsewhere::default();
+    }
+
+    /// How many people are signed in on all nodes, and at most `limit` of them, whom chance chooses
+    /// when they are more.
+    pub(crate) fn some_people(&self, limit: usize) -> (usize, Vec<item::Name>) {
+        let (mut count, mut some) = self.people.some(limit);
+        let elsewhere = self.elsewhere();
+        for (handle, name) in &elsewhere.people.some {
+            // Who is on two nodes is one of those here.
+            if some.iter().any(|one| one.handle == *handle) {
+                count = count.saturating_sub(1);
+            } else if some.len() < limit {
+                some.push(item::Name {
+                    handle: handle.clone(),
+                    name: name.clone(),
+                });
+            }
+        }
+        count += usize::try_from(elsewhere.people.count).unwrap_or(usize::MAX);
+        (count, some)
+    }
+
     /// Likes since the broadcast began.
     pub fn likes(&self) -> u64 {
-        self.likes.load(Ordering::Relaxed)
+        self.likes.load(Ordering::Relaxed) + self.fresh_likes.load(Ordering::Relaxed)
     }
 
     /// Somebody likes it.
     pub fn like(&self) {
-        self.likes.fetch_add(1, Ordering::Relaxed);
+        self.fresh_likes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A broadcast begins.
     pub fn forget_likes(&self) {
+        self.fresh_likes.store(0, Ordering::Relaxed);
         self.likes.store(0, Ordering::Relaxed);
     }
 
@@ -323,8 +469,27 @@ struct LookedBack {
 }
 
 impl State {
-    /// Keeps at hand what can be answered or deleted.
+    /// Puts an item down at its place. Gives it back if not everybody is given it.
+    fn take(&mut self, item: Item, shows: bool) -> Option<Item> {
+        self.places.get_mut(item.lane).offset = item.offset + 1;
+        if let Event::Deleted { of } = item.event {
+            self.deleted.insert(of);
+            self.said.retain(|(offset, _)| *offset != of);
+        }
+        self.remember(&item);
+        if shows {
+            self.put(&item);
+            return None;
+        }
+        self.pass_over(item.offset);
+        Some(item)
+    }
+
+    /// Keeps at hand what can be answered or deleted, and how the broadcast is.
     fn remember(&mut self, item: &Item) {
+        if let Event::Broadcast(broadcast) = &item.event {
+            self.broadcast = Some(broadcast.clone());
+        }
         let Event::Danmaku(danmaku) = &item.event else {
             return;
         };
@@ -346,12 +511,17 @@ impl State {
         };
         let weight = Weight::of(danmaku);
         let shown = self.sampler.picks(item.offset, weight, item.at_ms);
-        if shown {
+        self.count(item, shown);
+        shown
+    }
+
+    fn count(&mut self, item: &Item, shown: bool) {
+        if !matches!(item.event, Event::Danmaku(_)) {
+        } else if shown {
             self.sampled.0 += 1;
         } else {
             self.sampled.1 += 1;
         }
-        shown
     }
 
     /// Nobody is given this item of the chat lane.

@@ -88,7 +88,7 @@ impl Shared {
         self.limits
             .may_say(person.id, room.id)
             .map_err(|TooFast(wait)| NotSaid::TooFast(wait))?;
-        let (b, mt) = self.picture(room.id, send.mt).unzip();
+        let (b, mt) = self.picture(room, send.mt).unzip();
         Ok(Danmaku {
             by: person.clone(),
             mentions: danmaku::mentions(&text),
@@ -114,36 +114,81 @@ impl Shared {
         send: Send,
         key: Option<String>,
     ) -> Result<u64, NotSaid> {
-        let _taken = match &key {
-            Some(key) => {
-                let key = (room.id, person.id, key.clone());
-                Some(self.saying.take(key).ok_or(NotSaid::Twice)?)
-            }
-            None => None,
-        };
-        if let Some(key) = &key {
-            let said = self.store.said_under(room.id, person.id, key).await;
-            let said = said.map_err(|error| {
-                tracing::warn!(%error, "failed to look up what was said");
-                NotSaid::Unavailable
-            })?;
-            if let Some(place) = said {
-                return Ok(place);
-            }
+        let _taken = self.take(room.id, person.id, key.as_ref())?;
+        if let Some(place) = self.said_before(room.id, person.id, key.as_ref()).await? {
+            return Ok(place);
         }
         let danmaku = self.danmaku(&room, person, send)?;
+        let event = Event::Danmaku(danmaku);
+        self.kept(room, event, Some(person.id), key).await
+    }
+
+    /// Has something kept that another node was told, once for each key; tells its place.
+    ///
+    /// # Errors
+    /// When it is not kept.
+    pub(crate) async fn say_for_node(
+        &self,
+        room: Arc<Room>,
+        event: Event,
+        author: Option<UserId>,
+        key: Option<String>,
+    ) -> Result<u64, NotSaid> {
+        let Some(by) = author.filter(|_| key.is_some()) else {
+            return self.kept(room, event, author, None).await;
+        };
+        let _taken = self.take(room.id, by, key.as_ref())?;
+        match self.said_before(room.id, by, key.as_ref()).await? {
+            Some(place) => Ok(place),
+            None => self.kept(room, event, author, key).await,
+        }
+    }
+
+    fn take(
+        &self,
+        room: ChannelId,
+        author: UserId,
+        key: Option<&String>,
+    ) -> Result<Option<Taken<'_>>, NotSaid> {
+        let taken = key.map(|key| self.saying.take((room, author, key.clone())));
+        taken.map(|taken| taken.ok_or(NotSaid::Twice)).transpose()
+    }
+
+    async fn said_before(
+        &self,
+        room: ChannelId,
+        author: UserId,
+        key: Option<&String>,
+    ) -> Result<Option<u64>, NotSaid> {
+        let Some(key) = key else {
+            return Ok(None);
+        };
+        let said = self.store.said_under(room, author, key).await;
+        said.map_err(|error| {
+            tracing::warn!(%error, "failed to look up what was said");
+            NotSaid::Unavailable
+        })
+    }
+
+    async fn kept(
+        &self,
+        room: Arc<Room>,
+        event: Event,
+        author: Option<UserId>,
+        key: Option<String>,
+    ) -> Result<u64, NotSaid> {
         let (answer, answered) = oneshot::channel();
-        let kept = self.committer.keep(Entry {
+        let kept = self.keep(Entry {
             room,
-            event: Event::Danmaku(danmaku),
-            author: Some(person.id),
+            event,
+            author,
             key,
             answer: Some(Answer::Program(answer)),
         });
         if !kept {
             return Err(NotSaid::Unavailable);
         }
-        answered.await.map_err(|_| NotSaid::Unavailable)
+        answered.await.map_err(|_| NotSaid::Unavailable)?
     }
 }
 

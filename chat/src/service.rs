@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use cluster::Cluster;
 use fanout::shard::{Body, Entry as Begin, Falling, Guest, Shards};
 use fanout::{Compressed, Form, Position};
 use kit::bus::Bus;
@@ -23,15 +24,17 @@ use tokio::task::JoinSet;
 use wire::room_token::RoomKey;
 use wire::{BroadcastId, ChannelId, Handle, Person};
 
-use crate::committer::{Audience, Committer, Entry, Rooms};
+use crate::committer::{Audience, Committer, Entry, Quotas, Rooms};
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::emotes::Emotes;
 use crate::item::{self, Event, Item, Name, State};
+use crate::keeper::Keeper;
 use crate::lane::{Lane, PerLane, Places};
 use crate::limits::{Limits, Seat};
+use crate::nodes::{Couriers, What, subject};
 use crate::protocol::{self, Encoding, Told, Welcome};
-use crate::room::{Joined, RESUME_MAX, Room};
+use crate::room::{Holder, Joined, RESUME_MAX, Room};
 use crate::saying::{KEY_KEPT, NotSaid, Saying};
 use crate::store::{Mark, Replay, Store};
 
@@ -134,6 +137,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) committer: Committer,
     pub(crate) saying: Saying,
+    pub(crate) cluster: Cluster,
+    couriers: Couriers,
     streams: Arc<Streams>,
     pub(crate) store: Store,
     rooms: Arc<Open>,
@@ -164,9 +169,20 @@ impl Rooms for Open {
     }
 
     fn abandon(&self, room: &Arc<Room>) {
+        self.lock().unproven.insert(room.id);
+        self.lose(room);
+    }
+
+    fn lose(&self, room: &Arc<Room>) {
         let mut open = self.lock();
-        open.unproven.insert(room.id);
-        open.rooms.remove(&room.id);
+        // Another may be open in its place by now.
+        if open
+            .rooms
+            .get(&room.id)
+            .is_some_and(|now| Arc::ptr_eq(now, room))
+        {
+            open.rooms.remove(&room.id);
+        }
         room.close();
     }
 }
@@ -185,6 +201,8 @@ pub struct Entrance {
     pub key: RoomKey,
     /// The address that people open, without a slash at the end, if it is configured.
     pub public_url: Option<String>,
+    /// The other nodes.
+    pub cluster: Cluster,
 }
 
 impl Service {
@@ -197,13 +215,22 @@ impl Service {
             streams,
             key,
             public_url,
+            cluster,
         } = entrance;
         let rooms = Arc::new(Open::default());
         let all = Arc::clone(&rooms) as Arc<dyn Rooms>;
         let shared = Shared {
             key,
             limits: Limits::new(&config),
-            committer: Committer::start(store.clone(), all, audience),
+            committer: Committer::start(
+                store.clone(),
+                all,
+                audience,
+                cluster.clone(),
+                quotas(&config),
+            ),
+            couriers: Couriers::new(cluster.clone()),
+            cluster,
             streams,
             store,
             saying: Saying::default(),
@@ -273,7 +300,7 @@ impl Service {
         self.room_of(channel).await.map(Some)
     }
 
-    async fn room_of(&self, channel: ChannelId) -> Result<Arc<Room>, NoEntry> {
+    pub(crate) async fn room_of(&self, channel: ChannelId) -> Result<Arc<Room>, NoEntry> {
         let found = || self.shared.rooms.lock().rooms.get(&channel).cloned();
         if let Some(room) = found() {
             return Ok(room);
@@ -322,13 +349,14 @@ impl Service {
     }
 
     async fn open(&self, channel: ChannelId) -> anyhow::Result<Arc<Room>> {
-        let store = &self.shared.store;
-        let proven = !self.shared.rooms.lock().unproven.contains(&channel);
-        let now_ms = clock::now().as_millis();
-        let mut places = store.open_room(channel, now_ms, proven).await?;
+        let (shared, store) = (&self.shared, &self.shared.store);
+        // Heard before it is read where the lanes are, so that nothing falls in between.
+        let feeds = shared.feeds(channel);
+        let proven = !shared.rooms.lock().unproven.contains(&channel);
+        let (mut places, holder) = shared.hold(channel, proven).await?;
         // Nothing of this lane outlives the room.
         *places.get_mut(Lane::Ambient) = Position {
-            epoch: now_ms.unsigned_abs(),
+            epoch: clock::now().as_millis().unsigned_abs(),
             offset: 0,
         };
         let mut last: Vec<Item> = Vec::new();
@@ -342,11 +370,23 @@ impl Service {
         let shown = self.shared.config.shown_per_second;
         let room = Room::new(channel, places, last, shown);
         room.set_emotes(self.channels.emotes(channel).await?);
+        room.set_holder(holder);
         let room = Arc::new(room);
-        let mut open = self.shared.rooms.lock();
-        open.unproven.remove(&channel);
-        open.rooms.insert(channel, Arc::clone(&room));
+        {
+            let mut open = shared.rooms.lock();
+            open.unproven.remove(&channel);
+            open.rooms.insert(channel, Arc::clone(&room));
+        }
+        if !shared.cluster.is_alone() {
+            let channels = Arc::clone(&self.channels);
+            let keeper = Keeper::new(Arc::clone(shared), channels, &room, feeds);
+            tokio::spawn(keeper.run());
+        }
         Ok(room)
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// What goes on beside the connections.
@@ -357,7 +397,15 @@ impl Service {
             let mut ticks = tokio::time::interval(COUNTS_EVERY);
             loop {
                 ticks.tick().await;
+                service.meet().await;
                 service.tell_counts();
+            }
+        });
+        let (service, mut questions) = (Arc::clone(self), self.shared.cluster.bus.questions());
+        tasks.spawn(async move {
+            // One node asks one thing at a time, so that these are few.
+            while let Some(question) = questions.recv().await {
+                tokio::spawn(Arc::clone(&service).answer(question));
             }
         });
         let service = Arc::clone(self);
@@ -366,7 +414,7 @@ impl Service {
             loop {
                 ticks.tick().await;
                 service.shared.limits.forget_idle();
-                service.close_empty();
+                service.close_empty().await;
                 service.forget_keys().await;
             }
         });
@@ -374,7 +422,7 @@ impl Service {
         tasks.spawn(async move {
             loop {
                 match events.recv().await {
-                    Ok(event) => service.on_event(&event),
+                    Ok(event) => service.on_event(&event).await,
                     // The rooms hear of the next change; the page asks the API besides.
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return,
@@ -402,6 +450,7 @@ impl Service {
 
     /// Asks anew which emotes the channel of a room has, and tells the room if they are others.
     async fn renew_emotes(&self, channel: ChannelId) {
+        self.open_for_others(channel).await;
         // A room that is being opened may have asked before they changed.
         let _opening = self.opening.lock().await;
         let Some(room) = self.shared.rooms.lock().rooms.get(&channel).cloned() else {
@@ -429,8 +478,37 @@ impl Service {
             key: None,
             answer: None,
         };
-        if !self.shared.committer.keep(entry) {
+        if !self.shared.keep(entry) {
             tracing::warn!(channel.id = %channel, "a room does not hear of its channel");
+        }
+    }
+
+    /// On many nodes, somebody may be in a room elsewhere that is not open here, and must hear of its
+    /// channel from here.
+    async fn open_for_others(&self, channel: ChannelId) {
+        if !self.shared.cluster.is_alone() && self.room_of(channel).await.is_err() {
+            tracing::warn!(channel.id = %channel, "a room does not hear of its channel");
+        }
+    }
+
+    /// Tells the other nodes how many are here, and hears how many are there.
+    async fn meet(&self) {
+        if self.shared.cluster.is_alone() {
+            return;
+        }
+        let rooms = self.shared.rooms.all();
+        let here = rooms.iter().map(|room| room.here()).collect();
+        let met = self.shared.cluster.presence.meet(here).await;
+        let met = met.unwrap_or_else(|error| {
+            tracing::debug!(%error, "nobody tells who is on other nodes");
+            Vec::new()
+        });
+        let mut met = met.into_iter();
+        for room in rooms {
+            match met.next() {
+                Some(elsewhere) => room.set_elsewhere(elsewhere),
+                None => room.forget_elsewhere(),
+            }
         }
     }
 
@@ -438,11 +516,20 @@ impl Service {
         let now_ms = clock::now().as_millis();
         let (mut viewers, rooms) = (0, self.shared.rooms.all());
         for room in &rooms {
-            room.tell_counts(now_ms);
+            if let Some(joined) = room.tell_counts(now_ms) {
+                self.shared
+                    .tell_nodes(room.id, What::Joined(Box::new(joined)));
+            }
             if let Some(live) = self.shared.live(room.id) {
                 room.tell_clock(live.id, live.zero_at().as_millis(), now_ms);
             }
             viewers += room.viewers();
+        }
+        if !self.shared.cluster.is_alone() {
+            for live in self.shared.streams.all() {
+                let clock = What::Clock(live.id, live.zero_at().as_millis());
+                self.shared.tell_nodes(live.channel, clock);
+            }
         }
         metrics::gauge!("barrage_chat_rooms").set(rooms.len() as f64);
         metrics::gauge!("barrage_chat_connections").set(viewers as f64);
@@ -469,7 +556,7 @@ impl Service {
     /// chooses when they are more.
     pub fn people(&self, channel: ChannelId, limit: usize) -> (usize, Vec<Name>) {
         let room = self.shared.rooms.lock().rooms.get(&channel).cloned();
-        room.map_or_else(Default::default, |room| room.people.some(limit))
+        room.map_or_else(Default::default, |room| room.some_people(limit))
     }
 
     /// The danmaku of a broadcast by their pictures: see [`Store::replay`].
@@ -499,15 +586,46 @@ impl Service {
     }
 
     /// Forgets rooms that nobody is in.
-    fn close_empty(&self) {
-        let mut open = self.shared.rooms.lock();
-        // Whoever comes in or has something on its way holds on to the room.
-        open.rooms
-            .retain(|_, room| room.viewers() > 0 || Arc::strong_count(room) > 1);
+    async fn close_empty(&self) {
+        // None is opened again before it is known that it is not ours any more.
+        let _opening = self.opening.lock().await;
+        let mut empty = Vec::new();
+        self.shared.rooms.lock().rooms.retain(|_, room| {
+            // Whoever comes in or has something on its way holds on to the room.
+            let stays = room.viewers() > 0 || Arc::strong_count(room) > 1;
+            if !stays {
+                empty.push(Arc::clone(room));
+            }
+            stays
+        });
+        self.release(empty).await;
+        let holds = |node| {
+            let rooms = self.shared.rooms.all();
+            rooms
+                .iter()
+                .any(|room| room.holder() == Holder::Other(node))
+        };
+        self.shared.couriers.retain(holds);
+    }
+
+    /// Lets other nodes hold the rooms of this one, which ends.
+    pub async fn leave(&self) {
+        let _opening = self.opening.lock().await;
+        let rooms = std::mem::take(&mut self.shared.rooms.lock().rooms);
+        self.release(rooms.into_values().collect()).await;
+    }
+
+    async fn release(&self, rooms: Vec<Arc<Room>>) {
+        for room in rooms {
+            room.close();
+            if matches!(room.holder(), Holder::Here(_)) {
+                self.shared.cluster.owners.release(&subject(room.id)).await;
+            }
+        }
     }
 
     /// Tells the room of what happens to its broadcast.
-    fn on_event(&self, event: &wire::Event) {
+    async fn on_event(&self, event: &wire::Event) {
         let (channel, b, state) = match event {
             wire::Event::BroadcastStarted {
                 channel, broadcast, ..
@@ -523,12 +641,15 @@ impl Service {
             } => (*channel, *broadcast, State::Ended),
             wire::Event::EmotesChanged { .. } => return,
         };
+        self.open_for_others(channel).await;
         let room = self.shared.rooms.lock().rooms.get(&channel).cloned();
         let Some(room) = room else {
             return;
         };
         if matches!(event, wire::Event::BroadcastStarted { .. }) {
             room.forget_likes();
+            let likes = &self.shared.cluster.presence;
+            likes.forget_likes(&subject(channel)).await;
         }
         let live = self.shared.streams.of_channel(channel);
         let zero_ms = live.filter(|live| live.id == b).map_or_else(
@@ -541,20 +662,42 @@ impl Service {
 }
 
 impl Shared {
+    /// Has something kept by whoever holds its room; what came of it is answered later. Tells whether
+    /// there is room for it.
+    #[must_use]
+    pub(crate) fn keep(&self, entry: Entry) -> bool {
+        match entry.room.holder() {
+            Holder::Here(_) => self.committer.keep(entry),
+            Holder::Other(node) => self.couriers.keep(node, entry),
+        }
+    }
+
+    /// Another node holds a room now, or its lanes have begun anew there.
+    pub(crate) fn lose(&self, room: &Arc<Room>) {
+        self.rooms.lose(room);
+    }
+
+    /// Since when nothing can be said in a room, in milliseconds since the Unix epoch.
+    fn down_since_ms(&self, room: &Room) -> Option<i64> {
+        let kept = self.committer.down_since_ms();
+        kept.or_else(|| room.cut_since_ms())
+    }
+
     /// Which picture a danmaku is about: where its sender says it is, within what can be.
-    pub(crate) fn picture(
-        &self,
-        channel: ChannelId,
-        claimed: Option<i64>,
-    ) -> Option<(BroadcastId, i64)> {
-        let live = self.live(channel)?;
-        let edge = live.edge().as_micros();
+    pub(crate) fn picture(&self, room: &Room, claimed: Option<i64>) -> Option<(BroadcastId, i64)> {
+        let (b, edge) = self.edge(room)?;
         let delay = i64::try_from(self.config.delay_max_ms).unwrap_or(i64::MAX / 1_000) * 1_000;
         let earliest = edge.saturating_sub(delay).max(0);
-        Some((
-            live.id,
-            claimed.unwrap_or(edge).clamp(earliest, edge.max(0)),
-        ))
+        Some((b, claimed.unwrap_or(edge).clamp(earliest, edge.max(0))))
+    }
+
+    /// How far a room's broadcast is, in microseconds of MediaTime.
+    fn edge(&self, room: &Room) -> Option<(BroadcastId, i64)> {
+        if let Some(live) = self.live(room.id) {
+            return Some((live.id, live.edge().as_micros()));
+        }
+        let item::Broadcast { b, zero_ms, .. } = self.elsewhere(room)?;
+        Some((b, (clock::now().as_millis() - zero_ms) * 1_000))
     }
 
     fn live(&self, channel: ChannelId) -> Option<Arc<Broadcast>> {
@@ -562,9 +705,17 @@ impl Shared {
         live.filter(|live| live.phase() != Phase::Ended)
     }
 
+    /// A broadcast that another node has, as the room has been told.
+    fn elsewhere(&self, room: &Room) -> Option<item::Broadcast> {
+        let told = room.broadcast().filter(|_| !self.cluster.is_alone());
+        told.filter(|told| told.state != State::Ended)
+    }
+
     /// How a channel's broadcast is, as its room is told.
-    fn broadcast(&self, channel: ChannelId) -> Option<item::Broadcast> {
-        let live = self.live(channel)?;
+    fn broadcast(&self, room: &Room) -> Option<item::Broadcast> {
+        let Some(live) = self.live(room.id) else {
+            return self.elsewhere(room);
+        };
         Some(item::Broadcast {
             b: live.id,
             state: match live.phase() {
@@ -574,6 +725,18 @@ impl Shared {
             },
             zero_ms: live.zero_at().as_millis(),
         })
+    }
+}
+
+/// What may be said on all nodes together: as much as on one.
+fn quotas(config: &Config) -> Quotas {
+    let room = config.room_per_second.max(1);
+    Quotas {
+        user: (
+            Duration::from_mins(1) / config.user_per_minute.max(1),
+            config.user_burst.max(1),
+        ),
+        room: (Duration::from_secs(1) / room, room),
     }
 }
 
@@ -651,12 +814,12 @@ impl Admission {
         head.extend_from_slice(&encoding.message(&Told::Welcome(Welcome {
             room: handle.as_str(),
             lanes: (&joined.places).into(),
-            broadcast: shared.broadcast(room.id),
+            broadcast: shared.broadcast(&room),
             server_ms: clock::now().as_millis(),
             text_max: shared.config.text_max,
-            viewers: room.viewers() + 1,
+            viewers: room.everybody() + 1,
             likes: room.likes(),
-            chat_down_since_ms: shared.committer.down_since_ms(),
+            chat_down_since_ms: shared.down_since_ms(&room),
         })));
         let Joined {
             log,

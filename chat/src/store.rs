@@ -1,5 +1,6 @@
 //! The durable lanes in the database.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::str::FromStr;
@@ -49,6 +50,18 @@ pub enum CommitError {
     /// They may be kept or not.
     #[error("what was kept is not known")]
     Unknown(#[source] sqlx::Error),
+    /// They are not: another node writes to this room.
+    #[error("another node writes to the room {0}")]
+    Fenced(ChannelId),
+}
+
+/// Where the lanes of a room are.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened {
+    /// Their epoch, and the next offset of each.
+    pub places: PerLane<Position>,
+    /// With this its only writer writes to it. Who opened it before writes no more.
+    pub fence: u64,
 }
 
 impl Store {
@@ -57,8 +70,8 @@ impl Store {
         Self { database }
     }
 
-    /// Where the lanes of a room are: their epoch, and the next offset of each. A room that was
-    /// never used, or whose tail is not `proven`, begins a new epoch, which `now_ms` gives.
+    /// Opens a room to write to it: whoever did before can no longer. A room that was never used, or
+    /// whose tail is not `proven`, begins a new epoch, which `now_ms` gives.
     ///
     /// # Errors
     /// When the database fails.
@@ -67,57 +80,73 @@ impl Store {
         channel: ChannelId,
         now_ms: i64,
         proven: bool,
-    ) -> sqlx::Result<PerLane<Position>> {
+    ) -> sqlx::Result<Opened> {
         let mut transaction = self.database.begin().await?;
-        let known: Option<i64> = sqlx::query("SELECT epoch FROM rooms WHERE channel = $1")
-            .bind(channel.to_string())
-            .fetch_optional(&mut *transaction)
-            .await?
-            .map(|row| row.try_get(0))
-            .transpose()?;
-        let epoch = match known {
-            Some(epoch) if proven => epoch,
-            known => {
-                // The clock may have been set back.
-                let epoch = known.map_or(now_ms, |known| now_ms.max(known + 1));
-                sqlx::query(
-                    "INSERT INTO rooms (channel, epoch) VALUES ($1, $2)
-                     ON CONFLICT (channel) DO UPDATE SET epoch = excluded.epoch",
-                )
-                .bind(channel.to_string())
-                .bind(epoch)
-                .execute(&mut *transaction)
-                .await?;
-                epoch
-            }
-        };
-        let mut places = PerLane::from_fn(|_| Position {
-            epoch: epoch.unsigned_abs(),
-            offset: 0,
-        });
-        let lanes = sqlx::query(
-            "SELECT lane, MAX(place) FROM room_items WHERE channel = $1 AND epoch = $2 GROUP BY lane",
+        // Waits for what the one before has on its way.
+        let row = sqlx::query(
+            "INSERT INTO rooms (channel, epoch, fence) VALUES ($1, $2, 1)
+             ON CONFLICT (channel) DO UPDATE SET fence = rooms.fence + 1
+             RETURNING epoch, fence",
         )
         .bind(channel.to_string())
-        .bind(epoch)
-        .fetch_all(&mut *transaction)
+        .bind(now_ms)
+        .fetch_one(&mut *transaction)
         .await?;
-        for row in lanes {
-            if let Some(lane) = Lane::of_number(row.try_get(0)?) {
-                let last: i64 = row.try_get(1)?;
-                places.get_mut(lane).offset = last.unsigned_abs() + 1;
-            }
+        let (mut epoch, fence): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        if !proven {
+            // The clock may have been set back.
+            epoch = now_ms.max(epoch + 1);
+            sqlx::query("UPDATE rooms SET epoch = $1 WHERE channel = $2")
+                .bind(epoch)
+                .bind(channel.to_string())
+                .execute(&mut *transaction)
+                .await?;
         }
+        let places = tails(&mut transaction, channel, epoch).await?;
         transaction.commit().await?;
-        Ok(places)
+        Ok(Opened {
+            places,
+            fence: fence.unsigned_abs(),
+        })
     }
 
-    /// Keeps items, all or none. A [`Event::Deleted`] also marks what it is about.
+    /// Where the lanes of a room are that another node has opened.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn look_at_room(
+        &self,
+        channel: ChannelId,
+    ) -> sqlx::Result<Option<PerLane<Position>>> {
+        let mut transaction = self.database.begin().await?;
+        let epoch: Option<i64> = sqlx::query_scalar("SELECT epoch FROM rooms WHERE channel = $1")
+            .bind(channel.to_string())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(epoch) = epoch else {
+            return Ok(None);
+        };
+        tails(&mut transaction, channel, epoch).await.map(Some)
+    }
+
+    /// Keeps items, all or none, if nobody else has opened one of their rooms since. A
+    /// [`Event::Deleted`] also marks what it is about.
     ///
     /// # Errors
     /// When they are not kept, or nobody knows.
-    pub async fn commit(&self, rows: &[Row]) -> Result<(), CommitError> {
+    pub async fn commit(
+        &self,
+        rows: &[Row],
+        fences: &BTreeMap<ChannelId, u64>,
+    ) -> Result<(), CommitError> {
         let mut transaction = self.database.begin().await.map_err(CommitError::Failed)?;
+        // In one order, so that two nodes with rooms in common do not wait for each other.
+        for (channel, fence) in fences {
+            let holds = hold(&mut transaction, *channel, *fence).await;
+            if !holds.map_err(CommitError::Failed)? {
+                return Err(CommitError::Fenced(*channel));
+            }
+        }
         let kept = Self::insert(&mut transaction, rows).await;
         kept.map_err(CommitError::Failed)?;
         transaction.commit().await.map_err(CommitError::Unknown)
@@ -260,6 +289,47 @@ impl Store {
             last,
         })
     }
+}
+
+/// Where the lanes of an epoch end.
+async fn tails(
+    transaction: &mut Transaction<'_, Any>,
+    channel: ChannelId,
+    epoch: i64,
+) -> sqlx::Result<PerLane<Position>> {
+    let mut places = PerLane::from_fn(|_| Position {
+        epoch: epoch.unsigned_abs(),
+        offset: 0,
+    });
+    let lanes = sqlx::query(
+        "SELECT lane, MAX(place) FROM room_items WHERE channel = $1 AND epoch = $2 GROUP BY lane",
+    )
+    .bind(channel.to_string())
+    .bind(epoch)
+    .fetch_all(&mut **transaction)
+    .await?;
+    for row in lanes {
+        if let Some(lane) = Lane::of_number(row.try_get(0)?) {
+            let last: i64 = row.try_get(1)?;
+            places.get_mut(lane).offset = last.unsigned_abs() + 1;
+        }
+    }
+    Ok(places)
+}
+
+/// Keeps others from opening a room until the transaction ends, if it is held with this fencing
+/// number.
+async fn hold(
+    transaction: &mut Transaction<'_, Any>,
+    channel: ChannelId,
+    fence: u64,
+) -> sqlx::Result<bool> {
+    let held = sqlx::query("UPDATE rooms SET fence = fence WHERE channel = $1 AND fence = $2")
+        .bind(channel.to_string())
+        .bind(signed(fence))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(held.rows_affected() == 1)
 }
 
 /// Danmaku of a broadcast.

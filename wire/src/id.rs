@@ -99,7 +99,7 @@ id!(
     SessionId
 );
 id!(
-    /// One running server process.
+    /// A server among those of a cluster. It stays the same when it starts again on its data.
     NodeId
 );
 

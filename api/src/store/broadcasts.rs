@@ -2,7 +2,7 @@
 
 use media::{MediaTime, WallTime};
 use sqlx::Row as _;
-use wire::{BroadcastId, ChannelId, Ended, Handle};
+use wire::{BroadcastId, ChannelId, Ended, Handle, NodeId};
 
 use super::{Store, parse};
 
@@ -43,7 +43,7 @@ pub struct OpenBroadcast {
 }
 
 impl Store {
-    /// Notes that a broadcast began, under what its channel is called now.
+    /// Notes that a broadcast began on a node, under what its channel is called now.
     ///
     /// # Errors
     /// When the database fails.
@@ -52,14 +52,16 @@ impl Store {
         id: BroadcastId,
         channel: ChannelId,
         at: WallTime,
+        node: NodeId,
     ) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT INTO broadcasts (id, channel, began_at, title, category)
-             SELECT $1, id, $2, title, category FROM channels WHERE id = $3
+            "INSERT INTO broadcasts (id, channel, began_at, title, category, node)
+             SELECT $1, id, $2, title, category, $3 FROM channels WHERE id = $4
              ON CONFLICT (id) DO NOTHING",
         )
         .bind(id.to_string())
         .bind(at.as_micros())
+        .bind(node.to_string())
         .bind(channel.to_string())
         .execute(self.pool())
         .await
@@ -147,17 +149,18 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Broadcasts that have not ended, newest first.
+    /// Broadcasts that have not ended, newest first: all, or those of a node.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn open_broadcasts(&self) -> sqlx::Result<Vec<OpenBroadcast>> {
+    pub async fn open_broadcasts(&self, of: Option<NodeId>) -> sqlx::Result<Vec<OpenBroadcast>> {
         let rows = sqlx::query(
             "SELECT broadcasts.id, broadcasts.channel, channels.handle, began_at,
                     COALESCE(seen_at, began_at) AS seen_at, edge
              FROM broadcasts JOIN channels ON channels.id = broadcasts.channel
-             WHERE ended_at IS NULL ORDER BY broadcasts.id DESC",
+             WHERE ended_at IS NULL AND ($1 = '' OR node = $1) ORDER BY broadcasts.id DESC",
         )
+        .bind(of.map(|node| node.to_string()).unwrap_or_default())
         .fetch_all(self.pool())
         .await?;
         rows.iter()

@@ -18,6 +18,7 @@ mod configuration;
 mod emotes;
 mod ending;
 mod first_start;
+mod nodes;
 mod operation;
 mod pages;
 mod playing;

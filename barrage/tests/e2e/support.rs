@@ -2,6 +2,7 @@
 //!
 //! - [`server`]: the real binary on a data directory of its own.
 //! - [`frames`]: a WebSocket by hand.
+//! - [`engines`]: NATS and Redis, where they are wanted.
 //! - [`ffmpeg`]: a publisher that everybody has, and an eye for what viewers get.
 //! - [`clip`]: media made once by ffmpeg, to be sent by hand.
 //! - [`member`]: somebody in a room.
@@ -14,6 +15,7 @@
 //! - [`waiting`]: for a condition, with a deadline.
 
 pub(crate) mod clip;
+pub(crate) mod engines;
 pub(crate) mod ffmpeg;
 pub(crate) mod frames;
 pub(crate) mod member;

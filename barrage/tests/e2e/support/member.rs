@@ -1,6 +1,7 @@
 //! Somebody in a room, over a WebSocket of tokio-tungstenite's own.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -79,6 +80,13 @@ impl Member {
         Self::over(Box::new(socket), &url, encoding, headers).await
     }
 
+    /// Enters at an address, if somebody lets it in there.
+    pub(crate) async fn at(address: SocketAddr, query: &str, encoding: Encoding) -> Option<Self> {
+        let socket = TcpStream::connect(address).await.ok()?;
+        let url = format!("ws://{address}/ws?{query}");
+        Self::over(Box::new(socket), &url, encoding, &[]).await.ok()
+    }
+
     /// The same over TLS.
     pub(crate) async fn over_tls(server: &Server, query: &str) -> Self {
         let address = server.https.expect("the server has https");
@@ -107,7 +115,8 @@ impl Member {
         let (socket, _) = match within("a handshake", client_async(request, socket)).await {
             Ok(agreed) => agreed,
             Err(Error::Http(answer)) => return Err(answer.status().as_u16()),
-            Err(error) => panic!("{error}"),
+            // Nobody is there any more.
+            Err(_) => return Err(0),
         };
         let mut member = Self {
             socket,
@@ -117,7 +126,7 @@ impl Member {
             ended: None,
             next_id: 0,
         };
-        member.welcome = member.next().await.expect("a welcome");
+        member.welcome = member.next().await.ok_or(0_u16)?;
         assert_eq!(member.welcome["t"], "welcome");
         Ok(member)
     }

@@ -1,4 +1,4 @@
-//! A database of its own for each data directory, on the PostgreSQL server that `scripts/postgres`
+//! A database of its own for each data directory, on the PostgreSQL server that `scripts/engines`
 //! runs. Without one, the tests are about SQLite.
 
 use std::collections::HashSet;

@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 
 use super::person::browser;
-use super::postgres;
 use super::waiting::{until, within};
+use super::{engines, postgres};
 
 /// The binary under test.
 const BARRAGE: &str = env!("CARGO_BIN_EXE_barrage");
@@ -209,6 +209,22 @@ impl Server {
         self.process.id()
     }
 
+    /// Another node of the same cluster, on a data directory of its own.
+    pub(crate) async fn beside(&self, settings: &[(&str, &str)]) -> Self {
+        let dir = Arc::new(TempDir::new().expect("there is room for a directory"));
+        let key = std::fs::read(self.path("server.key")).expect("the server has a key");
+        write_private(&dir.path().join("server.key"), &key);
+        let database = postgres::url(self.dir.path()).expect("a cluster has a database");
+        let mut all = vec![("database.url", database.as_str())];
+        all.extend(settings);
+        Self::on(dir, &all).await
+    }
+
+    /// Kills it as `kill -9` does, and leaves its data.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
     /// What the server logs.
     pub(crate) const fn log(&self) -> &Written {
         &self.process.err
@@ -331,6 +347,15 @@ pub(crate) fn sum_of(text: &str, name: &str) -> f64 {
         .sum()
 }
 
+/// Writes a file that others may not read.
+fn write_private(path: &Path, bytes: &[u8]) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new();
+    let file = file.write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| std::io::Write::write_all(&mut file, bytes))
+        .expect("the file can be written");
+}
+
 pub(crate) fn read_json(path: &Path) -> Option<Value> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
@@ -358,8 +383,24 @@ fn command(dir: &Path, settings: &[(&str, &str)]) -> Command {
     for (name, value) in listeners.iter().chain(&patience).chain(settings) {
         command.env(variable(name), value);
     }
-    add_database(&mut command, dir);
+    if !settings.iter().any(|(name, _)| *name == "database.url") {
+        add_database(&mut command, dir);
+        add_cluster(&mut command, dir, settings);
+    }
     command
+}
+
+/// Which others there could be, unless a test says so itself: on its own, a cluster of one.
+fn add_cluster(command: &mut Command, dir: &Path, settings: &[(&str, &str)]) {
+    if settings
+        .iter()
+        .any(|(name, _)| name.starts_with("cluster."))
+    {
+        return;
+    }
+    for (name, value) in engines::settings(dir).unwrap_or_default() {
+        command.env(variable(name), value);
+    }
 }
 
 /// Where the data is kept, if not in the directory.
