@@ -65,6 +65,14 @@ pub fn begin() {
             "Items of rooms that were kept, danmaku among them.",
         ),
         (
+            "barrage_nats_dropped_total",
+            "Messages to other nodes that were not sent because too many waited.",
+        ),
+        (
+            "barrage_nats_uncarried_total",
+            "Messages to other nodes that NATS did not acknowledge.",
+        ),
+        (
             "barrage_chat_connections_left_total",
             "Connections to rooms that have ended, by why.",
         ),
@@ -92,6 +100,14 @@ pub fn begin() {
         (
             "barrage_chat_ok",
             "1 while what is said in rooms can be kept.",
+        ),
+        (
+            "barrage_nats_ok",
+            "1 while other nodes can be reached, and on a server alone.",
+        ),
+        (
+            "barrage_redis_ok",
+            "1 while Redis answers, and on a server alone.",
         ),
         (
             "barrage_shard_connections",
@@ -140,6 +156,8 @@ pub fn begin() {
     );
     for name in [
         "barrage_chat_items_total",
+        "barrage_nats_dropped_total",
+        "barrage_nats_uncarried_total",
         "barrage_chat_sent_bytes_total",
         "barrage_chat_spared_items_total",
     ] {
@@ -148,7 +166,9 @@ pub fn begin() {
     for why in Why::ALL.map(Why::as_str) {
         metrics::counter!("barrage_chat_connections_left_total", "why" => why).increment(0);
     }
-    metrics::gauge!("barrage_chat_ok").set(1.0);
+    for name in ["barrage_chat_ok", "barrage_nats_ok", "barrage_redis_ok"] {
+        metrics::gauge!(name).set(1.0);
+    }
     for protocol in ["flv", "ws-flv", "rtmp"] {
         metrics::counter!("barrage_viewer_sent_bytes_total", "protocol" => protocol).increment(0);
         metrics::counter!("barrage_viewer_skipped_packets_total", "protocol" => protocol)

@@ -202,15 +202,23 @@ impl Link {
     /// What one node signs, the others must believe.
     async fn check_key(&self, key: &str) -> anyhow::Result<()> {
         let owners = self.owners().await?;
+        let key = Bytes::from(key.to_owned());
         // Who comes first says which it is.
-        let _ = owners.create(KEY, Bytes::from(key.to_owned())).await;
-        let first = owners.get(KEY).await?;
-        anyhow::ensure!(
-            first.is_some_and(|first| first == key.as_bytes()),
-            "the other nodes of the cluster {} have another key: copy the file server.key of one \
-             of them into this one's data directory",
-            self.cluster
-        );
+        let _ = owners.create(KEY, key.clone()).await;
+        if owners.get(KEY).await? == Some(key.clone()) {
+            return Ok(());
+        }
+        let mut nodes = self.nodes().await?.keys().await?;
+        while let Some(node) = nodes.next().await {
+            anyhow::ensure!(
+                node? == self.node.to_string(),
+                "the other nodes of the cluster {} have another key: copy the file server.key of \
+                 one of them into this one's data directory",
+                self.cluster
+            );
+        }
+        // Nobody is left who would not believe it.
+        owners.put(KEY, key).await?;
         Ok(())
     }
 
