@@ -284,6 +284,7 @@ impl App {
             ingest,
             packagers,
             play,
+            chat: Arc::clone(&self.chat),
             farewell,
             http_end,
             http: [Some(http), https],
@@ -293,8 +294,6 @@ impl App {
         let ended = tokio::time::timeout(grace, ending.in_order()).await;
         upkeep.shutdown().await;
         rooms.shutdown().await;
-        // What cannot be given up is taken over a few seconds later.
-        let _ = tokio::time::timeout(LEAVE_WITHIN, self.chat.leave()).await;
         self.store.close().await;
         Runtime::remove(self.config.data_dir());
         match ended {
@@ -439,6 +438,7 @@ struct Ending {
     ingest: JoinHandle<()>,
     packagers: JoinHandle<()>,
     play: Arc<Play>,
+    chat: Arc<chat::Service>,
     farewell: Duration,
     http_end: DrainSignal,
     http: [Option<JoinHandle<()>>; 2],
@@ -457,6 +457,8 @@ impl Ending {
         let viewers = tokio::task::spawn_blocking(move || play.drain());
         tokio::time::sleep(self.farewell).await;
         let _ = viewers.await;
+        // What cannot be given up is taken over by others a few seconds later.
+        let _ = tokio::time::timeout(LEAVE_WITHIN, self.chat.leave()).await;
         self.http_end.drain();
         for listener in self.http.into_iter().flatten() {
             let _ = listener.await;

@@ -284,6 +284,25 @@ fn may_moderate(person: &Person) -> bool {
     person.badges.iter().any(may)
 }
 
+/// With which code and words a connection is ended.
+pub(crate) const fn ending(why: Why) -> (u16, &'static str) {
+    match why {
+        Why::Drained => (code::DRAINED, "the server is going down"),
+        Why::Behind | Why::Flooded | Why::Stopped => (code::SLOW, "too slow"),
+        Why::Ended => (code::ANEW, "the room begins anew"),
+        Why::Broken => (code::BROKEN, "something went wrong here"),
+        Why::Gone | Why::Told => (1000, ""),
+    }
+}
+
+/// Counts a connection that is over.
+pub(crate) fn tell_account(account: &Account) {
+    let why = account.why.as_str();
+    metrics::counter!("barrage_chat_connections_left_total", "why" => why).increment(1);
+    metrics::counter!("barrage_chat_sent_bytes_total").increment(account.written);
+    metrics::counter!("barrage_chat_spared_items_total").increment(account.skipped);
+}
+
 impl Talk for Connection {
     fn hear(&mut self, bytes: &[u8]) -> Heard {
         self.heard_at = Instant::now();
@@ -344,22 +363,14 @@ impl Talk for Connection {
     }
 
     fn farewell(&mut self, why: Why) -> Bytes {
-        let (code, reason) = match why {
-            Why::Drained => (code::DRAINED, "the server is going down"),
-            Why::Behind | Why::Flooded | Why::Stopped => (code::SLOW, "too slow"),
-            Why::Ended => (code::ANEW, "the room begins anew"),
-            Why::Broken => (code::BROKEN, "something went wrong here"),
-            Why::Gone | Why::Told => (1000, ""),
-        };
+        let (code, reason) = ending(why);
         self.conversation.close(code, reason);
         self.conversation.said()
     }
 
     fn over(&mut self, account: Account) {
         let why = account.why.as_str();
-        metrics::counter!("barrage_chat_connections_left_total", "why" => why).increment(1);
-        metrics::counter!("barrage_chat_sent_bytes_total").increment(account.written);
-        metrics::counter!("barrage_chat_spared_items_total").increment(account.skipped);
+        tell_account(&account);
         tracing::debug!(
             client.addr = %self.client,
             room.id = %self.room.id,

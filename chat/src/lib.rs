@@ -6,6 +6,7 @@
 //! - `committer`: puts what is said into the store, many in one transaction, before anybody hears it.
 //! - `nodes`, `keeper`: rooms on many nodes; one holds a room and writes to it, the others follow.
 //! - `connection`: one viewer's side of the conversation.
+//! - `reader`: the same for somebody who only reads.
 //! - [`limits`]: how much anybody may say.
 //! - [`service`]: the rooms of this server, and the way into them.
 
@@ -16,6 +17,7 @@ mod keeper;
 pub mod limits;
 mod nodes;
 mod people;
+mod reader;
 pub mod room;
 mod sampler;
 pub mod saying;
@@ -30,5 +32,6 @@ pub use emotes::Emotes;
 pub use item::{Event, Item};
 pub use lane::{Lane, Places};
 pub use protocol::Encoding;
+pub use reader::Events;
 pub use service::{Admission, Channels, Entrance, NoEntry, Request, Service};
 pub use store::Store;

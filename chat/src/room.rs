@@ -456,6 +456,13 @@ impl Room {
 #[derive(Debug)]
 pub(crate) struct Presence(Arc<Room>);
 
+impl Presence {
+    /// Where.
+    pub(crate) fn room(&self) -> &Room {
+        &self.0
+    }
+}
+
 impl Drop for Presence {
     fn drop(&mut self) {
         self.0.viewers.fetch_sub(1, Ordering::Relaxed);

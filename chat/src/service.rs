@@ -6,13 +6,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use cluster::Cluster;
 use fanout::shard::{Body, Entry as Begin, Falling, Guest, Shards};
-use fanout::{Compressed, Form, Position};
+use fanout::{Batches, Compressed, Form, Log, Packet, Position};
 use kit::bus::Bus;
 use kit::clock;
 use kit::stream::{Broadcast, Phase, Streams};
@@ -34,6 +35,7 @@ use crate::lane::{Lane, PerLane, Places};
 use crate::limits::{Limits, Seat};
 use crate::nodes::{Couriers, What, subject};
 use crate::protocol::{self, Encoding, Told, Welcome};
+use crate::reader::{Events, Reader};
 use crate::room::{Holder, Joined, RESUME_MAX, Room};
 use crate::saying::{KEY_KEPT, NotSaid, Saying};
 use crate::store::{Mark, Replay, Store};
@@ -122,6 +124,8 @@ pub struct Service {
     believed: Mutex<HashMap<Handle, (ChannelId, Instant)>>,
     /// One room is opened at a time, so that none is opened twice.
     opening: tokio::sync::Mutex<()>,
+    /// The server ends: no room is opened any more.
+    leaving: AtomicBool,
 }
 
 impl std::fmt::Debug for Service {
@@ -244,6 +248,7 @@ impl Service {
             channels,
             believed: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
+            leaving: AtomicBool::new(false),
         })
     }
 
@@ -253,6 +258,19 @@ impl Service {
     /// When it may not.
     pub async fn admit(&self, request: &Request) -> Result<Admission, NoEntry> {
         let encoding = Encoding::choose(&request.protocols).ok_or(NoEntry::Subprotocol)?;
+        self.let_in(request, encoding).await
+    }
+
+    /// Looks whether a client may read a room over server-sent events. Of a request, only what is of a
+    /// WebSocket may be missing.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub async fn admit_reader(&self, request: &Request) -> Result<Admission, NoEntry> {
+        self.let_in(request, Encoding::Json).await
+    }
+
+    async fn let_in(&self, request: &Request, encoding: Encoding) -> Result<Admission, NoEntry> {
         self.check_origin(request)?;
         let places = request.since.parse()?;
         let seat = self.shared.limits.enter(request.client);
@@ -308,6 +326,9 @@ impl Service {
         let _opening = self.opening.lock().await;
         if let Some(room) = found() {
             return Ok(room);
+        }
+        if self.leaving.load(Ordering::Relaxed) {
+            return Err(NoEntry::Unavailable);
         }
         self.open(channel).await.map_err(|error| {
             tracing::warn!(%error, channel.id = %channel, "failed to open a room");
@@ -608,8 +629,9 @@ impl Service {
         self.shared.couriers.retain(holds);
     }
 
-    /// Lets other nodes hold the rooms of this one, which ends.
+    /// Ends the rooms of this server, which ends; other nodes may hold them.
     pub async fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
         let _opening = self.opening.lock().await;
         let rooms = std::mem::take(&mut self.shared.rooms.lock().rooms);
         self.release(rooms.into_values().collect()).await;
@@ -800,27 +822,52 @@ impl Admission {
         Body::new(self.guest((), BytesMut::new(), slot).await, limits)
     }
 
-    async fn guest<S>(self, socket: S, mut head: BytesMut, slot: Box<dyn Send>) -> Guest<S> {
+    /// The events of the room, for somebody who only reads.
+    pub async fn events(self, slot: Box<dyn Send>) -> Events {
+        let (limits, since) = (self.shards.limits(), self.places);
+        let begin = self.begin(protocol::join_events).await;
+        let reader = Reader {
+            presence: self.room.enter(),
+            _seat: self.seat,
+            _slot: slot,
+            ticks: 0,
+        };
+        let guest = Guest {
+            socket: (),
+            log: begin.log,
+            entry: Begin::At(begin.start),
+            form: Form::Joined(protocol::join_events),
+            falling: Falling::Thinned,
+            head: begin.head.freeze(),
+            setup: Some(0),
+            mailbox: None,
+            talk: Box::new(reader),
+        };
+        Events::new(Body::new(guest, limits), since)
+    }
+
+    /// What somebody is told first, and where they read on.
+    async fn begin(&self, join: fn(&[&[u8]]) -> Bytes) -> First {
         let Self {
             shared,
             room,
             handle,
             encoding,
             places,
-            deflate,
             ..
         } = self;
-        let joined = room.join(encoding, &places, shared.config.history);
-        head.extend_from_slice(&encoding.message(&Told::Welcome(Welcome {
+        let joined = room.join(*encoding, places, shared.config.history);
+        let welcome = encoding.encode(&Told::Welcome(Welcome {
             room: handle.as_str(),
             lanes: (&joined.places).into(),
-            broadcast: shared.broadcast(&room),
+            broadcast: shared.broadcast(room),
             server_ms: clock::now().as_millis(),
             text_max: shared.config.text_max,
             viewers: room.everybody() + 1,
             likes: room.likes(),
-            chat_down_since_ms: shared.down_since_ms(&room),
-        })));
+            chat_down_since_ms: shared.down_since_ms(room),
+        }));
+        let mut head = BytesMut::from(&join(&[&welcome])[..]);
         let Joined {
             log,
             start,
@@ -829,12 +876,35 @@ impl Admission {
             missed,
             gaps,
         } = joined;
-        let mut pieces = read_back(&shared.store, &room, encoding, &places, gaps).await;
+        let mut pieces = read_back(&shared.store, room, *encoding, &places, gaps).await;
         pieces.extend(missed);
         for frame in pieces.chunks(FRAME_ITEMS) {
             let frame: Vec<&[u8]> = frame.iter().map(|piece| &piece[..]).collect();
-            head.extend_from_slice(&encoding.join(&frame));
+            head.extend_from_slice(&join(&frame));
         }
+        First {
+            log,
+            start,
+            batches,
+            head,
+        }
+    }
+
+    async fn guest<S>(self, socket: S, mut head: BytesMut, slot: Box<dyn Send>) -> Guest<S> {
+        let First {
+            log,
+            start,
+            batches,
+            head: first,
+        } = self.begin(self.encoding.joiner()).await;
+        head.extend_from_slice(&first);
+        let Self {
+            shared,
+            room,
+            encoding,
+            deflate,
+            ..
+        } = self;
         let form = match deflate {
             None => Form::Joined(encoding.joiner()),
             Some(deflate) => {
@@ -860,6 +930,14 @@ impl Admission {
             talk: Box::new(connection),
         }
     }
+}
+
+/// What somebody who comes in begins with.
+struct First {
+    log: Log<Packet>,
+    start: u64,
+    batches: Arc<Batches>,
+    head: BytesMut,
 }
 
 /// What was missed and is no longer at hand, from the store; what cannot be had is declared.

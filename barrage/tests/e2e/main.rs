@@ -17,6 +17,7 @@ mod channels;
 mod configuration;
 mod emotes;
 mod ending;
+mod events;
 mod first_start;
 mod nodes;
 mod operation;

@@ -4,7 +4,7 @@
 //! Both encodings have the same shape: what the server sends is a list of maps, what a client sends
 //! is one map. What a map is about stands in `t`.
 
-use bytes::{BufMut as _, Bytes};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use fanout::{Gap, Position};
 use serde::{Deserialize, Serialize};
 use wire::Person;
@@ -141,6 +141,20 @@ fn join_msgpack(pieces: &[&[u8]]) -> Bytes {
 fn join_json(pieces: &[&[u8]]) -> Bytes {
     let length: usize = pieces.iter().map(|piece| piece.len()).sum();
     let mut out = websocket::frame(TEXT, 2 + length + pieces.len().saturating_sub(1));
+    put_list(&mut out, pieces);
+    out.freeze()
+}
+
+/// Values that are encoded as JSON as one server-sent event (HTML Living Standard §9.2.5). JSON as we
+/// write it has no line breaks.
+pub fn join_events(pieces: &[&[u8]]) -> Bytes {
+    let mut out = BytesMut::from(&b"data: "[..]);
+    put_list(&mut out, pieces);
+    out.put_slice(b"\n\n");
+    out.freeze()
+}
+
+fn put_list(out: &mut BytesMut, pieces: &[&[u8]]) {
     out.put_u8(b'[');
     for (number, piece) in pieces.iter().enumerate() {
         if number > 0 {
@@ -149,7 +163,6 @@ fn join_json(pieces: &[&[u8]]) -> Bytes {
         out.put_slice(piece);
     }
     out.put_u8(b']');
-    out.freeze()
 }
 
 /// A frame that asks the peer for a sign of life.
