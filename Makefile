@@ -53,9 +53,8 @@ demo: setup-demo build ## the same, with a moving picture published to it
 build: web ## build target/release/barrage and target/release/barrage-load
 	$(STEP) 'server' cargo build $(CARGO_FLAGS) -p barrage -p loadtest
 
-# The tests of the crates pull in development dependencies, which change what some libraries are
-# compiled with. So the binaries are built once more after them, as they are shipped, and the
-# browser sees those.
+# Development dependencies may change what our own crates are compiled with. So the binaries are built
+# once more after the tests of the crates, as they are shipped, and the browser sees those.
 test: setup-test web ## every test: crates, real clients, pages, browser
 	$(STEP) 'tests of the server: build' cargo test $(CARGO_FLAGS) --workspace --no-run
 	$(STEP) 'tests of the server' cargo test $(CARGO_FLAGS) --workspace
