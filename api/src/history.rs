@@ -128,6 +128,7 @@ async fn note(store: &Store, event: &Event, node: NodeId) {
         }
         Event::PublisherLost { .. }
         | Event::PublisherReturned { .. }
+        | Event::Followed { .. }
         | Event::EmotesChanged { .. } => Ok(()),
     };
     if let Err(error) = done {

@@ -4,6 +4,7 @@ pub mod account;
 pub mod admin;
 pub mod channels;
 pub mod emotes;
+pub mod follows;
 pub mod health;
 pub mod moderators;
 pub mod openapi;
@@ -204,6 +205,13 @@ fn owners() -> Router<AppState> {
             "/api/v1/channels/{handle}/moderators/{member}",
             put(moderators::invite).delete(moderators::remove),
         )
+        .route(
+            "/api/v1/channels/{handle}/follow",
+            get(follows::show)
+                .put(follows::follow)
+                .delete(follows::unfollow),
+        )
+        .route("/api/v1/account/follows", get(follows::list))
         .route(
             "/api/v1/channels/{handle}/emotes",
             get(emotes::list).post(emotes::upload),

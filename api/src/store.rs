@@ -3,6 +3,7 @@
 pub mod broadcasts;
 pub mod channels;
 pub mod emotes;
+pub mod follows;
 pub mod handles;
 pub mod moderators;
 pub mod recoveries;

@@ -238,7 +238,7 @@ impl Webhooks {
     }
 
     async fn on_event(&self, event: &Event) {
-        let (channel, kind, broadcast) = match event {
+        let (channel, kind, item) = match event {
             Event::BroadcastStarted {
                 channel,
                 broadcast,
@@ -258,6 +258,16 @@ impl Webhooks {
                 Kind::BroadcastEnded,
                 json!({ "id": broadcast, "ended_at": event::time(*at), "ended_how": how }),
             ),
+            Event::Followed {
+                channel,
+                by,
+                followers,
+                at,
+            } => (
+                *channel,
+                Kind::Followed,
+                json!({ "by": by, "followers": followers, "at": event::time(*at) }),
+            ),
             Event::PublisherLost { .. }
             | Event::PublisherReturned { .. }
             | Event::EmotesChanged { .. } => return,
@@ -266,7 +276,7 @@ impl Webhooks {
             self.keep(Batch {
                 channel,
                 kind,
-                items: vec![broadcast],
+                items: vec![item],
             })
             .await;
         }

@@ -91,6 +91,8 @@ impl Audience for Correspondents {
                 | Event::Clock { .. }
                 | Event::Count { .. }
                 | Event::Joined { .. }
+                | Event::Followed { .. }
+                | Event::Shared { .. }
                 | Event::Degraded { .. } => continue,
             };
             if !self.0.wants(row.channel, kind) {

@@ -15,7 +15,7 @@ use wire::room_token::BadToken;
 use wire::{Badge, Person, RoomClaims};
 
 use crate::committer::{Answer, Entry, unavailable};
-use crate::item::Event;
+use crate::item::{Event, Name};
 use crate::limits::{self, Seat};
 use crate::people::Here;
 use crate::protocol::{self, Encoding, ErrorCode, Said, Send, Told};
@@ -28,6 +28,9 @@ const PING_AFTER: Duration = Duration::from_secs(25);
 
 /// And is given up after this.
 const SILENT_MAX: Duration = Duration::from_secs(60);
+
+/// Of one connection, the room hears no oftener than this that it passes the channel on.
+const SHARE_EVERY: Duration = Duration::from_mins(1);
 
 /// Things said beyond the limit before the connection is ended.
 const PATIENCE: u32 = 100;
@@ -61,6 +64,7 @@ pub(crate) struct Connection {
     limit: DefaultDirectRateLimiter,
     beyond: u32,
     heard_at: Instant,
+    shared_at: Option<Instant>,
     pinged: bool,
     _presence: Presence,
     _seat: Seat,
@@ -128,6 +132,7 @@ impl Connection {
             here: None,
             beyond: 0,
             heard_at: Instant::now(),
+            shared_at: None,
             pinged: false,
             _seat: seat,
             _slot: slot,
@@ -180,7 +185,25 @@ impl Connection {
                 self.room.like();
                 Ok(None)
             }
+            Said::Share => {
+                self.share();
+                Ok(None)
+            }
         }
+    }
+
+    /// Once in a while: the room hears of it.
+    fn share(&mut self) {
+        let lately = |at: Instant| at.elapsed() < SHARE_EVERY;
+        if self.shared_at.is_some_and(lately) {
+            return;
+        }
+        self.shared_at = Some(Instant::now());
+        let name = self.claims.as_ref().map(|claims| Name {
+            handle: claims.person.handle.clone(),
+            name: claims.person.name.clone(),
+        });
+        self.room.people.share(name);
     }
 
     fn auth(&mut self, token: &str) -> Outcome {

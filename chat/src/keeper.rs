@@ -227,7 +227,7 @@ impl Keeper {
             return Ok(());
         }
         match what {
-            What::Joined(event) => room.tell(*event, now_ms),
+            What::News(event) => room.tell(*event, now_ms),
             What::Clock(b, zero_ms) => room.tell_clock(b, zero_ms, now_ms),
             What::Tails(epoch, tails) => {
                 if room.holder() != Holder::Other(by) {

@@ -43,8 +43,8 @@ pub(crate) struct Aside {
 pub(crate) enum What {
     /// The next positions of its durable lanes, by their numbers. From its holder, again and again.
     Tails(u64, Vec<(u8, u64)>),
-    /// People who came.
-    Joined(Box<Event>),
+    /// People who came, follow the channel, or passed it on.
+    News(Box<Event>),
     /// When a broadcast's MediaTime zero was, in milliseconds since the Unix epoch.
     Clock(BroadcastId, i64),
 }
@@ -229,10 +229,10 @@ mod tests {
         };
         let aside = Aside {
             by: NodeId::new(),
-            what: What::Joined(Box::new(joined.clone())),
+            what: What::News(Box::new(joined.clone())),
         };
         let read: Aside = unpack(&pack(&aside)).unwrap();
-        assert!(matches!(read.what, What::Joined(read) if *read == joined));
+        assert!(matches!(read.what, What::News(read) if *read == joined));
         let came = vec![Came::Kept(3), Came::TooFast(20), Came::Twice, Came::Not];
         assert_eq!(unpack::<Vec<Came>>(&pack(&came)), Some(came));
         assert!(unpack::<Carried>(b"\xc1nothing").is_none());

@@ -31,7 +31,11 @@ pub(crate) struct People(Mutex<State>);
 struct State {
     here: HashMap<Handle, Somebody>,
     gone: HashMap<Handle, Instant>,
-    newcomers: Newcomers,
+    newcomers: Gathered,
+    followers: Gathered,
+    /// How many follow the channel, as it was told last.
+    followers_now: u64,
+    sharers: Gathered,
     next: u64,
 }
 
@@ -49,9 +53,9 @@ struct Seat {
     encoding: Encoding,
 }
 
-/// Those who came since the room was told last.
+/// People of whom the room is told together.
 #[derive(Debug, Default)]
-struct Newcomers {
+struct Gathered {
     count: u64,
     named: Vec<Name>,
 }
@@ -109,7 +113,7 @@ impl People {
         let is_new = somebody.seats.is_empty() && was_absent;
         somebody.seats.push(seat);
         if is_new {
-            state.newcomers.add(name);
+            state.newcomers.add(Some(name));
         }
         Here {
             people: Arc::clone(self),
@@ -159,10 +163,33 @@ impl People {
         }
     }
 
-    /// Who came since this was asked last, if anybody did.
-    pub(crate) fn newcomers(&self) -> Option<Event> {
-        let Newcomers { count, named } = std::mem::take(&mut self.state().newcomers);
-        (count > 0).then_some(Event::Joined { count, named })
+    /// Somebody follows the channel, which so many do now.
+    pub(crate) fn follow(&self, name: Name, followers: u64) {
+        let mut state = self.state();
+        state.followers.add(Some(name));
+        state.followers_now = followers;
+    }
+
+    /// Somebody passes the channel on.
+    pub(crate) fn share(&self, name: Option<Name>) {
+        self.state().sharers.add(name);
+    }
+
+    /// Who came, follows and passed the channel on since this was asked last.
+    pub(crate) fn news(&self) -> Vec<Event> {
+        let mut state = self.state();
+        let followers = state.followers_now;
+        let Gathered { count, named } = std::mem::take(&mut state.newcomers);
+        let joined = (count > 0).then_some(Event::Joined { count, named });
+        let Gathered { count, named } = std::mem::take(&mut state.followers);
+        let followed = (count > 0).then_some(Event::Followed {
+            count,
+            named,
+            followers,
+        });
+        let Gathered { count, named } = std::mem::take(&mut state.sharers);
+        let shared = (count > 0).then_some(Event::Shared { count, named });
+        [joined, followed, shared].into_iter().flatten().collect()
     }
 
     /// How many people are here, and at most `limit` of them, whom chance chooses when they are more.
@@ -181,11 +208,11 @@ impl People {
     }
 }
 
-impl Newcomers {
-    fn add(&mut self, name: Name) {
+impl Gathered {
+    fn add(&mut self, name: Option<Name>) {
         self.count += 1;
         if self.named.len() < NAMED_MAX {
-            self.named.push(name);
+            self.named.extend(name);
         }
     }
 }
@@ -205,8 +232,8 @@ mod tests {
         }
     }
 
-    fn named(event: Option<Event>) -> (u64, Vec<String>) {
-        let Some(Event::Joined { count, named }) = event else {
+    fn named(news: Vec<Event>) -> (u64, Vec<String>) {
+        let Some(Event::Joined { count, named }) = news.into_iter().next() else {
             return (0, Vec::new());
         };
         let named = named.iter().map(|name| name.handle.to_string());
@@ -221,10 +248,10 @@ mod tests {
         let ann = come("ann");
         let again = come("ann");
         let others: Vec<Here> = (0..7).map(|n| come(&format!("guest{n}"))).collect();
-        let (count, names) = named(people.newcomers());
+        let (count, names) = named(people.news());
         assert_eq!(count, 8);
         assert_eq!(names, ["ann", "guest0", "guest1", "guest2", "guest3"]);
-        assert_eq!(named(people.newcomers()), (0, Vec::new()));
+        assert_eq!(named(people.news()), (0, Vec::new()));
         assert_eq!(people.some(3).0, 8);
         assert_eq!(people.some(3).1.len(), 3);
 
@@ -235,6 +262,29 @@ mod tests {
         assert_eq!(people.some(10).0, 0);
         // A connection that breaks and returns is nobody new.
         let _ann = come("ann");
-        assert_eq!(named(people.newcomers()), (0, Vec::new()));
+        assert_eq!(named(people.news()), (0, Vec::new()));
+    }
+
+    #[test]
+    fn who_follows_and_passes_on_is_told_together() {
+        let people = People::default();
+        let name = |handle: &str| Name {
+            handle: handle.parse().unwrap(),
+            name: String::new(),
+        };
+        people.follow(name("ann"), 7);
+        people.follow(name("bob"), 8);
+        people.share(None);
+        let followed = Event::Followed {
+            count: 2,
+            named: vec![name("ann"), name("bob")],
+            followers: 8,
+        };
+        let shared = Event::Shared {
+            count: 1,
+            named: Vec::new(),
+        };
+        assert_eq!(people.news(), [followed, shared]);
+        assert_eq!(people.news(), []);
     }
 }

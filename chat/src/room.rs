@@ -272,8 +272,8 @@ impl Room {
     }
 
     /// Tells what has changed since the last time: how many are here, like it and were shown what
-    /// was said, and who came; gives the last.
-    pub fn tell_counts(&self, at_ms: i64) -> Option<Event> {
+    /// was said; and who came, follows and passed it on. Gives the last.
+    pub fn tell_counts(&self, at_ms: i64) -> Vec<Event> {
         let now = (self.everybody(), self.likes());
         let (changed, (kept, dropped)) = {
             let mut state = self.state();
@@ -293,11 +293,11 @@ impl Room {
             };
             self.tell(count, at_ms);
         }
-        let joined = self.people.newcomers();
-        if let Some(joined) = joined.clone() {
-            self.tell(joined, at_ms);
+        let news = self.people.news();
+        for news in &news {
+            self.tell(news.clone(), at_ms);
         }
-        joined
+        news
     }
 
     /// Tells when the MediaTime zero of the broadcast was, if that is known better than before.

@@ -537,9 +537,9 @@ impl Service {
         let now_ms = clock::now().as_millis();
         let (mut viewers, rooms) = (0, self.shared.rooms.all());
         for room in &rooms {
-            if let Some(joined) = room.tell_counts(now_ms) {
-                self.shared
-                    .tell_nodes(room.id, What::Joined(Box::new(joined)));
+            for news in room.tell_counts(now_ms) {
+                let news = What::News(Box::new(news));
+                self.shared.tell_nodes(room.id, news);
             }
             if let Some(live) = self.shared.live(room.id) {
                 room.tell_clock(live.id, live.zero_at().as_millis(), now_ms);
@@ -646,6 +646,26 @@ impl Service {
         }
     }
 
+    /// Tells the room who follows its channel. Where it is not open here, it may be elsewhere.
+    fn on_followed(&self, channel: ChannelId, by: &Person, followers: u64) {
+        let name = Name {
+            handle: by.handle.clone(),
+            name: by.name.clone(),
+        };
+        let room = self.shared.rooms.lock().rooms.get(&channel).cloned();
+        if let Some(room) = room {
+            room.people.follow(name, followers);
+            return;
+        }
+        let followed = Event::Followed {
+            count: 1,
+            named: vec![name],
+            followers,
+        };
+        let news = What::News(Box::new(followed));
+        self.shared.tell_nodes(channel, news);
+    }
+
     /// Tells the room of what happens to its broadcast.
     async fn on_event(&self, event: &wire::Event) {
         let (channel, b, state) = match event {
@@ -661,6 +681,12 @@ impl Service {
             wire::Event::BroadcastEnded {
                 channel, broadcast, ..
             } => (*channel, *broadcast, State::Ended),
+            wire::Event::Followed {
+                channel,
+                by,
+                followers,
+                ..
+            } => return self.on_followed(*channel, by, *followers),
             wire::Event::EmotesChanged { .. } => return,
         };
         self.open_for_others(channel).await;

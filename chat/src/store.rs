@@ -443,6 +443,8 @@ async fn insert_some(transaction: &mut Transaction<'_, Any>, rows: &[Row]) -> sq
             | Event::Clock { .. }
             | Event::Count { .. }
             | Event::Joined { .. }
+            | Event::Followed { .. }
+            | Event::Shared { .. }
             | Event::Degraded { .. } => (None, None),
         };
         let event = serde_json::to_string(&item.event).expect("events are plain data");

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BroadcastId, ChannelId};
+use crate::{BroadcastId, ChannelId, Person};
 
 /// Something that happened to a channel. Times are microseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,17 @@ pub enum Event {
         at: i64,
         /// How it came to that.
         how: Ended,
+    },
+    /// Somebody follows the channel, for the first time.
+    Followed {
+        /// Which.
+        channel: ChannelId,
+        /// Who.
+        by: Person,
+        /// How many follow it now.
+        followers: u64,
+        /// When.
+        at: i64,
     },
     /// An emote of the channel is new or gone.
     EmotesChanged {

@@ -9,8 +9,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::request::PLAIN_COOKIE;
 use super::{
-    account, admin, channels, emotes, health, moderators, recoveries, rooms, session, stream_keys,
-    streams, tokens, webhooks,
+    account, admin, channels, emotes, follows, health, moderators, recoveries, rooms, session,
+    stream_keys, streams, tokens, webhooks,
 };
 
 /// The whole API.
@@ -38,6 +38,10 @@ use super::{
         stream_keys::show,
         stream_keys::rotate,
         stream_keys::revoke,
+        follows::show,
+        follows::follow,
+        follows::unfollow,
+        follows::list,
         emotes::list,
         emotes::upload,
         emotes::delete,

@@ -17,6 +17,9 @@ pub enum Kind {
     /// The broadcast is over.
     #[serde(rename = "broadcast.ended")]
     BroadcastEnded,
+    /// Somebody follows the channel who never did.
+    #[serde(rename = "channel.followed")]
+    Followed,
     /// Danmaku were said, up to 100 in one delivery.
     #[serde(rename = "danmaku.sent")]
     DanmakuSent,
@@ -34,6 +37,7 @@ impl Kind {
         match self {
             Self::BroadcastStarted => "broadcast.started",
             Self::BroadcastEnded => "broadcast.ended",
+            Self::Followed => "channel.followed",
             Self::DanmakuSent => "danmaku.sent",
             Self::DanmakuDeleted => "danmaku.deleted",
             Self::Test => "webhook.test",
@@ -57,6 +61,7 @@ pub(super) fn body(kind: Kind, channel: &Channel, items: Vec<Value>, now: WallTi
             broadcast["title"] = channel.title.clone().into();
             data["broadcast"] = broadcast;
         }
+        Kind::Followed => data["follow"] = items.into_iter().next().unwrap_or_default(),
         Kind::DanmakuSent | Kind::DanmakuDeleted => data["items"] = items.into(),
         Kind::Test => {}
     }

@@ -19,6 +19,7 @@ mod emotes;
 mod ending;
 mod events;
 mod first_start;
+mod follows;
 mod nodes;
 mod operation;
 mod pages;

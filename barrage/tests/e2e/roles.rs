@@ -47,6 +47,20 @@ fn table() -> Vec<(Who, Method, &'static str, Value)> {
         (All, get.clone(), "/api/v1/channels/{handle}", none()),
         (All, get.clone(), "/api/v1/channels/{handle}/emotes", none()),
         (All, get.clone(), "/emotes/{id}", none()),
+        (All, get.clone(), "/api/v1/channels/{handle}/follow", none()),
+        (
+            Known,
+            put.clone(),
+            "/api/v1/channels/{handle}/follow",
+            none(),
+        ),
+        (
+            Known,
+            delete.clone(),
+            "/api/v1/channels/{handle}/follow",
+            none(),
+        ),
+        (Known, get.clone(), "/api/v1/account/follows", none()),
         (
             All,
             post.clone(),

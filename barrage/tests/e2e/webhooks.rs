@@ -18,9 +18,10 @@ use crate::support::server::CHANNEL;
 use crate::support::{Clip, Member, Person, Publisher, Server, until, within};
 
 const HOOKS: &str = "/api/v1/channels/stage/webhooks";
-const EVERYTHING: [&str; 4] = [
+const EVERYTHING: [&str; 5] = [
     "broadcast.started",
     "broadcast.ended",
+    "channel.followed",
     "danmaku.sent",
     "danmaku.deleted",
 ];
@@ -183,8 +184,15 @@ async fn a_program_is_told_what_happens_signed_as_the_documentation_says() {
     assert_eq!(said["e"], host.welcome["lanes"]["chat"]["e"]);
     let deleted = receiver.items("danmaku.deleted", 1).await.remove(0);
     assert_eq!((&deleted["of"], &deleted["e"]), (&json!(p), &said["e"]));
+    let ann = Person::new(&server, "ann").await;
+    let follow = format!("/api/v1/channels/{CHANNEL}/follow");
+    ann.ok(Method::PUT, &follow, &Value::Null).await;
+    let came = receiver.has(4).await.remove(3).json();
+    assert_eq!(came["type"], "channel.followed");
+    assert_eq!(came["data"]["follow"]["by"]["handle"], "ann");
+    assert_eq!(came["data"]["follow"]["followers"], 1);
     publisher.finish().await;
-    let came = receiver.has(4).await.remove(3);
+    let came = receiver.has(5).await.remove(4);
     assert_eq!(came.json()["type"], "broadcast.ended");
     assert_eq!(came.json()["data"]["broadcast"]["ended_how"], "finished");
     let listed = owner.read(HOOKS).await;

@@ -52,6 +52,22 @@ pub enum Event {
         /// Some of them.
         named: Vec<Name>,
     },
+    /// People follow the channel who never did. Ambient lane.
+    Followed {
+        /// How many.
+        count: u64,
+        /// Some of them.
+        named: Vec<Name>,
+        /// How many follow it now.
+        followers: u64,
+    },
+    /// People pass the channel on to others. Ambient lane.
+    Shared {
+        /// How many.
+        count: u64,
+        /// Some of those who are signed in.
+        named: Vec<Name>,
+    },
     /// Something does not work, or works again. Ambient lane.
     Degraded {
         /// Since when nothing can be said, in milliseconds since the Unix epoch; none when it works.
@@ -68,6 +84,8 @@ impl Event {
             Self::Clock { .. }
             | Self::Count { .. }
             | Self::Joined { .. }
+            | Self::Followed { .. }
+            | Self::Shared { .. }
             | Self::Degraded { .. } => Lane::Ambient,
         }
     }

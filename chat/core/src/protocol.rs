@@ -188,6 +188,8 @@ pub enum Said {
     },
     /// The broadcast is liked.
     Like,
+    /// Passes the channel on to others.
+    Share,
 }
 
 /// A danmaku as it is sent.

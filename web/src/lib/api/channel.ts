@@ -54,6 +54,16 @@ const at = (handle: string): string => `/api/v1/channels/${encodeURIComponent(ha
 const key = (handle: string, id: string): string => `${at(handle)}/keys/${encodeURIComponent(id)}`;
 const moderator = (handle: string, member: string): string => `${at(handle)}/moderators/${encodeURIComponent(member)}`;
 
+/** How many follow a channel, and whether who asks does. */
+export interface Following {
+  followers: number;
+  follows: boolean;
+}
+
+export const getFollowing = async (handle: string): Promise<Following> => (await get<Following>(`${at(handle)}/follow`)).body;
+export const follow = (handle: string): Promise<void> => send('PUT', `${at(handle)}/follow`);
+export const unfollow = (handle: string): Promise<void> => send('DELETE', `${at(handle)}/follow`);
+
 export const changeChannel = (handle: string, change: ChannelChange): Promise<Channel> => send('PATCH', at(handle), change);
 
 export const getKeys = async (handle: string): Promise<StreamKey[]> => (await get<StreamKey[]>(`${at(handle)}/keys`)).body;

@@ -2,7 +2,7 @@
 
 import { get, send } from '../api';
 
-export const WEBHOOK_EVENTS = ['broadcast.started', 'broadcast.ended', 'danmaku.sent', 'danmaku.deleted'] as const;
+export const WEBHOOK_EVENTS = ['broadcast.started', 'broadcast.ended', 'channel.followed', 'danmaku.sent', 'danmaku.deleted'] as const;
 export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number];
 
 export interface Webhook {

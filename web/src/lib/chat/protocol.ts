@@ -60,6 +60,12 @@ export interface Welcome {
   chat_down_since_ms: number | null;
 }
 
+/** People of whom the room is told together: how many, and some of them. */
+export interface Gathered {
+  count: number;
+  named: { handle: string; name?: string }[];
+}
+
 export type ErrorCode =
   | 'bad_message'
   | 'bad_token'
@@ -81,7 +87,11 @@ export type Heard =
   /** The channel has others now. */
   | (Placed & { t: 'emotes' })
   | (Placed & { t: 'degraded'; chat_since_ms: number | null })
-  | (Placed & { t: 'joined'; count: number; named: { handle: string; name?: string }[] })
+  | (Placed & { t: 'joined' } & Gathered)
+  /** For the first time; `followers` is how many follow the channel now. */
+  | (Placed & { t: 'followed'; followers: number } & Gathered)
+  /** Passed the channel on. */
+  | (Placed & { t: 'shared' } & Gathered)
   /** One that not everybody is given, since it is ours or calls us; moves no position. */
   | { t: 'yours'; item: SentDanmaku }
   | { t: 'gap'; l: Lane; from: number; to: number; sampled?: boolean }
@@ -93,7 +103,8 @@ export type Said =
   | { t: 'auth'; token: string }
   | { t: 'send'; id: number; text: string; mode?: Mode; size?: Size; colour?: number; mt?: number; reply?: number }
   | { t: 'delete'; id: number; of: number }
-  | { t: 'like' };
+  | { t: 'like' }
+  | { t: 'share' };
 
 /** Names it in the handshake. */
 export const SUBPROTOCOL = 'barrage.v1.json';

@@ -5,7 +5,8 @@ import type { Emote } from './emotes';
 import { Lines } from './lines';
 import { markOf, type Mark } from './mark';
 import { People } from './people';
-import type { Broadcast, Danmaku, ErrorCode, Heard, Look, Mode, Person, SentDanmaku, Size } from './protocol';
+import type { News } from './news';
+import type { Broadcast, Danmaku, ErrorCode, Gathered, Heard, Look, Mode, Person, SentDanmaku, Size } from './protocol';
 
 /** What the column keeps; older lines leave. */
 const LINES_MAX = 1_000;
@@ -17,6 +18,8 @@ const AHEAD_MS = 120_000;
 const TOKEN_AGAIN_MS = 15_000;
 /** The pages of a room do not all ask at the same time for emotes that have changed. */
 const EMOTES_MS = 3_000;
+/** How long it is shown who came. */
+const NEWS_MS = 6_000;
 /** How long an own danmaku may go without an answer before it is given back. */
 const ANSWER_MS = 8_000;
 
@@ -73,6 +76,10 @@ export class RoomChat {
   missed = $state(0);
   /** How many the room passed on in the last second, and left out because it is so loud; null as long as it passes on all. */
   sampled = $state.raw<{ kept: number; dropped: number } | null>(null);
+  /** Who came, follows the channel or passed it on just now. */
+  news = $state.raw<{ news: News; gathered: Gathered } | null>(null);
+  /** How many follow the channel, as the room was told last; null if it was not. */
+  followers = $state<number | null>(null);
   /** The channel's, for who may use them. */
   emotes = $state.raw<readonly Emote[]>([]);
   readonly people = new People();
@@ -86,6 +93,7 @@ export class RoomChat {
   #columnAt = 0;
   #columnTimer: ReturnType<typeof setTimeout> | undefined;
   #emotesTimer: ReturnType<typeof setTimeout> | undefined;
+  #newsTimer: ReturnType<typeof setTimeout> | undefined;
   #listeners = new Set<Listener>();
   #nextKey = 0;
   #wanted = false;
@@ -109,6 +117,7 @@ export class RoomChat {
     clearTimeout(this.#tokenTimer);
     clearTimeout(this.#columnTimer);
     clearTimeout(this.#emotesTimer);
+    clearTimeout(this.#newsTimer);
     this.#connection.close();
   }
 
@@ -162,6 +171,11 @@ export class RoomChat {
 
   like(): void {
     this.#connection.say({ t: 'like' });
+  }
+
+  /** Tells the room that the channel is passed on. */
+  share(): void {
+    this.#connection.say({ t: 'share' });
   }
 
   delete(p: number): void {
@@ -244,6 +258,14 @@ export class RoomChat {
         clearTimeout(this.#emotesTimer);
         this.#emotesTimer = setTimeout(() => void this.#fetchEmotes(), Math.random() * EMOTES_MS);
         break;
+      case 'followed':
+        this.followers = heard.followers;
+        this.#tell('followed', heard);
+        break;
+      case 'joined':
+      case 'shared':
+        this.#tell(heard.t, heard);
+        break;
       case 'degraded':
         this.downSince = heard.chat_since_ms;
         break;
@@ -262,6 +284,12 @@ export class RoomChat {
         else if (heard.code === 'bad_token' && this.#wanted) this.#authenticateIn(TOKEN_AGAIN_MS);
         break;
     }
+  }
+
+  #tell(news: News, gathered: Gathered): void {
+    this.news = { news, gathered };
+    clearTimeout(this.#newsTimer);
+    this.#newsTimer = setTimeout(() => (this.news = null), NEWS_MS);
   }
 
   #add(danmaku: SentDanmaku): void {

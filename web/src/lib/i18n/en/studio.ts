@@ -216,6 +216,7 @@ export const studio = {
   'hooks.events_missing': 'Choose at least one.',
   'hooks.event.broadcast.started': 'You go live',
   'hooks.event.broadcast.ended': 'The broadcast ends',
+  'hooks.event.channel.followed': 'Somebody new follows the channel',
   'hooks.event.danmaku.sent': 'Danmaku, up to 100 at once',
   'hooks.event.danmaku.deleted': 'Deleted danmaku',
   'hooks.make': 'Make the webhook',

@@ -212,6 +212,7 @@ export const studio: Record<keyof typeof en, string> = {
   'hooks.events_missing': '至少选一项。',
   'hooks.event.broadcast.started': '开播',
   'hooks.event.broadcast.ended': '下播',
+  'hooks.event.channel.followed': '有人新关注频道',
   'hooks.event.danmaku.sent': '弹幕，一次最多100条',
   'hooks.event.danmaku.deleted': '弹幕被删除',
   'hooks.make': '创建Webhook',
