@@ -294,6 +294,21 @@ const cases = {
     viewer.clean();
   },
 
+  async 'who follows is counted, who shares is told'() {
+    const [rui, viewer] = [await somebody('rui'), await somebody(null)];
+    await viewer.getByText('Followers: 0').waitFor();
+    assert.match(await viewer.getByRole('link', { name: /^Follow / }).getAttribute('href'), /^\/sign-in\?then=/);
+    await rui.getByRole('button', { name: /^Follow / }).click();
+    await rui.getByRole('button', { name: /^Stop following / }).waitFor();
+    await viewer.getByText('rui follows the channel').waitFor();
+    await viewer.getByText('Followers: 1').waitFor();
+    await rui.getByRole('button', { name: 'Share' }).click();
+    await rui.getByRole('button', { name: 'Address copied' }).waitFor();
+    await viewer.getByText('rui shared the channel').waitFor();
+    await rui.getByRole('button', { name: /^Stop following / }).click();
+    await rui.getByText('Followers: 0').waitFor();
+  },
+
   async 'who is too fast sees when they may go on'() {
     const strict = await startServer({ settings: { 'https.listen': '', 'chat.user_burst': '1', 'chat.user_per_minute': '20' } });
     const leo = await somebody('leo', { at: strict });

@@ -65,6 +65,7 @@ export async function startFixture(scene, port = 0) {
     if (url.pathname === '/api/v1/streams') return api(response, scene.streams());
     const channel = /^\/api\/v1\/channels\/(\w+)$/.exec(url.pathname);
     if (channel) return api(response, scene.channel(channel[1]));
+    if (/^\/api\/v1\/channels\/\w+\/follow$/.test(url.pathname)) return json(response, 200, { followers: 1_284, follows: false });
     if (url.pathname.startsWith('/api/')) return other(response, scene.api?.(request.method, url.pathname) ?? 404);
     const emote = /^\/emotes\/(\d+)$/.exec(url.pathname);
     if (emote) return void response.writeHead(200, { 'content-type': TYPES['.svg'] }).end(emoteOf(Number(emote[1])));

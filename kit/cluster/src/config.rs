@@ -70,7 +70,10 @@ impl ClusterConfig {
                     .into(),
             );
         }
-        let is_nats = |url: &str| url.trim().parse::<async_nats::ServerAddr>().is_ok();
+        let is_nats = |url: &str| {
+            let address = url.trim().parse::<async_nats::ServerAddr>();
+            address.is_ok_and(|address| !address.host().is_empty())
+        };
         if !self.nats.url.split(',').all(is_nats) {
             return Err(
                 "`cluster.nats.url` takes addresses such as nats://nats.example:4222".into(),

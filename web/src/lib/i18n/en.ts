@@ -61,7 +61,7 @@ export const en = {
   'room.following': 'Following',
   'room.follow_label': 'Follow {name}',
   'room.unfollow_label': 'Stop following {name}',
-  'room.followers': '{count} followers',
+  'room.followers': 'Followers: {count}',
   'room.follow_failed': 'That did not work. Try again.',
   'room.share': 'Share',
   'room.shared': 'Address copied',
