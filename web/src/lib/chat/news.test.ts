@@ -9,7 +9,7 @@ describe('news', () => {
     expect(newsText('followed', { count: 1, named: [ann] }, number)).toEqual({ key: 'chat.news.followed.one', values: { name: 'Ann' } });
     expect(newsText('joined', { count: 4, named: [{ handle: 'bob' }, ann] }, number)).toEqual({
       key: 'chat.news.joined.more',
-      values: { name: 'bob', count: '3', all: '4' },
+      values: { name: 'bob', count: '3' },
     });
   });
 

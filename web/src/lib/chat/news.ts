@@ -16,5 +16,5 @@ export function newsText(news: News, { count, named }: Gathered, number: (value:
   if (!first) return { key: `chat.news.${news}.many`, values: { count: number(count) } };
   const name = first.name || first.handle;
   if (count === 1) return { key: `chat.news.${news}.one`, values: { name } };
-  return { key: `chat.news.${news}.more`, values: { name, count: number(count - 1), all: number(count) } };
+  return { key: `chat.news.${news}.more`, values: { name, count: number(count - 1) } };
 }
