@@ -106,6 +106,8 @@ const cases = {
         await page.getByRole('heading', { name: title, exact: true }).waitFor();
         assert.equal(await page.evaluate(() => document.documentElement.lang), language, what);
         const tile = page.locator('a.tile');
+        // The title stands over the skeleton too.
+        await tile.first().waitFor();
         assert.equal(await tile.count(), 1, what);
         assert.match(await tile.innerText(), /Stage/, what);
         await (options.hasTouch ? tile.tap() : tile.click());
