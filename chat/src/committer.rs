@@ -210,8 +210,12 @@ impl Task {
             let Holder::Here(fence) = entry.room.holder() else {
                 return false;
             };
-            fences.insert(entry.room.id, fence);
-            !entry.room.is_closed()
+            // Another may be open in the place of one that is closed, with a fence of its own.
+            let is_open = !entry.room.is_closed();
+            if is_open {
+                fences.insert(entry.room.id, fence);
+            }
+            is_open
         });
         refuse(closed);
         if open.is_empty() {
@@ -223,7 +227,13 @@ impl Task {
         }
         let rows = number(&open);
         let began = Instant::now();
-        let committed = timeout(COMMIT_WITHIN, self.store.commit(&rows, &fences)).await;
+        // Whoever did not get so far has kept nothing.
+        let transaction = match timeout(COMMIT_WITHIN, self.store.begin()).await {
+            Ok(Ok(transaction)) => transaction,
+            Ok(Err(error)) => return self.fail(open, &error.to_string()),
+            Err(_) => return self.fail(open, "the database is too busy"),
+        };
+        let committed = timeout(COMMIT_WITHIN, Store::commit(transaction, &rows, &fences)).await;
         metrics::histogram!("barrage_chat_commit_seconds").record(began.elapsed().as_secs_f64());
         match committed {
             Ok(Ok(())) => {
@@ -239,9 +249,7 @@ impl Task {
                 return Some(room);
             }
             Ok(Err(CommitError::Failed(error))) => {
-                tracing::warn!(%error, "failed to keep what was said");
-                self.rest();
-                refuse(open);
+                return self.fail(open, &error.to_string());
             }
             Ok(Err(CommitError::Unknown(error))) => {
                 tracing::warn!(%error, "what was said may be kept or not: its rooms begin anew");
@@ -252,6 +260,14 @@ impl Task {
                 self.give_up(open);
             }
         }
+        None
+    }
+
+    /// Nothing of a batch is kept.
+    fn fail(&mut self, batch: Vec<Entry>, why: &str) -> Option<ChannelId> {
+        tracing::warn!(error = why, "failed to keep what was said");
+        self.rest();
+        refuse(batch);
         None
     }
 

@@ -5,20 +5,21 @@
 //! Whom the bus calls the holder only saves useless attempts. That nobody else writes is certain by
 //! the fencing number, which the database checks with everything that is kept.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use cluster::{Feed, Heard, Owner, Question};
+use cluster::{Feed, Heard, Owner, Question as Asked};
 use fanout::Position;
 use futures_util::future::join_all;
 use kit::clock;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use wire::ChannelId;
 
 use crate::item::Event;
 use crate::lane::{Lane, PerLane};
-use crate::nodes::{Aside, Came, Carried, Forwarded, What, pack, subject, unpack};
+use crate::nodes::{Aside, Came, Carried, Forwarded, Question, What, pack, subject, unpack};
 use crate::room::{Holder, Room};
 use crate::service::{Channels, Service, Shared};
 
@@ -33,6 +34,16 @@ const OPENED_WITHIN: Duration = Duration::from_secs(2);
 
 /// And how often it is looked for meanwhile.
 const OPENED_EVERY: Duration = Duration::from_millis(100);
+
+/// How long the database may take to give a room to another node: longer than it lets the one before
+/// keep it while that says nothing.
+const GIVEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long reading what is missing may take before it is begun anew.
+const READ_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is not handed over this soon after it was asked is not kept: who asked gives up.
+const HANDED_WITHIN: Duration = Duration::from_millis(1_500);
 
 /// Items that are read at once by a node that missed them.
 const READ_MAX: u32 = 1_000;
@@ -67,7 +78,8 @@ impl Shared {
             let failed = match self.cluster.owners.claim(&subject).await {
                 Ok(Owner::Ours) => {
                     let now_ms = clock::now().as_millis();
-                    let opened = self.store.open_room(channel, now_ms, proven).await?;
+                    let opened = self.store.open_room(channel, now_ms, proven);
+                    let opened = timeout(GIVEN_WITHIN, opened).await??;
                     return Ok((opened.places, Holder::Here(opened.fence)));
                 }
                 Ok(Owner::Other(node)) => match self.store.look_at_room(channel).await? {
@@ -95,31 +107,48 @@ impl Shared {
 }
 
 impl Service {
-    /// Keeps what other nodes ask to have kept.
-    pub(crate) async fn answer(self: Arc<Self>, question: Question) {
-        let forwarded: Vec<Forwarded> = unpack(&question.question).unwrap_or_default();
-        let mut saying = Vec::with_capacity(forwarded.len());
-        for Forwarded {
-            room,
-            event,
-            author,
-            key,
-        } in forwarded
-        {
-            let room = self.room_of(room).await.ok();
-            let room = room.filter(|room| matches!(room.holder(), Holder::Here(_)));
+    /// Does what another node asks.
+    pub(crate) async fn answer(self: Arc<Self>, asked: Asked) {
+        let began = Instant::now();
+        let answer = match unpack(&asked.question) {
+            Some(Question::Keep(forwarded)) => pack(&self.keep_all(forwarded, began).await),
+            Some(Question::Open(channel)) => {
+                // Its keeper tells the others then; they ask again if it is not.
+                drop(self.room_of(channel).await);
+                pack(&())
+            }
+            None => return,
+        };
+        // Who asked may have given up.
+        let _ = asked.answer.send(answer);
+    }
+
+    async fn keep_all(&self, forwarded: Vec<Forwarded>, began: Instant) -> Vec<Came> {
+        let channels: HashSet<ChannelId> = forwarded.iter().map(|one| one.room).collect();
+        let opened = channels.into_iter().map(|channel| async move {
+            let room = self.room_of(channel).await.ok();
+            (
+                channel,
+                room.filter(|room| matches!(room.holder(), Holder::Here(_))),
+            )
+        });
+        let rooms: HashMap<_, _> = join_all(opened).await.into_iter().collect();
+        let in_time = began.elapsed() < HANDED_WITHIN;
+        let saying = forwarded.into_iter().map(|one| {
+            let room = rooms.get(&one.room).cloned().flatten();
             let shared = Arc::clone(self.shared());
-            saying.push(async move {
-                match room {
-                    Some(room) => shared.say_for_node(room, event, author, key).await.into(),
+            async move {
+                match room.filter(|_| in_time) {
+                    Some(room) => {
+                        let said = shared.say_for_node(room, one.event, one.author, one.key);
+                        said.await.into()
+                    }
                     None => Came::Not,
                 }
-            });
-        }
+            }
+        });
         // Each is handed over when it is first asked, so that they stay in order.
-        let came = join_all(saying).await;
-        // Who asked may have given up.
-        let _ = question.answer.send(pack(&came));
+        join_all(saying).await
     }
 }
 
@@ -200,7 +229,7 @@ impl Keeper {
         let Some(Carried { epoch, items }) = unpack(&message) else {
             return Ok(());
         };
-        self.check_epoch(&room, epoch)?;
+        self.check_epoch(&room, epoch).await?;
         if epoch < epoch_of(&room) {
             return Ok(());
         }
@@ -229,30 +258,39 @@ impl Keeper {
         match what {
             What::News(event) => room.tell(*event, now_ms),
             What::Clock(b, zero_ms) => room.tell_clock(b, zero_ms, now_ms),
-            What::Tails(epoch, tails) => {
+            What::Tails(epoch, tails, down_since) => {
                 if room.holder() != Holder::Other(by) {
                     return Ok(());
                 }
-                self.check_epoch(&room, epoch)?;
+                self.check_epoch(&room, epoch).await?;
                 self.heard_at = Instant::now();
                 let was_behind = std::mem::replace(&mut self.behind, is_behind(&room, &tails));
                 if self.behind && was_behind {
                     self.catch_up(&room).await?;
                 } else if !self.behind {
-                    room.set_cut(false, now_ms);
+                    room.set_cut(down_since.is_some(), down_since.unwrap_or(now_ms));
                 }
             }
         }
         Ok(())
     }
 
-    /// Its lanes have begun anew elsewhere: who is here comes back and finds them.
-    fn check_epoch(&self, room: &Arc<Room>, epoch: u64) -> Result<(), Over> {
-        if epoch > epoch_of(room) {
-            self.shared.lose(room);
-            return Err(Over);
+    /// Its lanes have begun anew elsewhere: who is here hears the rest of the old ones, comes back and
+    /// finds the new.
+    async fn check_epoch(&self, room: &Arc<Room>, epoch: u64) -> Result<(), Over> {
+        if epoch <= epoch_of(room) {
+            return Ok(());
         }
-        Ok(())
+        let read = async {
+            let tails = self.shared.store.tails_of(room.id, epoch_of(room)).await?;
+            self.read_up_to(room, &tails).await
+        };
+        let read: anyhow::Result<()> = read.await;
+        if let Err(error) = read {
+            tracing::warn!(%error, room.id = %room.id, "the end of an epoch is missing");
+        }
+        self.shared.lose(room);
+        Err(Over)
     }
 
     async fn look(&mut self) -> Result<(), Over> {
@@ -261,7 +299,8 @@ impl Keeper {
         match (room.holder(), owner) {
             (Holder::Here(_), Ok(Owner::Ours) | Err(_)) => {
                 let tails = durable().map(|lane| (lane.number(), room.place(lane).offset));
-                let what = What::Tails(epoch_of(&room), tails.collect());
+                let down_since = self.shared.committer.down_since_ms();
+                let what = What::Tails(epoch_of(&room), tails.collect(), down_since);
                 self.shared.tell_nodes(room.id, what);
             }
             (Holder::Here(_), Ok(Owner::Other(node))) => {
@@ -283,6 +322,10 @@ impl Keeper {
                     return Ok(());
                 }
                 cut(&room);
+                // It may live and not have the room open.
+                let open = pack(&Question::Open(room.id));
+                let bus = Arc::clone(&self.shared.cluster.bus);
+                tokio::spawn(async move { bus.ask(now, open).await });
             }
             (Holder::Other(_), Err(_)) => cut(&room),
         }
@@ -293,7 +336,8 @@ impl Keeper {
     /// there then.
     async fn take_over(&mut self, room: &Arc<Room>) -> anyhow::Result<()> {
         let now_ms = clock::now().as_millis();
-        let opened = self.shared.store.open_room(room.id, now_ms, true).await?;
+        let opened = self.shared.store.open_room(room.id, now_ms, true);
+        let opened = timeout(GIVEN_WITHIN, opened).await??;
         self.read_missing(room).await?;
         if opened.places.get(Lane::Chat).epoch != epoch_of(room) {
             self.shared.lose(room);
@@ -317,13 +361,20 @@ impl Keeper {
     }
 
     async fn read_missing(&self, room: &Arc<Room>) -> anyhow::Result<()> {
+        let read = async {
+            let tails = self.shared.store.look_at_room(room.id).await?;
+            let tails = tails.context("the room is gone")?;
+            let epoch = tails.get(Lane::Chat).epoch;
+            if self.check_epoch(room, epoch).await.is_err() {
+                return Ok(());
+            }
+            self.read_up_to(room, &tails).await
+        };
+        timeout(READ_WITHIN, read).await?
+    }
+
+    async fn read_up_to(&self, room: &Arc<Room>, tails: &PerLane<Position>) -> anyhow::Result<()> {
         let store = &self.shared.store;
-        let tails = store.look_at_room(room.id).await?;
-        let tails = tails.context("the room is gone")?;
-        if tails.get(Lane::Chat).epoch != epoch_of(room) {
-            self.shared.lose(room);
-            return Ok(());
-        }
         let mut emotes = false;
         for lane in durable() {
             let tail = tails.get(lane).offset;

@@ -12,14 +12,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::runtime;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use wire::{BroadcastId, ChannelId, NodeId, UserId};
 
 use crate::committer::Entry;
 use crate::item::{Event, Item};
+use crate::room::Holder;
 use crate::saying::NotSaid;
 
 /// Entries that wait for another node.
 const WAITING_MAX: usize = 4_096;
+
+/// A holder that takes longer to answer counts as one that cannot be reached, until it does.
+const PATIENCE: Duration = Duration::from_millis(900);
 
 /// Entries that are handed over at once. A message over NATS has a megabyte at most.
 const BATCH_MAX: usize = 128;
@@ -41,12 +46,22 @@ pub(crate) struct Aside {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum What {
-    /// The next positions of its durable lanes, by their numbers. From its holder, again and again.
-    Tails(u64, Vec<(u8, u64)>),
+    /// The epoch and the next positions of its durable lanes, by their numbers, and since when nothing can
+    /// be kept. From its holder, again and again.
+    Tails(u64, Vec<(u8, u64)>, Option<i64>),
     /// People who came, follow the channel, or passed it on.
     News(Box<Event>),
     /// When a broadcast's MediaTime zero was, in milliseconds since the Unix epoch.
     Clock(BroadcastId, i64),
+}
+
+/// What a node asks the holder of rooms.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Question {
+    /// To keep these, in order; the answer has what came of each.
+    Keep(Vec<Forwarded>),
+    /// To open a room that it owns. There is nothing to answer.
+    Open(ChannelId),
 }
 
 /// Something that is to be kept by the holder of its room.
@@ -165,16 +180,32 @@ async fn run(cluster: Cluster, holder: NodeId, mut waiting: mpsc::Receiver<Entry
     while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let batch = std::mem::take(&mut batch);
         let question: Vec<_> = batch.iter().map(forwarded).collect();
-        let answer = cluster.bus.ask(holder, pack(&question)).await;
+        let mut asked = cluster.bus.ask(holder, pack(&Question::Keep(question)));
+        let answer = match timeout(PATIENCE, &mut asked).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                tell_cut(&batch, holder, true);
+                asked.await
+            }
+        };
+        tell_cut(&batch, holder, answer.is_err());
         let answer: Option<Vec<Came>> = answer.ok().and_then(|answer| unpack(&answer));
         let came = answer.unwrap_or_default().into_iter();
-        let now_ms = clock::now().as_millis();
         for (entry, came) in batch
             .into_iter()
             .zip(came.chain(std::iter::repeat(Came::Not)))
         {
-            entry.room.set_cut(came == Came::Not, now_ms);
             entry.came(came.into());
+        }
+    }
+}
+
+/// Tells rooms whether their holder can be reached, as far as it is still this one.
+fn tell_cut(batch: &[Entry], holder: NodeId, is_cut: bool) {
+    let now_ms = clock::now().as_millis();
+    for entry in batch {
+        if entry.room.holder() == Holder::Other(holder) {
+            entry.room.set_cut(is_cut, now_ms);
         }
     }
 }

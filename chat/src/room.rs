@@ -337,6 +337,12 @@ impl Room {
         }
     }
 
+    /// Nobody was told of these likes after all.
+    pub(crate) fn keep_likes(&self, likes: u64) {
+        self.likes.fetch_sub(likes, Ordering::Relaxed);
+        self.fresh_likes.fetch_add(likes, Ordering::Relaxed);
+    }
+
     /// What other nodes tell of it.
     pub(crate) fn set_elsewhere(&self, elsewhere: Elsewhere) {
         self.likes.store(elsewhere.likes, Ordering::Relaxed);
@@ -495,7 +501,11 @@ impl State {
     /// Keeps at hand what can be answered or deleted, and how the broadcast is.
     fn remember(&mut self, item: &Item) {
         if let Event::Broadcast(broadcast) = &item.event {
-            self.broadcast = Some(broadcast.clone());
+            // An older one may end after a newer has begun on another node; later identities are greater.
+            let is_older = |now: &item::Broadcast| broadcast.b < now.b;
+            if !self.broadcast.as_ref().is_some_and(is_older) {
+                self.broadcast = Some(broadcast.clone());
+            }
         }
         let Event::Danmaku(danmaku) = &item.event else {
             return;

@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use cluster::Cluster;
 use fanout::shard::{Body, Entry as Begin, Falling, Guest, Shards};
 use fanout::{Batches, Compressed, Form, Log, Packet, Position};
+use futures_util::future::join_all;
 use kit::bus::Bus;
 use kit::clock;
 use kit::stream::{Broadcast, Phase, Streams};
@@ -45,6 +46,9 @@ const COUNTS_EVERY: Duration = Duration::from_secs(1);
 
 /// How often it is looked for rooms that nobody is in.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// How long it may take to give rooms up.
+const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long it is believed which channel a handle is.
 const BELIEVED_FOR: Duration = Duration::from_secs(30);
@@ -518,17 +522,21 @@ impl Service {
             return;
         }
         let rooms = self.shared.rooms.all();
-        let here = rooms.iter().map(|room| room.here()).collect();
+        let here: Vec<_> = rooms.iter().map(|room| room.here()).collect();
+        let likes: Vec<u64> = here.iter().map(|here| here.likes).collect();
         let met = self.shared.cluster.presence.meet(here).await;
         let met = met.unwrap_or_else(|error| {
             tracing::debug!(%error, "nobody tells who is on other nodes");
             Vec::new()
         });
         let mut met = met.into_iter();
-        for room in rooms {
+        for (room, likes) in rooms.into_iter().zip(likes) {
             match met.next() {
                 Some(elsewhere) => room.set_elsewhere(elsewhere),
-                None => room.forget_elsewhere(),
+                None => {
+                    room.keep_likes(likes);
+                    room.forget_elsewhere();
+                }
             }
         }
     }
@@ -638,12 +646,16 @@ impl Service {
     }
 
     async fn release(&self, rooms: Vec<Arc<Room>>) {
-        for room in rooms {
+        for room in &rooms {
             room.close();
-            if matches!(room.holder(), Holder::Here(_)) {
-                self.shared.cluster.owners.release(&subject(room.id)).await;
-            }
         }
+        let ours = rooms
+            .iter()
+            .filter(|room| matches!(room.holder(), Holder::Here(_)));
+        let owners = &self.shared.cluster.owners;
+        let released = ours.map(|room| async { owners.release(&subject(room.id)).await });
+        // What is not given up is opened again when somebody asks for it.
+        let _ = tokio::time::timeout(RELEASE_WITHIN, join_all(released)).await;
     }
 
     /// Tells the room who follows its channel. Where it is not open here, it may be elsewhere.

@@ -129,17 +129,37 @@ impl Store {
         tails(&mut transaction, channel, epoch).await.map(Some)
     }
 
+    /// Where the lanes of one epoch of a room end.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn tails_of(
+        &self,
+        channel: ChannelId,
+        epoch: u64,
+    ) -> sqlx::Result<PerLane<Position>> {
+        let mut transaction = self.database.begin().await?;
+        tails(&mut transaction, channel, signed(epoch)).await
+    }
+
+    /// Waits for a turn to write.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Any>> {
+        self.database.begin().await
+    }
+
     /// Keeps items, all or none, if nobody else has opened one of their rooms since. A
     /// [`Event::Deleted`] also marks what it is about.
     ///
     /// # Errors
     /// When they are not kept, or nobody knows.
     pub async fn commit(
-        &self,
+        mut transaction: Transaction<'static, Any>,
         rows: &[Row],
         fences: &BTreeMap<ChannelId, u64>,
     ) -> Result<(), CommitError> {
-        let mut transaction = self.database.begin().await.map_err(CommitError::Failed)?;
         // In one order, so that two nodes with rooms in common do not wait for each other.
         for (channel, fence) in fences {
             let holds = hold(&mut transaction, *channel, *fence).await;

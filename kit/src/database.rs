@@ -130,7 +130,11 @@ impl Engine {
                 "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
                  PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"
             }
-            Self::Postgres => "SET client_min_messages = warning; SET statement_timeout = '10s'",
+            // Who hangs within a transaction keeps others from what it holds; it lets go of it soon.
+            Self::Postgres => {
+                "SET client_min_messages = warning; SET statement_timeout = '10s'; \
+                 SET idle_in_transaction_session_timeout = '3s'"
+            }
         }
     }
 

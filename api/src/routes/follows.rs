@@ -89,13 +89,13 @@ pub async fn follow(
     let channel = find_channel(&state, &handle).await?;
     let (who, now) = (caller.user.id, clock::now());
     let mut transaction = state.store.begin().await?;
-    if follows::count_of(&mut transaction, who).await? >= FOLLOWS_MAX {
+    let first = follows::follow(&mut transaction, channel.id, who, now).await?;
+    if follows::count_of(&mut transaction, who).await? > FOLLOWS_MAX {
         return Err(ApiError::LimitReached {
             what: "channels followed",
             max: FOLLOWS_MAX,
         });
     }
-    let first = follows::follow(&mut transaction, channel.id, who, now).await?;
     transaction.commit().await?;
     if first {
         let following = state.store.following(channel.id, None).await?;

@@ -21,8 +21,9 @@ use wire::NodeId;
 use crate::config::ClusterConfig;
 use crate::{Bus, Feed, Heard, LEASE, Later, NoAnswer, Owner, Owners, Question};
 
-/// How long another node may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// How long another node may take to answer: as long as it may take to keep what is said, and more, so
+/// that what it keeps is not answered as if it did not.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
 /// How long NATS may take for what it does itself.
 const WITHIN: Duration = Duration::from_secs(1);
