@@ -3,7 +3,8 @@
 //! there, and forgets those that say nothing; the other tells whose things are, and forgets nothing.
 //! So a node gives one sign of life, however much it owns.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -77,6 +78,8 @@ struct Link {
     jetstream: jetstream::Context,
     cluster: Arc<str>,
     node: NodeId,
+    /// Those that were found, by their names.
+    buckets: Arc<Mutex<HashMap<&'static str, Store>>>,
 }
 
 /// Something on its way.
@@ -112,6 +115,7 @@ impl Nats {
             jetstream,
             cluster: config.name.as_str().into(),
             node,
+            buckets: Arc::default(),
         };
         let made = "NATS has no JetStream; start it with -js";
         link.rooms().await.context(made)?;
@@ -168,7 +172,22 @@ impl Link {
         Ok(self.jetstream.get_or_create_stream(config).await?)
     }
 
-    async fn bucket(&self, name: &str, max_age: Duration) -> anyhow::Result<Store> {
+    /// Finds or makes a bucket, or takes the one that was found before.
+    async fn bucket(&self, name: &'static str, max_age: Duration) -> anyhow::Result<Store> {
+        if let Some(known) = self.buckets().get(name) {
+            return Ok(known.clone());
+        }
+        let found = self.find_bucket(name, max_age).await?;
+        self.buckets().insert(name, found.clone());
+        Ok(found)
+    }
+
+    fn buckets(&self) -> MutexGuard<'_, HashMap<&'static str, Store>> {
+        // It is whole between any two statements.
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn find_bucket(&self, name: &str, max_age: Duration) -> anyhow::Result<Store> {
         let bucket = format!("{}_{name}", self.cluster);
         if let Ok(found) = self.jetstream.get_key_value(&bucket).await {
             return Ok(found);
@@ -236,10 +255,12 @@ impl Link {
         loop {
             beats.tick().await;
             match timeout(WITHIN, self.beat()).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => continue,
                 Ok(Err(error)) => tracing::debug!(%error, "no sign of life could be given"),
                 Err(_) => tracing::debug!("a sign of life took too long"),
             }
+            // A NATS that has lost what it kept has no buckets any more: they are looked for anew.
+            self.buckets().clear();
         }
     }
 

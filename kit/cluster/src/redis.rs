@@ -1,6 +1,7 @@
 //! Presence and limits over Redis.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -13,6 +14,9 @@ use crate::{Cell, Crowd, Elsewhere, Here, Later, Limits, Presence};
 
 /// How long Redis may take to answer, before it counts as gone.
 const WITHIN: Duration = Duration::from_millis(250);
+
+/// How long no limits are asked for after it did not answer: what is said waits for them.
+const REST: Duration = Duration::from_secs(1);
 
 /// How long connecting may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -56,6 +60,8 @@ pub struct Redis {
     connection: ConnectionManager,
     prefix: String,
     node: NodeId,
+    /// When limits are asked for again.
+    rests_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl std::fmt::Debug for Redis {
@@ -81,6 +87,7 @@ impl Redis {
             connection: connection.context("Redis does not answer; see `cluster.redis.url`")?,
             prefix: config.name.clone(),
             node,
+            rests_until: Arc::default(),
         })
     }
 
@@ -106,6 +113,11 @@ impl Redis {
         let answers: Vec<Vec<String>> =
             timeout(WITHIN, pipe.query_async(&mut connection)).await??;
         Ok(answers.iter().map(|told| elsewhere(told)).collect())
+    }
+
+    fn rests_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        // It is whole between any two statements.
+        (self.rests_until.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn try_take(&self, cells: &[Cell]) -> anyhow::Result<Vec<Duration>> {
@@ -172,13 +184,21 @@ impl Presence for Redis {
 impl Limits for Redis {
     fn take<'a>(&'a self, cells: &'a [Cell]) -> Later<'a, Vec<Duration>> {
         Box::pin(async move {
+            let free = || vec![Duration::ZERO; cells.len()];
+            if self
+                .rests_until()
+                .is_some_and(|until| Instant::now() < until)
+            {
+                return free();
+            }
             match self.try_take(cells).await {
                 Ok(waits) if waits.len() == cells.len() => waits,
-                Ok(_) => vec![Duration::ZERO; cells.len()],
+                Ok(_) => free(),
                 Err(error) => {
                     tracing::debug!(%error, "limits are each node's own for now");
                     tell_health(false);
-                    vec![Duration::ZERO; cells.len()]
+                    *self.rests_until() = Some(Instant::now() + REST);
+                    free()
                 }
             }
         })
