@@ -1,6 +1,6 @@
 // Frames whose pixels carry the time at which they were sent, and how they are read back in the page.
 
-import { ENCODE, SOUND } from './server.mjs';
+import { ENCODE, ffmpeg, SOUND } from './server.mjs';
 
 export const FPS = 30;
 const WIDTH = 640;
@@ -47,6 +47,19 @@ export function sendFrames(publisher, note = () => {}) {
   };
 }
 
+/** A publisher of such frames. */
+export function publishCoded(server) {
+  const one = ffmpeg([...codedInput(), ...['-f', 'flv', server.publishUrl]], { stdin: 'pipe' });
+  const stop = sendFrames(one);
+  return {
+    ...one,
+    async stop() {
+      stop();
+      await one.stop();
+    },
+  };
+}
+
 function codedFrame(stamp) {
   const low = stamp % 2 ** 32;
   const bits = [...low.toString(2).padStart(32, '0'), ...checksum(low).toString(2).padStart(8, '0')];
@@ -67,15 +80,31 @@ function checksum(low) {
   return (low ^ (low >>> 8) ^ (low >>> 16) ^ (low >>> 24) ^ 0x5a) & 0xff;
 }
 
+/** Before the page's own code: how the frame is read that a video shows, as the time on it modulo 2^32 ms. */
+export function installReader({ columns, rows, width, height }) {
+  const canvas = new OffscreenCanvas(columns * 4, rows * 4);
+  const drawing = canvas.getContext('2d', { willReadFrequently: true });
+  globalThis.readCode = (video) => {
+    // A pixel for each block would average over its edges; four by four leaves the middle clean.
+    drawing.drawImage(video, 0, 0, width, height, 0, 0, canvas.width, canvas.height);
+    const { data } = drawing.getImageData(0, 0, canvas.width, canvas.height);
+    let low = 0;
+    let check = 0;
+    for (let i = 0; i < columns * rows; i += 1) {
+      const x = (i % columns) * 4 + 2;
+      const y = Math.floor(i / columns) * 4 + 2;
+      const bit = data[(y * canvas.width + x) * 4] > 127 ? 1 : 0;
+      if (i < 32) low = (low * 2 + bit) % 2 ** 32;
+      else check = check * 2 + bit;
+    }
+    return check === ((low ^ (low >>> 8) ^ (low >>> 16) ^ (low >>> 24) ^ 0x5a) & 0xff) ? low : null;
+  };
+}
+
 /** In the page: reads every frame that is shown, and what the page says of its delay. */
-export function readFrames({ code: { columns, rows, width, height }, seconds }) {
+export function readFrames(seconds) {
   const video = document.querySelector('video');
   const player = document.querySelector('[data-state]');
-  const canvas = document.createElement('canvas');
-  // A pixel for each block would average over its edges; four by four leaves the middle clean.
-  canvas.width = columns * 4;
-  canvas.height = rows * 4;
-  const drawing = canvas.getContext('2d', { willReadFrequently: true });
   const shown = [];
   const told = [];
   let frames = 0;
@@ -84,19 +113,9 @@ export function readFrames({ code: { columns, rows, width, height }, seconds }) 
     const read = () => {
       const now = Date.now();
       frames += 1;
-      drawing.drawImage(video, 0, 0, width, height, 0, 0, canvas.width, canvas.height);
-      const { data } = drawing.getImageData(0, 0, canvas.width, canvas.height);
-      let low = 0;
-      let check = 0;
-      for (let i = 0; i < columns * rows; i += 1) {
-        const x = (i % columns) * 4 + 2;
-        const y = Math.floor(i / columns) * 4 + 2;
-        const bit = data[(y * canvas.width + x) * 4] > 127 ? 1 : 0;
-        if (i < 32) low = (low * 2 + bit) % 2 ** 32;
-        else check = check * 2 + bit;
-      }
-      if (check === ((low ^ (low >>> 8) ^ (low >>> 16) ^ (low >>> 24) ^ 0x5a) & 0xff)) {
-        shown.push((((now % 2 ** 32) - low) + 2 ** 32) % 2 ** 32);
+      const code = globalThis.readCode(video);
+      if (code !== null) {
+        shown.push((((now % 2 ** 32) - code) + 2 ** 32) % 2 ** 32);
         told.push(Number(player.dataset.delayMs));
       }
       if (performance.now() < until) video.requestVideoFrameCallback(read);
@@ -104,4 +123,35 @@ export function readFrames({ code: { columns, rows, width, height }, seconds }) 
     };
     video.requestVideoFrameCallback(read);
   });
+}
+
+/**
+ * Before the page's own code: notes where the playhead is, by the time on the pictures, when somebody says something and when
+ * a danmaku is drawn. Between two pictures it moves with the element's clock, however few of them are drawn here.
+ */
+export function notePictures() {
+  globalThis.pictures = { said: [], drawn: [] };
+  let last = null;
+  const read = (now, { mediaTime }) => {
+    const video = document.querySelector('video');
+    const code = globalThis.readCode(video);
+    if (code !== null) last = { code, mediaTime };
+    video.requestVideoFrameCallback(read);
+  };
+  addEventListener('playing', ({ target }) => last ?? target.requestVideoFrameCallback(read), { capture: true, once: true });
+  const shown = () => Math.round(last.code + (document.querySelector('video').currentTime - last.mediaTime) * 1000);
+  const say = WebSocket.prototype.send;
+  WebSocket.prototype.send = function (data) {
+    if (typeof data === 'string' && data.includes('"t":"send"')) globalThis.pictures.said.push(shown());
+    return say.call(this, data);
+  };
+  const known = new WeakSet();
+  const draw = CanvasRenderingContext2D.prototype.drawImage;
+  CanvasRenderingContext2D.prototype.drawImage = function (image, ...rest) {
+    if (this.canvas.matches?.('.danmaku') && !known.has(image)) {
+      known.add(image);
+      globalThis.pictures.drawn.push(shown());
+    }
+    return draw.call(this, image, ...rest);
+  };
 }

@@ -2,7 +2,7 @@
 // in Chromium. A measurement, for a machine that has nothing else to do. `npm run latency [-- SECONDS]`
 
 import { openBrowser } from './browser.mjs';
-import { CODE, codedInput, FPS, readFrames, sendFrames } from './coded.mjs';
+import { CODE, codedInput, FPS, installReader, publishCoded, readFrames, sendFrames } from './coded.mjs';
 import { ffmpeg, publish, sleep, startServer, until } from './server.mjs';
 
 const SECONDS = Number(process.argv[2] ?? 25);
@@ -95,19 +95,18 @@ async function encoderDelays() {
 }
 
 async function shownDelays(delay) {
-  const publisher = ffmpeg([...codedInput(), ...['-f', 'flv', server.publishUrl]], { stdin: 'pipe' });
-  const stop = sendFrames(publisher);
+  const publisher = publishCoded(server);
   await until('the channel is live', async () => (await server.live())?.state === 'live', 20_000);
   const browser = await openBrowser();
   const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, locale: 'en' });
+  await page.addInitScript(installReader, CODE);
   await page.addInitScript((chosen) => localStorage.setItem('barrage.delay', chosen), delay);
   await page.goto(server.room);
   await page.waitForSelector('[data-state="playing"]', { state: 'attached', timeout: 20_000 });
   await sleep(SETTLE_S * 1000);
-  const result = await page.evaluate(readFrames, { code: CODE, seconds: SECONDS });
+  const result = await page.evaluate(readFrames, SECONDS);
   const playlist = await playlistOf(server);
   await browser.close();
-  stop();
   await publisher.stop();
   await until('the broadcast is over', async () => (await server.live()) === null);
   return { ...result, ...playlist };

@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { openBrowser } from './browser.mjs';
-import { CODE, codedInput, readFrames, sendFrames } from './coded.mjs';
-import { ffmpeg, publish, startServer, until } from './server.mjs';
+import { CODE, installReader, publishCoded, readFrames } from './coded.mjs';
+import { publish, startServer, until } from './server.mjs';
 import { openViewer } from './viewer.mjs';
 
 const wanted = process.argv.slice(2);
@@ -196,6 +196,7 @@ let server = await startServer();
 /** A viewer who chose low delay before, with what stands between the page and the server's FLV. */
 async function open(context, { low, socket, http, prepare }) {
   const page = await openViewer(context);
+  await page.addInitScript(installReader, CODE);
   if (low) await page.addInitScript(() => localStorage.getItem('barrage.delay') ?? localStorage.setItem('barrage.delay', 'low'));
   if (socket) await page.routeWebSocket('**/live/**', socket);
   if (http) await page.route('**/live/**', http);
@@ -236,12 +237,12 @@ async function open(context, { low, socket, http, prepare }) {
     async measured() {
       let last = null;
       await until('a settled delay', async () => {
-        const { told } = await page.evaluate(readFrames, { code: CODE, seconds: 1 });
+        const { told } = await page.evaluate(readFrames, 1);
         const settled = last !== null && Math.abs(median(told) - last) < 50;
         last = median(told);
         return settled;
       }, 30_000);
-      const { shown, told } = await page.evaluate(readFrames, { code: CODE, seconds: MEASURED_S });
+      const { shown, told } = await page.evaluate(readFrames, MEASURED_S);
       assert.ok(shown.length > MEASURED_S * 10, `${shown.length} frames read`);
       return { shown: median(shown), told: median(told) };
     },
@@ -275,15 +276,7 @@ for (const [name, run] of Object.entries(cases)) {
         return one;
       },
       async coded() {
-        const one = ffmpeg([...codedInput(), ...['-f', 'flv', server.publishUrl]], { stdin: 'pipe' });
-        const stop = sendFrames(one);
-        publishers.push({
-          ...one,
-          async stop() {
-            stop();
-            await one.stop();
-          },
-        });
+        publishers.push(publishCoded(server));
         await server.isLive();
       },
     });

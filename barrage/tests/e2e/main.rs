@@ -33,6 +33,7 @@ mod roles;
 mod rooms;
 mod safekeeping;
 mod sockets;
+mod staying;
 mod support;
 mod timestamps;
 mod tls;

@@ -18,6 +18,8 @@ export interface Engine {
   goLive(): void;
   /** Called every `TICK_MS` while a source is loaded. */
   tick(now: number, context: Context): Stats;
+  /** The media time of the picture that is shown, in milliseconds, where the stream itself tells it; null if not now. */
+  mediaTime?(): number | null;
 }
 
 export interface Context {

@@ -7,6 +7,7 @@ import { TICK_MS, type Context, type Engine, type EngineEvents, type Source, typ
 import { FLV_CONFIG } from './flv-config';
 import type { FlvFault, FlvTransport } from './ladder';
 import { delayAt, onArrived, type LiveEdge } from './live-edge';
+import { mediaTime } from './media-time';
 import { keepPace, newPace, onSettle, onStall, type Pace } from './pace';
 import { newStandstill, watch, type Standstill } from './standstill';
 
@@ -78,6 +79,11 @@ export class FlvEngine implements Engine {
       late_ms: Math.max(0, (delay_ms ?? 0) - TARGET_S * 1000),
       picture: video.videoWidth > 0 ? { width: video.videoWidth, height: video.videoHeight, fps: null } : null,
     };
+  }
+
+  /** FLV has it in its timestamps. */
+  mediaTime(): number | null {
+    return this.#player && mediaTime(this.#player, this.video.currentTime);
   }
 
   #connect(): void {

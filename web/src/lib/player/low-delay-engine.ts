@@ -44,6 +44,10 @@ export class LowDelayEngine implements Engine {
     return this.#current?.tick(now, context) ?? NOTHING_YET;
   }
 
+  mediaTime(): number | null {
+    return this.#current?.mediaTime?.() ?? null;
+  }
+
   #open(source: Source): void {
     this.#close();
     const { rung } = this.#ladder;
