@@ -88,6 +88,7 @@ impl Audience for Correspondents {
                 Event::Deleted { .. } => Kind::DanmakuDeleted,
                 Event::Broadcast(_)
                 | Event::Emotes
+                | Event::Removed(_)
                 | Event::Clock { .. }
                 | Event::Count { .. }
                 | Event::Joined { .. }

@@ -42,6 +42,8 @@ const REST: Duration = Duration::from_secs(1);
 pub(crate) struct Entry {
     pub(crate) room: Arc<Room>,
     pub(crate) event: Event,
+    /// What those are told of it who keep order; it is kept with it.
+    pub(crate) noted: Option<Event>,
     pub(crate) author: Option<UserId>,
     /// By which its author can say it again without its being kept twice.
     pub(crate) key: Option<String>,
@@ -61,6 +63,11 @@ pub(crate) enum Answer {
 }
 
 impl Entry {
+    /// What is to be kept, in this order.
+    fn events(&self) -> impl Iterator<Item = &Event> {
+        std::iter::once(&self.event).chain(&self.noted)
+    }
+
     /// Tells where it stands, or why it does not.
     pub(crate) fn came(self, came: Result<u64, NotSaid>) {
         match self.answer {
@@ -345,8 +352,12 @@ impl Task {
 fn number(batch: &[Entry]) -> Vec<Row> {
     let now_ms = clock::now().as_millis();
     let mut counts: HashMap<ChannelId, PerLane<u64>> = HashMap::new();
-    let rows = batch.iter().map(|entry| {
-        let lane = entry.event.lane();
+    let events = batch.iter().flat_map(|entry| {
+        let events = entry.events();
+        events.map(move |event| (entry, event))
+    });
+    let rows = events.map(|(entry, event)| {
+        let lane = event.lane();
         let place = entry.room.place(lane);
         let count = counts.entry(entry.room.id).or_default().get_mut(lane);
         let offset = place.offset + *count;
@@ -358,10 +369,10 @@ fn number(batch: &[Entry]) -> Vec<Row> {
                 lane,
                 offset,
                 at_ms: now_ms,
-                event: entry.event.clone(),
+                event: event.clone(),
             },
             author: entry.author,
-            key: entry.key.clone(),
+            key: entry.key.clone().filter(|_| *event == entry.event),
         }
     });
     rows.collect()
@@ -371,12 +382,19 @@ fn number(batch: &[Entry]) -> Vec<Row> {
 fn deliver(cluster: &Cluster, batch: Vec<Entry>, rows: Vec<Row>) {
     let mut rooms: HashMap<ChannelId, (Arc<Room>, Vec<Item>)> = HashMap::new();
     let mut kept = Vec::new();
-    for (entry, row) in batch.into_iter().zip(rows) {
+    let mut rows = rows.into_iter();
+    for entry in batch {
         let (_, items) = rooms
-            .entry(row.channel)
+            .entry(entry.room.id)
             .or_insert_with(|| (Arc::clone(&entry.room), Vec::new()));
-        kept.push((entry, row.item.offset));
-        items.push(row.item);
+        let first = items.len();
+        items.extend(
+            rows.by_ref()
+                .take(entry.events().count())
+                .map(|row| row.item),
+        );
+        let offset = items[first].offset;
+        kept.push((entry, offset));
     }
     for (room, items) in rooms.into_values() {
         let copies = if cluster.is_alone() {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fanout::Gap;
 use fanout::shard::{Account, Heard, Mailbox, Talk, Then, Why};
+use fanout::{Gap, Position};
 use governor::DefaultDirectRateLimiter;
 use governor::clock::{Clock as _, DefaultClock};
 use kit::clock;
@@ -15,10 +15,11 @@ use wire::room_token::BadToken;
 use wire::{Badge, Person, RoomClaims};
 
 use crate::committer::{Answer, Entry, unavailable};
-use crate::item::{Event, Name};
+use crate::item::{Event, Name, Removed};
 use crate::limits::{self, Seat};
+use crate::mods;
 use crate::people::Here;
-use crate::protocol::{self, Encoding, ErrorCode, Said, Send, Told};
+use crate::protocol::{self, At, Encoding, ErrorCode, Said, Send, Told};
 use crate::room::{Presence, Room};
 use crate::saying::NotSaid;
 use crate::service::Shared;
@@ -61,6 +62,8 @@ pub(crate) struct Connection {
     conversation: Conversation,
     claims: Option<Box<RoomClaims>>,
     here: Option<Here>,
+    /// It hears the mods' lane.
+    keeps_order: Option<Arc<mods::Seat>>,
     limit: DefaultDirectRateLimiter,
     beyond: u32,
     heard_at: Instant,
@@ -130,6 +133,7 @@ impl Connection {
             conversation: Conversation::new(protocol::MESSAGE_MAX).inflating(inflates),
             claims: None,
             here: None,
+            keeps_order: None,
             beyond: 0,
             heard_at: Instant::now(),
             shared_at: None,
@@ -178,7 +182,7 @@ impl Connection {
 
     fn said(&mut self, said: Said) -> Outcome {
         match said {
-            Said::Auth { token } => self.auth(&token),
+            Said::Auth { token, mods } => self.auth(&token, mods),
             Said::Send(send) => self.send(send),
             Said::Delete { id, of } => self.delete(id, of),
             Said::Like => {
@@ -199,14 +203,12 @@ impl Connection {
             return;
         }
         self.shared_at = Some(Instant::now());
-        let name = self.claims.as_ref().map(|claims| Name {
-            handle: claims.person.handle.clone(),
-            name: claims.person.name.clone(),
-        });
+        let claims = self.claims.as_ref();
+        let name = claims.map(|claims| Name::from(&claims.person));
         self.room.people.share(name);
     }
 
-    fn auth(&mut self, token: &str) -> Outcome {
+    fn auth(&mut self, token: &str, mods: Option<At>) -> Outcome {
         let bad = |text: &str| Refused::new(None, ErrorCode::BadToken, text);
         let claims = match self.shared.key.verify(token, clock::now().as_micros()) {
             Ok(claims) => claims,
@@ -221,15 +223,36 @@ impl Connection {
             let people = &self.room.people;
             self.here = Some(people.come(&claims.person, &self.mailbox, self.encoding));
         }
+        let may_moderate = may_moderate(&claims.person);
         self.claims = Some(Box::new(claims));
-        Ok(Some(self.you()))
+        if !may_moderate {
+            self.keeps_order = None;
+        } else if self.keeps_order.is_none() {
+            return Ok(Some(self.keep_order(mods)));
+        }
+        Ok(Some(self.encoding.message(&self.you(None))))
     }
 
-    fn you(&self) -> Bytes {
-        self.encoding.message(&Told::You {
+    /// Begins to hear the mods' lane.
+    fn keep_order(&mut self, wanted: Option<At>) -> Bytes {
+        let seat = Arc::new(mods::Seat {
+            mailbox: Arc::clone(&self.mailbox),
+            encoding: self.encoding,
+        });
+        let (next, missed) = self.room.keep_order(&seat, wanted.map(Position::from));
+        self.keeps_order = Some(seat);
+        let you = self.encoding.encode(&self.you(Some(next.into())));
+        let told = std::iter::once(&you).chain(&missed);
+        let told: Vec<&[u8]> = told.map(|piece| &piece[..]).collect();
+        self.encoding.join(&told)
+    }
+
+    fn you(&self, mods: Option<At>) -> Told<'_> {
+        Told::You {
             person: self.claims.as_ref().map(|claims| &claims.person),
             until_ms: self.claims.as_ref().map(|claims| claims.until / 1_000),
-        })
+            mods,
+        }
     }
 
     fn person(&self, id: u64) -> Result<&Person, Refused> {
@@ -245,7 +268,7 @@ impl Connection {
         let person = self.person(id)?;
         let danmaku = self.shared.danmaku(&self.room, person, send);
         let danmaku = danmaku.map_err(|why| Refused::of(id, why))?;
-        Ok(self.keep(Event::Danmaku(danmaku), id))
+        Ok(self.keep(Event::Danmaku(danmaku), None, id))
     }
 
     fn delete(&self, id: u64, of: u64) -> Outcome {
@@ -258,14 +281,22 @@ impl Connection {
             let text = "it is somebody else's";
             return Err(Refused::new(Some(id), ErrorCode::NotAllowed, text));
         }
-        Ok(self.keep(Event::Deleted { of }, id))
+        let removed = Removed {
+            of,
+            by: Name::from(person),
+            whose: Name::from(&said.by),
+            text: said.text,
+        };
+        let noted = Some(Event::Removed(removed));
+        Ok(self.keep(Event::Deleted { of }, noted, id))
     }
 
     /// Hands something over to be kept; what came of it comes later, unless nothing does.
-    fn keep(&self, event: Event, id: u64) -> Option<Bytes> {
+    fn keep(&self, event: Event, noted: Option<Event>, id: u64) -> Option<Bytes> {
         let entry = Entry {
             room: Arc::clone(&self.room),
             event,
+            noted,
             author: self.claims.as_ref().map(|claims| claims.person.id),
             key: None,
             answer: Some(Answer::Member {
@@ -368,7 +399,8 @@ impl Talk for Connection {
         if until.is_some_and(|until| until <= clock::now().as_micros()) {
             self.claims = None;
             self.here = None;
-            answer.extend_from_slice(&self.you());
+            self.keeps_order = None;
+            answer.extend_from_slice(&self.encoding.message(&self.you(None)));
         }
         Heard {
             answer: answer.into(),

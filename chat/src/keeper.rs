@@ -139,10 +139,7 @@ impl Service {
             let shared = Arc::clone(self.shared());
             async move {
                 match room.filter(|_| in_time) {
-                    Some(room) => {
-                        let said = shared.say_for_node(room, one.event, one.author, one.key);
-                        said.await.into()
-                    }
+                    Some(room) => shared.say_for_node(room, one).await.into(),
                     None => Came::Not,
                 }
             }

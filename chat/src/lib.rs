@@ -15,6 +15,7 @@ pub mod config;
 mod connection;
 mod keeper;
 pub mod limits;
+mod mods;
 mod nodes;
 mod people;
 mod reader;

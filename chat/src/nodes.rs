@@ -69,6 +69,7 @@ pub(crate) enum Question {
 pub(crate) struct Forwarded {
     pub(crate) room: ChannelId,
     pub(crate) event: Event,
+    pub(crate) noted: Option<Event>,
     pub(crate) author: Option<UserId>,
     pub(crate) key: Option<String>,
 }
@@ -214,6 +215,7 @@ fn forwarded(entry: &Entry) -> Forwarded {
     Forwarded {
         room: entry.room.id,
         event: entry.event.clone(),
+        noted: entry.noted.clone(),
         author: entry.author,
         key: entry.key.clone(),
     }

@@ -98,10 +98,7 @@ impl People {
             encoding,
         };
         let handle = person.handle.clone();
-        let name = Name {
-            handle: handle.clone(),
-            name: person.name.clone(),
-        };
+        let name = Name::from(person);
         let was_absent = state
             .gone
             .remove(&handle)

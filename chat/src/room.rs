@@ -16,6 +16,7 @@ use crate::danmaku::Danmaku;
 use crate::emotes::Emotes;
 use crate::item::{self, Event, Item};
 use crate::lane::{Lane, PerLane, Places};
+use crate::mods::{Mods, Seat};
 use crate::people::People;
 use crate::protocol::{Encoding, Told, encode_item};
 use crate::sampler::{Sampler, Weight};
@@ -75,6 +76,7 @@ struct State {
     /// What its control lane said last of its broadcast.
     broadcast: Option<item::Broadcast>,
     emotes: Arc<Emotes>,
+    mods: Mods,
 }
 
 /// Which node writes to a room's durable lanes.
@@ -138,10 +140,15 @@ impl Room {
             told_clock: None,
             broadcast: None,
             emotes: Arc::default(),
+            mods: Mods::default(),
         };
         for item in last {
-            state.remember(&item);
-            state.put(&item);
+            if item.lane.is_shared() {
+                state.remember(&item);
+                state.put(&item);
+            } else {
+                state.mods.remember(item);
+            }
         }
         Self {
             id,
@@ -230,6 +237,18 @@ impl Room {
                 self.people.give(item, &danmaku.concerns());
             }
         }
+    }
+
+    /// Somebody hears the mods' lane from now on, for as long as they keep the seat; tells where it is,
+    /// and what they missed since `wanted`, encoded.
+    pub(crate) fn keep_order(
+        &self,
+        seat: &Arc<Seat>,
+        wanted: Option<Position>,
+    ) -> (Position, Vec<Bytes>) {
+        let mut state = self.state();
+        let next = *state.places.get(Lane::Mods);
+        (next, state.mods.join(seat, next, wanted))
     }
 
     /// How its broadcast is, as its control lane said last.
@@ -485,6 +504,10 @@ impl State {
     /// Puts an item down at its place. Gives it back if not everybody is given it.
     fn take(&mut self, item: Item, shows: bool) -> Option<Item> {
         self.places.get_mut(item.lane).offset = item.offset + 1;
+        if !item.lane.is_shared() {
+            self.mods.tell(item);
+            return None;
+        }
         if let Event::Deleted { of } = item.event {
             self.deleted.insert(of);
             self.said.retain(|(offset, _)| *offset != of);
@@ -533,11 +556,9 @@ impl State {
     }
 
     fn count(&mut self, item: &Item, shown: bool) {
-        if !matches!(item.event, Event::Danmaku(_)) {
-        } else if shown {
-            self.sampled.0 += 1;
-        } else {
-            self.sampled.1 += 1;
+        let (kept, dropped) = &mut self.sampled;
+        if matches!(item.event, Event::Danmaku(_)) {
+            *(if shown { kept } else { dropped }) += 1;
         }
     }
 

@@ -11,6 +11,7 @@ use crate::committer::{Answer, Entry};
 use crate::danmaku::{self, Danmaku, Reply, Unfit};
 use crate::item::Event;
 use crate::limits::TooFast;
+use crate::nodes::Forwarded;
 use crate::protocol::Send;
 use crate::room::Room;
 use crate::service::Shared;
@@ -119,8 +120,14 @@ impl Shared {
             return Ok(place);
         }
         let danmaku = self.danmaku(&room, person, send)?;
-        let event = Event::Danmaku(danmaku);
-        self.kept(room, event, Some(person.id), key).await
+        let said = Forwarded {
+            room: room.id,
+            event: Event::Danmaku(danmaku),
+            noted: None,
+            author: Some(person.id),
+            key,
+        };
+        self.kept(room, said).await
     }
 
     /// Has something kept that another node was told, once for each key; tells its place.
@@ -130,17 +137,15 @@ impl Shared {
     pub(crate) async fn say_for_node(
         &self,
         room: Arc<Room>,
-        event: Event,
-        author: Option<UserId>,
-        key: Option<String>,
+        said: Forwarded,
     ) -> Result<u64, NotSaid> {
-        let Some(by) = author.filter(|_| key.is_some()) else {
-            return self.kept(room, event, author, None).await;
+        let (Some(by), key @ Some(_)) = (said.author, said.key.as_ref()) else {
+            return self.kept(room, said).await;
         };
-        let _taken = self.take(room.id, by, key.as_ref())?;
-        match self.said_before(room.id, by, key.as_ref()).await? {
+        let _taken = self.take(room.id, by, key)?;
+        match self.said_before(room.id, by, key).await? {
             Some(place) => Ok(place),
-            None => self.kept(room, event, author, key).await,
+            None => self.kept(room, said).await,
         }
     }
 
@@ -170,19 +175,14 @@ impl Shared {
         })
     }
 
-    async fn kept(
-        &self,
-        room: Arc<Room>,
-        event: Event,
-        author: Option<UserId>,
-        key: Option<String>,
-    ) -> Result<u64, NotSaid> {
+    async fn kept(&self, room: Arc<Room>, said: Forwarded) -> Result<u64, NotSaid> {
         let (answer, answered) = oneshot::channel();
         let kept = self.keep(Entry {
             room,
-            event,
-            author,
-            key,
+            event: said.event,
+            noted: said.noted,
+            author: said.author,
+            key: said.key,
             answer: Some(Answer::Program(answer)),
         });
         if !kept {

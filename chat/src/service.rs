@@ -499,6 +499,7 @@ impl Service {
         let entry = Entry {
             room,
             event,
+            noted: None,
             author: None,
             key: None,
             answer: None,
@@ -660,10 +661,7 @@ impl Service {
 
     /// Tells the room who follows its channel. Where it is not open here, it may be elsewhere.
     fn on_followed(&self, channel: ChannelId, by: &Person, followers: u64) {
-        let name = Name {
-            handle: by.handle.clone(),
-            name: by.name.clone(),
-        };
+        let name = Name::from(by);
         let room = self.shared.rooms.lock().rooms.get(&channel).cloned();
         if let Some(room) = room {
             room.people.follow(name, followers);
@@ -994,7 +992,7 @@ async fn read_back(
         let most = match lane {
             Lane::Control | Lane::Money => READ_MAX,
             Lane::Chat => RESUME_MAX,
-            Lane::Ambient => 0,
+            Lane::Ambient | Lane::Mods => 0,
         };
         let from = gap.from.max(gap.to.saturating_sub(most));
         let start = Position {

@@ -465,6 +465,7 @@ async fn insert_some(transaction: &mut Transaction<'_, Any>, rows: &[Row]) -> sq
             | Event::Joined { .. }
             | Event::Followed { .. }
             | Event::Shared { .. }
+            | Event::Removed(_)
             | Event::Degraded { .. } => (None, None),
         };
         let event = serde_json::to_string(&item.event).expect("events are plain data");

@@ -24,7 +24,7 @@ pub fn said(data: &[u8]) {
                     assert_eq!(clean(&line, TEXT_MAX, &emotes), Ok(line.clone()));
                 }
             }
-            Ok(Said::Auth { token }) => assert!(token.len() <= data.len()),
+            Ok(Said::Auth { token, .. }) => assert!(token.len() <= data.len()),
             Ok(Said::Delete { .. } | Said::Like | Said::Share) => {}
             // It is said to the member.
             Err(why) => assert!(why.len() <= 1_000, "{why}"),

@@ -90,6 +90,21 @@ async fn who_is_on_one_node_hears_who_is_on_the_other() {
     assert_eq!(ann.hear("deleted").await["of"], 1);
     assert_eq!(bob.hear("deleted").await["of"], 1);
 
+    // Those who keep order hear of it wherever they are.
+    for (server, is_host) in [(&b, true), (&a, true), (&b, false)] {
+        let mut other = Member::enter(server, ROOM).await;
+        let person = if is_host {
+            at(server, &Person::admin(&a).await)
+        } else {
+            at(server, &bob_there)
+        };
+        let you = other.auth(&person, "stage").await;
+        assert_eq!(you["mods"]["p"].as_u64(), is_host.then_some(1), "{you}");
+        if is_host {
+            assert_eq!(other.hear("removed").await["text"], "from b");
+        }
+    }
+
     // A program at the other node, twice under one key, once at each node.
     let post = async |server: &Server| {
         let request = at(server, &bob_there)
@@ -401,6 +416,17 @@ async fn nothing_is_lost_when_the_holder_of_a_room_is_killed() {
 }
 
 #[tokio::test]
+async fn nothing_is_lost_when_the_holder_of_a_room_hangs_and_wakes_up_again() {
+    nothing_is_lost_while(async |_, holder, crowd| {
+        holder.signal("STOP");
+        // Those at the other node wait for the lease to run out, and go on.
+        crowd.hears_of(1_000).await;
+        holder.signal("CONT");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn nothing_is_lost_when_nats_is_killed() {
     nothing_is_lost_while(async |engines, _, crowd| {
         engines.kill_nats();
@@ -472,4 +498,52 @@ async fn a_node_that_ends_gives_its_rooms_to_the_others() {
     let mut again = Member::enter(&b, &format!("{ROOM}&since={}", here.since(1))).await;
     assert_eq!(again.texts(1).await, ["after"]);
     again.auth(&at(&b, &ann), "stage").await;
+}
+
+#[tokio::test]
+async fn a_holder_that_was_away_for_a_moment_opens_its_rooms_when_the_others_ask() {
+    let Some((engines, mut a, b)) = two_nodes(&FREE).await else {
+        return;
+    };
+    let (_, mut ann) = member(&a, &a, "ann").await;
+    let (_, mut bob) = member(&a, &b, "bob").await;
+    assert_eq!(ann.danmaku("before").await, 0);
+    a.kill();
+    // Back before its lease has run out; nobody comes to the room there.
+    let settings = engines.settings();
+    let a = Server::on(Arc::clone(a.dir()), &with(&settings, &FREE)).await;
+    let place = until("somebody holds the room", async || {
+        let answer = bob.ask(json!({ "t": "send", "text": "after" })).await;
+        answer["p"].as_u64()
+    })
+    .await;
+    assert_eq!(place, 1);
+    let mut late = Member::enter(&a, ROOM).await;
+    assert_eq!(late.texts(2).await, ["before", "after"]);
+}
+
+#[tokio::test]
+async fn who_held_a_room_before_it_hung_writes_nothing_more() {
+    let Some((_engines, a, b)) = two_nodes(&FREE).await else {
+        return;
+    };
+    let (_, mut ann) = member(&a, &a, "ann").await;
+    let (_, mut bob) = member(&a, &b, "bob").await;
+    assert_eq!(ann.danmaku("before").await, 0);
+    bob.texts(1).await;
+    a.signal("STOP");
+    let late = json!({ "t": "send", "id": 99, "text": "to one who is gone" });
+    ann.say(&late).await;
+    b.logged(&["took a room over"]).await;
+    a.signal("CONT");
+    // It is the first thing that `a` does, before it knows that the room is another's.
+    while let Some(heard) = ann.next().await {
+        if heard["id"] == 99 {
+            assert_eq!(heard["code"], "unavailable", "{heard}");
+            break;
+        }
+    }
+    assert_eq!(bob.danmaku("after").await, 1);
+    let mut late = Member::enter(&a, ROOM).await;
+    assert_eq!(late.texts(2).await, ["before", "after"]);
 }

@@ -168,6 +168,82 @@ async fn what_is_deleted_is_seen_no_more() {
 }
 
 #[tokio::test]
+async fn what_was_deleted_is_told_to_those_who_keep_order_and_to_nobody_else() {
+    let mut server = Server::start().await;
+    let admin = Person::admin(&server).await;
+    let mut host = Member::enter(&server, ROOM).await;
+    let you = host.auth(&admin, "stage").await;
+    assert_eq!(you["mods"]["p"], 0, "{you}");
+    let (_, mut ann) = someone(&server, "ann").await;
+    for (of, text) in ["one", "two"].into_iter().enumerate() {
+        ann.danmaku(text).await;
+        let answer = ann.ask(json!({ "t": "delete", "of": of })).await;
+        assert_eq!(answer["t"], "ack");
+        let removed = host.hear("removed").await;
+        assert_eq!((&removed["l"], &removed["p"]), (&json!("mods"), &json!(of)));
+        assert_eq!(
+            (&removed["of"], &removed["text"]),
+            (&json!(of), &json!(text))
+        );
+        let name = json!({ "handle": "ann" });
+        assert_eq!((&removed["by"], &removed["whose"]), (&name, &name));
+    }
+    // It survives the server, as what it tells of.
+    let since = |you: &Value, p: u64| json!({ "e": you["mods"]["e"], "p": p });
+    server.kill();
+    let server = Server::on(Arc::clone(server.dir()), &[]).await;
+    let admin = {
+        let there = Person::stranger(&server);
+        there.set_cookie(&admin.cookie().expect("somebody who is signed in"));
+        there
+    };
+    let token = "/api/v1/rooms/stage/token";
+    let token = admin.ok(Method::POST, token, &Value::Null).await["token"].clone();
+    for (mods, expected) in [
+        (since(&you, 1), ["two"].as_slice()),
+        (since(&you, 2), &[]),
+        (Value::Null, &["one", "two"]),
+    ] {
+        let mut host = Member::enter(&server, &format!("{ROOM}&since={}", host.since(0))).await;
+        host.say(&json!({ "t": "auth", "token": token, "mods": mods }))
+            .await;
+        let now = host.hear("you").await;
+        assert_eq!(now["mods"], since(&you, 2));
+        // Whatever was there comes with the answer; this comes after it.
+        host.say(&json!({ "t": "delete", "id": 1, "of": 99 })).await;
+        let mut texts = Vec::new();
+        loop {
+            let heard = host.next().await.expect("it stays");
+            match heard["t"].as_str().unwrap() {
+                "removed" => texts.push(heard["text"].as_str().unwrap().to_owned()),
+                "error" => break,
+                _ => {}
+            }
+        }
+        assert_eq!(texts, expected);
+    }
+    // Nobody else was told, nor is by asking.
+    let mut bob = Member::enter(&server, ROOM).await;
+    assert!(bob.welcome["lanes"]["mods"].is_null());
+    let you = bob.auth(&Person::new(&server, "bob").await, "stage").await;
+    assert!(you["mods"].is_null(), "{you}");
+    bob.danmaku("last").await;
+    while let Some(heard) = bob.next().await {
+        assert!(heard["l"] != "mods" && heard["t"] != "removed", "{heard}");
+        if heard["text"] == "last" {
+            break;
+        }
+    }
+    let query = format!("{ROOM}&since=mods:{}:0", since(&you, 0)["e"]);
+    assert_eq!(
+        Member::try_enter(&server, &query, Encoding::Json, &[])
+            .await
+            .err(),
+        Some(400)
+    );
+}
+
+#[tokio::test]
 async fn who_may_not_come_in_is_told_why() {
     let server = Server::with(&[("chat.connections_per_address", "1")]).await;
     let refused = async |query: &str, headers: &[(&'static str, &str)]| {

@@ -1,7 +1,7 @@
 //! What stands on a lane.
 
 use serde::{Deserialize, Serialize};
-use wire::{BroadcastId, Handle};
+use wire::{BroadcastId, Handle, Person};
 
 use crate::danmaku::Danmaku;
 use crate::lane::Lane;
@@ -9,10 +9,6 @@ use crate::lane::Lane;
 /// Something that happens in a room. Its name on the wire stands in `t`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "t", rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every one of many is a danmaku: a box would cost each of them an allocation"
-)]
 pub enum Event {
     /// Somebody says something. Chat lane.
     Danmaku(Danmaku),
@@ -25,6 +21,8 @@ pub enum Event {
     Broadcast(Broadcast),
     /// The channel has other emotes than before. Control lane.
     Emotes,
+    /// Somebody has deleted something. Mods' lane.
+    Removed(Removed),
     /// Which wall time a broadcast's MediaTime zero has, as it is known better. Ambient lane.
     Clock {
         /// Of which broadcast.
@@ -81,6 +79,7 @@ impl Event {
         match self {
             Self::Danmaku(_) => Lane::Chat,
             Self::Deleted { .. } | Self::Broadcast(_) | Self::Emotes => Lane::Control,
+            Self::Removed(_) => Lane::Mods,
             Self::Clock { .. }
             | Self::Count { .. }
             | Self::Joined { .. }
@@ -104,6 +103,28 @@ pub struct Name {
     /// Their name for people; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
+}
+
+impl From<&Person> for Name {
+    fn from(person: &Person) -> Self {
+        Self {
+            handle: person.handle.clone(),
+            name: person.name.clone(),
+        }
+    }
+}
+
+/// What was deleted, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// Where it stands on the chat lane.
+    pub of: u64,
+    /// Who deleted it.
+    pub by: Name,
+    /// Who said it.
+    pub whose: Name,
+    /// What was said.
+    pub text: String,
 }
 
 /// How a broadcast is.

@@ -18,11 +18,19 @@ pub enum Lane {
     Chat,
     /// Counts and gestures, which are worth nothing a moment later. Kept nowhere.
     Ambient,
+    /// What those hear alone who keep order. They miss none of it.
+    Mods,
 }
 
 impl Lane {
     /// Each of them.
-    pub const ALL: [Self; 4] = [Self::Control, Self::Money, Self::Chat, Self::Ambient];
+    pub const ALL: [Self; 5] = [
+        Self::Control,
+        Self::Money,
+        Self::Chat,
+        Self::Ambient,
+        Self::Mods,
+    ];
 
     /// Its name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -31,6 +39,7 @@ impl Lane {
             Self::Money => "money",
             Self::Chat => "chat",
             Self::Ambient => "ambient",
+            Self::Mods => "mods",
         }
     }
 
@@ -47,6 +56,11 @@ impl Lane {
     /// Whether what stands on it is in the store before anybody hears of it.
     pub const fn is_durable(self) -> bool {
         !matches!(self, Self::Ambient)
+    }
+
+    /// Whether everybody in the room hears what stands on it.
+    pub const fn is_shared(self) -> bool {
+        !matches!(self, Self::Mods)
     }
 
     /// Whether somebody who falls behind may be spared it.
@@ -101,7 +115,8 @@ impl FromStr for Places {
             let mut part = || parts.next().ok_or(ParsePlacesError);
             let name = part()?;
             let (epoch, offset) = (part()?.parse(), part()?.parse());
-            let lane = Lane::ALL.into_iter().find(|lane| lane.as_str() == name);
+            let mut lanes = Lane::ALL.into_iter().filter(|lane| lane.is_shared());
+            let lane = lanes.find(|lane| lane.as_str() == name);
             let (Some(lane), Ok(epoch), Ok(offset), None) = (lane, epoch, offset, parts.next())
             else {
                 return Err(ParsePlacesError);
@@ -131,6 +146,7 @@ mod tests {
             "chat:-1:2",
             "chat:1:99999999999999999999",
             "talk:1:2",
+            "mods:1:2",
         ] {
             assert_eq!(bad.parse::<Places>(), Err(ParsePlacesError), "{bad}");
         }

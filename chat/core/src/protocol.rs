@@ -176,6 +176,9 @@ pub enum Said {
     Auth {
         /// A room token.
         token: String,
+        /// The next item of the mods' lane that it wants, if it knows where it was.
+        #[serde(default)]
+        mods: Option<At>,
     },
     /// A danmaku.
     Send(Send),
@@ -228,6 +231,9 @@ pub enum Told<'a> {
         person: Option<&'a Person>,
         /// Until when, in milliseconds since the Unix epoch.
         until_ms: Option<i64>,
+        /// Where the mods' lane is, for one who hears it: its last items follow, or those that were missed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mods: Option<At>,
     },
     /// What was asked for is done, and kept.
     Ack {
@@ -311,24 +317,36 @@ pub struct Lanes {
     ambient: At,
 }
 
-/// A place on a lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-struct At {
+/// A place on a lane, as it is written in a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct At {
     /// Which life of the lane.
-    e: u64,
+    pub e: u64,
     /// The next item.
-    p: u64,
+    pub p: u64,
+}
+
+impl From<At> for Position {
+    fn from(at: At) -> Self {
+        Self {
+            epoch: at.e,
+            offset: at.p,
+        }
+    }
+}
+
+impl From<Position> for At {
+    fn from(position: Position) -> Self {
+        Self {
+            e: position.epoch,
+            p: position.offset,
+        }
+    }
 }
 
 impl From<&PerLane<Position>> for Lanes {
     fn from(places: &PerLane<Position>) -> Self {
-        let at = |lane| {
-            let Position { epoch, offset } = *places.get(lane);
-            At {
-                e: epoch,
-                p: offset,
-            }
-        };
+        let at = |lane| At::from(*places.get(lane));
         Self {
             control: at(Lane::Control),
             money: at(Lane::Money),

@@ -10,11 +10,11 @@ export class Places {
       this.#welcome(heard);
       return true;
     }
+    if (!('l' in heard) || heard.l === 'mods') return true;
     if (heard.t === 'gap') {
       this.#reach(heard.l, heard.to);
       return true;
     }
-    if (!('l' in heard)) return true;
     const place = this.#lanes.get(heard.l);
     const history = heard.l === 'chat' && this.#fresh && place !== undefined && heard.p < place.p;
     if (place && heard.p < place.p && !history) return false;

@@ -14,6 +14,12 @@ export type Badge = 'host' | 'moderator' | 'operator';
 export type Mode = 'scroll' | 'top' | 'bottom' | 'reverse';
 export type Size = 'small' | 'normal' | 'large';
 
+/** A place on a lane: which life of it, and the next item. */
+export interface At {
+  e: number;
+  p: number;
+}
+
 interface Placed {
   l: Lane;
   p: number;
@@ -51,7 +57,7 @@ export interface Broadcast {
 export interface Welcome {
   t: 'welcome';
   room: string;
-  lanes: Record<Lane, { e: number; p: number }>;
+  lanes: Record<Lane, At>;
   broadcast: Broadcast | null;
   server_ms: number;
   text_max: number;
@@ -64,6 +70,14 @@ export interface Welcome {
 export interface Gathered {
   count: number;
   named: { handle: string; name?: string }[];
+}
+
+/** What was deleted, and by whom; those who keep order are told alone. */
+export interface Removed {
+  of: number;
+  by: Gathered['named'][number];
+  whose: Gathered['named'][number];
+  text: string;
 }
 
 export type ErrorCode =
@@ -94,13 +108,15 @@ export type Heard =
   | (Placed & { t: 'shared' } & Gathered)
   /** One that not everybody is given, since it is ours or calls us; moves no position. */
   | { t: 'yours'; item: SentDanmaku }
-  | { t: 'gap'; l: Lane; from: number; to: number; sampled?: boolean }
-  | { t: 'you'; person: Person | null; until_ms: number | null }
+  | ({ t: 'removed'; l: 'mods'; p: number; at: number } & Removed)
+  | { t: 'gap'; l: Lane | 'mods'; from: number; to: number; sampled?: boolean }
+  /** `mods` is where that lane is, for who begins to hear it. */
+  | { t: 'you'; person: Person | null; until_ms: number | null; mods?: At }
   | { t: 'ack'; id: number; p: number }
   | { t: 'error'; id?: number; code: ErrorCode; message: string; retry_ms?: number };
 
 export type Said =
-  | { t: 'auth'; token: string }
+  | { t: 'auth'; token: string; mods?: At }
   | { t: 'send'; id: number; text: string; mode?: Mode; size?: Size; colour?: number; mt?: number; reply?: number }
   | { t: 'delete'; id: number; of: number }
   | { t: 'like' }

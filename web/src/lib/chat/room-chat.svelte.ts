@@ -6,7 +6,7 @@ import { Lines } from './lines';
 import { markOf, type Mark } from './mark';
 import { People } from './people';
 import type { News } from './news';
-import type { Broadcast, Danmaku, ErrorCode, Gathered, Heard, Look, Mode, Person, SentDanmaku, Size } from './protocol';
+import type { At, Broadcast, Danmaku, ErrorCode, Heard, Look, Mode, Person, SentDanmaku, Size } from './protocol';
 
 /** What the column keeps; older lines leave. */
 const LINES_MAX = 1_000;
@@ -76,8 +76,8 @@ export class RoomChat {
   missed = $state(0);
   /** How many the room passed on in the last second, and left out because it is so loud; null as long as it passes on all. */
   sampled = $state.raw<{ kept: number; dropped: number } | null>(null);
-  /** Who came, follows the channel or passed it on just now. */
-  news = $state.raw<{ news: News; gathered: Gathered } | null>(null);
+  /** What happened just now. */
+  news = $state.raw<News | null>(null);
   /** How many follow the channel, as the room was told last; null if it was not. */
   followers = $state<number | null>(null);
   /** The channel's, for who may use them. */
@@ -99,6 +99,10 @@ export class RoomChat {
   #wanted = false;
   #tokenTimer: ReturnType<typeof setTimeout> | undefined;
   #nextId = 1;
+  /** The next item of the mods' lane, for who hears it. */
+  #mods: At | undefined;
+  /** What stands before this on it happened before we came. */
+  #modsLive = 0;
   #waiting = new Map<number, (refusal: Refusal | null, retry_ms?: number) => void>();
   /** What stands before this on the chat lane was said before we came. */
   #live = 0;
@@ -198,7 +202,7 @@ export class RoomChat {
     try {
       const { token, until } = await send<RoomToken>('POST', `/api/v1/rooms/${encodeURIComponent(this.#handle)}/token`);
       if (!this.#wanted) return;
-      this.#connection.say({ t: 'auth', token });
+      this.#connection.say({ t: 'auth', token, ...(this.#mods && { mods: this.#mods }) });
       this.#authenticateIn(Math.max(TOKEN_AGAIN_MS, Date.parse(until) - Date.now() - AHEAD_MS));
     } catch (error) {
       if (!(error instanceof ApiFailure)) throw error;
@@ -260,11 +264,15 @@ export class RoomChat {
         break;
       case 'followed':
         this.followers = heard.followers;
-        this.#tell('followed', heard);
+        this.#tell({ of: 'followed', gathered: heard });
         break;
       case 'joined':
       case 'shared':
-        this.#tell(heard.t, heard);
+        this.#tell({ of: heard.t, gathered: heard });
+        break;
+      case 'removed':
+        if (this.#mods) this.#mods = { ...this.#mods, p: heard.p + 1 };
+        if (heard.p >= this.#modsLive) this.#tell({ of: 'removed', removed: heard });
         break;
       case 'degraded':
         this.downSince = heard.chat_since_ms;
@@ -275,6 +283,9 @@ export class RoomChat {
       case 'you':
         if (heard.person && !this.me) void this.#fetchEmotes();
         this.me = heard.person;
+        if (!heard.mods) break;
+        this.#mods = heard.mods;
+        this.#modsLive = heard.mods.p;
         break;
       case 'ack':
         this.#waiting.get(heard.id)?.(null);
@@ -286,8 +297,8 @@ export class RoomChat {
     }
   }
 
-  #tell(news: News, gathered: Gathered): void {
-    this.news = { news, gathered };
+  #tell(news: News): void {
+    this.news = news;
     clearTimeout(this.#newsTimer);
     this.#newsTimer = setTimeout(() => (this.news = null), NEWS_MS);
   }

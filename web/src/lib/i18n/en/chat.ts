@@ -22,6 +22,8 @@ export const chat = {
   'chat.news.shared.one': '{name} shared the channel',
   'chat.news.shared.more': '{name} and {count} more shared the channel',
   'chat.news.shared.many': 'The channel was shared {count} ×',
+  'chat.news.removed': '{name} deleted what {whose} said: {text}',
+  'chat.news.removed.own': '{name} deleted their own: {text}',
   'chat.reply': 'Reply',
   'chat.mention': 'Mention',
   'chat.block': 'Block {name}',

@@ -22,6 +22,8 @@ export const chat: Record<keyof typeof en, string> = {
   'chat.news.shared.one': '{name}分享了频道',
   'chat.news.shared.more': '{name}和另外{count}人分享了频道',
   'chat.news.shared.many': '频道被分享了{count}次',
+  'chat.news.removed': '{name}删除了{whose}的弹幕：{text}',
+  'chat.news.removed.own': '{name}删除了自己的弹幕：{text}',
   'chat.reply': '回复',
   'chat.mention': '提到TA',
   'chat.block': '屏蔽{name}',
