@@ -33,7 +33,7 @@ async function goLive() {
 }
 
 /** Somebody in a browser of their own; with a handle, signed in. */
-async function somebody(handle, { low = false, coded = false, at = server, ...options } = {}) {
+async function somebody(handle, { host = false, low = false, coded = false, at = server, ...options } = {}) {
   const context = await browser.newContext({ locale: 'en', viewport: { width: 1280, height: 800 }, ...options });
   await pagesFromDist(context);
   if (!hasEmotes) await context.route('**/api/v1/channels/*/emotes', (route) => route.fulfill({ json: { emotes: [] } }));
@@ -44,8 +44,9 @@ async function somebody(handle, { low = false, coded = false, at = server, ...op
     await page.addInitScript(installReader, CODE);
     await page.addInitScript(notePictures);
   }
-  if (handle) {
-    await signUp(page, handle, at);
+  if (handle || host) {
+    if (host) await signInAsHost(page, at);
+    else await signUp(page, handle, at);
     await page.addInitScript(() => localStorage.setItem('barrage.signed_in', 'yes'));
   }
   await page.goto(at.room);
@@ -79,6 +80,13 @@ async function signUp(page, handle, at = server) {
   const data = { handle, password: PASSWORD };
   const answer = await page.request.post(`${at.url}/api/v1/account`, { data, headers: { origin: at.url } });
   assert.equal(answer.status(), 201, await answer.text());
+}
+
+async function signInAsHost(page, at) {
+  const { admin } = JSON.parse(readFileSync(join(at.directory, 'first-run.json'), 'utf8'));
+  const data = { handle: admin.handle, password: admin.password };
+  const answer = await page.request.post(`${at.url}/api/v1/session`, { data, headers: { origin: at.url } });
+  assert.equal(answer.status(), 200, await answer.text());
 }
 
 /** Several people on connections of their own who say so much between them until `stop`, which tells how much that was. */
@@ -317,6 +325,18 @@ const cases = {
     await viewer.getByText('rui shared the channel').waitFor();
     await rui.getByRole('button', { name: /^Stop following / }).click();
     await rui.getByText('Followers: 0').waitFor();
+  },
+
+  async 'what is deleted is told to the host, and to nobody else'() {
+    const [host, sam, viewer] = [await somebody(null, { host: true }), await somebody('sam'), await somebody(null)];
+    await sam.say('not so nice');
+    await viewer.sees('not so nice');
+    await host.does('not so nice', 'Delete');
+    await host.getByText(/ deleted what sam said: not so nice$/).waitFor();
+    await viewer.getByRole('log').getByText('not so nice').waitFor({ state: 'detached' });
+    await sam.say('sorry');
+    await viewer.sees('sorry');
+    assert.equal(await viewer.getByText(/not so nice/).count(), 0);
   },
 
   async 'who is too fast sees when they may go on'() {
