@@ -29,3 +29,66 @@ export function* crowd(seed = 7) {
     };
   }
 }
+
+const PASSWORD = 'a lamp under seven rivers';
+const BATCH_MS = 100;
+
+/** They all come into the server's room and talk; `pace` says how much a second. */
+export async function fillRoom(server, browser) {
+  const tokens = {};
+  for (const handle of HANDLES) {
+    const context = await browser.newContext();
+    const options = { headers: { origin: server.url } };
+    const post = (path, data) => context.request.post(server.url + path, { ...options, data });
+    await post('/api/v1/account', { handle, password: PASSWORD });
+    if (handle === 'wanfeng') await context.request.patch(`${server.url}/api/v1/account`, { ...options, data: { name: '晚风' } });
+    const answer = await post(`/api/v1/rooms/${server.handle}/token`);
+    tokens[handle] = (await answer.json()).token;
+    await context.close();
+  }
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${server.url}/robots.txt`);
+  await page.evaluate(enter, { room: server.handle, tokens });
+  const said = crowd();
+  let per_second = 0;
+  let owed = 0;
+  let busy = false;
+  const timer = setInterval(async () => {
+    owed += (per_second * BATCH_MS) / 1_000;
+    if (busy || owed < 1) return;
+    busy = true;
+    const batch = Array.from({ length: Math.floor(owed) }, () => said.next().value);
+    owed -= batch.length;
+    await page.evaluate((list) => globalThis.say(list), batch).catch(() => undefined);
+    busy = false;
+  }, BATCH_MS);
+  return {
+    pace: (wanted) => (per_second = wanted),
+    async leave() {
+      clearInterval(timer);
+      await context.close();
+    },
+  };
+}
+
+/** In a page: a connection for each. */
+async function enter({ room, tokens }) {
+  const sockets = {};
+  for (const [handle, token] of Object.entries(tokens)) {
+    const socket = new WebSocket(`ws://${location.host}/ws?room=${room}`, 'barrage.v1.json');
+    await new Promise((resolve, reject) => {
+      socket.onopen = () => socket.send(JSON.stringify({ t: 'auth', token }));
+      socket.onmessage = ({ data }) => data.includes('"t":"you"') && resolve();
+      socket.onerror = () => reject(new Error('no connection to the room'));
+    });
+    socket.onmessage = null;
+    sockets[handle] = socket;
+  }
+  let id = 0;
+  globalThis.say = (list) => {
+    for (const { by, text, mode, size, colour } of list) {
+      sockets[by.handle].send(JSON.stringify({ t: 'send', id: ++id, text, mode, size, colour }));
+    }
+  };
+}

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openBrowser, pagesFromDist } from './browser.mjs';
+import { fillRoom } from './crowd.mjs';
 import { evening } from './scene.mjs';
 import { ffmpeg, sleep, startServer, until } from './server.mjs';
 
@@ -12,6 +13,13 @@ if (!directory) throw new Error('usage: node tests/screens.mjs DIRECTORY');
 const WIDTH = 1280;
 const HEIGHT = 720;
 const DELAY_SHOWN_MS = 1_500;
+/** Until what moves has come all the way across. */
+const ACROSS_MS = 10_000;
+/** What is said a second on an ordinary evening, and on a great one. */
+const EVENING = 6;
+const FULL = 200;
+/** Nobody is too fast. */
+const FREE = { 'https.listen': '', 'chat.user_burst': '100000', 'chat.connection_burst': '100000', 'accounts.attempts_per_minute_per_address': '1000' };
 
 const DESKTOP = { viewport: { width: 1440, height: 900 } };
 const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
@@ -22,7 +30,7 @@ const live = async (page) => {
     const delay = await page.locator('[data-state]').getAttribute('data-delay-ms');
     return delay !== null && Number(delay) < DELAY_SHOWN_MS;
   }, 40_000);
-  await sleep(1_500);
+  await sleep(ACROSS_MS);
   // The chrome comes with a movement or a tap, and goes after a while.
   await until('the controls are there', async () => {
     if (page.viewportSize().width > 720) await page.mouse.move(500 + Math.random() * 50, 300);
@@ -41,6 +49,13 @@ const WHILE_LIVE = {
   'room-phone-light-zh': { room: true, ready: live, options: { ...PHONE, colorScheme: 'light', locale: 'zh-CN' } },
   'home-desktop-dark-zh': { ready: listed, options: { ...DESKTOP, colorScheme: 'dark', locale: 'zh-CN' } },
   'home-phone-light-en': { ready: listed, options: { ...PHONE, colorScheme: 'light', locale: 'en' } },
+};
+/** With so much said that the picture and the column are full. */
+const WHILE_FULL = {
+  'room-full-desktop-dark-zh': { room: true, ready: live, options: { ...DESKTOP, colorScheme: 'dark', locale: 'zh-CN' } },
+  'room-full-desktop-light-en': { room: true, ready: live, options: { ...DESKTOP, colorScheme: 'light', locale: 'en' } },
+  'room-full-phone-dark-en': { room: true, ready: live, options: { ...PHONE, colorScheme: 'dark', locale: 'en' } },
+  'room-full-phone-light-zh': { room: true, ready: live, options: { ...PHONE, colorScheme: 'light', locale: 'zh-CN' } },
 };
 const seen = (page) => page.waitForSelector('.agent');
 const form = (page) => page.waitForSelector('form');
@@ -104,13 +119,18 @@ const AFTERWARDS = {
 
 mkdirSync(directory, { recursive: true });
 for (const file of readdirSync(directory)) if (file.endsWith('.png')) rmSync(join(directory, file));
-const server = await startServer({ settings: { 'https.listen': '' } });
+const server = await startServer({ settings: FREE });
 const browser = await openBrowser();
 const publisher = broadcast();
 // Some seconds of it: a viewer who comes later has a segment to start with.
 await until('the broadcast has run for a while', async () => (await server.live())?.uptime_ms > 6_000, 30_000);
 const kept = await operator();
+const people = await fillRoom(server, browser);
+people.pace(EVENING);
 await take(WHILE_LIVE);
+people.pace(FULL);
+await take(WHILE_FULL);
+await people.leave();
 await take(STUDIO, kept);
 await publisher.stop();
 await until('the channel is offline', async () => (await server.live()) === null);
