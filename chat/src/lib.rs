@@ -8,8 +8,11 @@
 //! - `connection`: one viewer's side of the conversation.
 //! - `reader`: the same for somebody who only reads.
 //! - [`limits`]: how much anybody may say.
-//! - [`service`]: the rooms of this server, and the way into them.
+//! - [`service`], `admission`: the rooms of this server, and the way into them.
+//! - `upkeep`: what goes on in them beside what is said.
+//! - `mods`: what those are told who keep order.
 
+mod admission;
 mod committer;
 pub mod config;
 mod connection;
@@ -24,9 +27,11 @@ mod sampler;
 pub mod saying;
 pub mod service;
 pub mod store;
+mod upkeep;
 
 pub use chat_core::{danmaku, emotes, item, lane, protocol};
 
+pub use admission::Admission;
 pub use committer::Audience;
 pub use config::Config;
 pub use emotes::Emotes;
@@ -34,5 +39,5 @@ pub use item::{Event, Item};
 pub use lane::{Lane, Places};
 pub use protocol::Encoding;
 pub use reader::Events;
-pub use service::{Admission, Channels, Entrance, NoEntry, Request, Service};
+pub use service::{Channels, Entrance, NoEntry, Request, Service};
 pub use store::Store;
