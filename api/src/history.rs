@@ -20,17 +20,35 @@ use crate::store::broadcasts::OpenBroadcast;
 /// How often it is noted that broadcasts go on.
 const SEEN_EVERY: Duration = Duration::from_secs(5);
 
+/// Who notes, and what of others.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorder {
+    /// This node.
+    pub node: NodeId,
+    /// Where there are other nodes, how long their publishers may be away: it ends what they forsake.
+    pub others: Option<Duration>,
+}
+
 /// Listens to `bus` until the end, and notes the rest before it returns.
 pub fn record(
     store: Store,
     streams: Arc<Streams>,
-    bus: &Bus,
+    bus: Bus,
     drain: Drain,
-    node: NodeId,
+    recorder: Recorder,
 ) -> impl Future<Output = ()> + use<> {
     // Subscribed now, not at the first poll: what begins in between would be missed.
     let events = bus.subscribe();
-    run(store, streams, events, drain, node)
+    run(store, streams, bus, events, drain, recorder)
+}
+
+/// What a server that was killed left open.
+#[derive(Debug, Default)]
+pub struct LeftOpen {
+    /// Broadcasts that go on if their publishers return.
+    pub taken_up: Vec<Broadcast>,
+    /// Word of those that are over, for everybody else to hear.
+    pub over: Vec<Event>,
 }
 
 /// The broadcasts that a server which was killed left open (`of`: only that node), if that was no longer ago than `grace`;
@@ -43,17 +61,18 @@ pub async fn take_up(
     now: WallTime,
     grace: Duration,
     of: Option<NodeId>,
-) -> sqlx::Result<Vec<Broadcast>> {
-    let (mut taken_up, mut channels) = (Vec::new(), HashSet::new());
+) -> sqlx::Result<LeftOpen> {
+    let (mut left, mut channels) = (LeftOpen::default(), HashSet::new());
     for open in store.open_broadcasts(of).await? {
         let recent = !grace.is_zero() && open.seen_at + SEEN_EVERY + grace >= now;
         // A channel has one at most; an older one of it is what could not be noted when it ended.
         if recent && channels.insert(open.channel) {
-            taken_up.push(left_at(open, now));
+            left.taken_up.push(left_at(open, now));
         } else {
             store
                 .broadcast_ended(open.id, open.seen_at, Ended::ServerLost)
                 .await?;
+            left.over.push(lost(&open));
             tracing::warn!(
                 broadcast.id = %open.id,
                 channel = %open.handle,
@@ -61,7 +80,16 @@ pub async fn take_up(
             );
         }
     }
-    Ok(taken_up)
+    Ok(left)
+}
+
+fn lost(open: &OpenBroadcast) -> Event {
+    Event::BroadcastEnded {
+        channel: open.channel,
+        broadcast: open.id,
+        at: open.seen_at.as_micros(),
+        how: Ended::ServerLost,
+    }
 }
 
 fn left_at(open: OpenBroadcast, now: WallTime) -> Broadcast {
@@ -76,9 +104,10 @@ fn left_at(open: OpenBroadcast, now: WallTime) -> Broadcast {
 async fn run(
     store: Store,
     streams: Arc<Streams>,
+    bus: Bus,
     mut events: Receiver<Event>,
     mut drain: Drain,
-    node: NodeId,
+    Recorder { node, others }: Recorder,
 ) {
     let mut beats = tokio::time::interval(SEEN_EVERY);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -87,6 +116,9 @@ async fn run(
             event = events.recv() => event,
             _ = beats.tick() => {
                 note_seen(&store, &streams).await;
+                if let Some(grace) = others {
+                    end_forsaken(&store, &bus, grace, node).await;
+                }
                 continue;
             }
             () = drain.signaled() => break,
@@ -134,6 +166,27 @@ async fn note(store: &Store, event: &Event, node: NodeId) {
     if let Err(error) = done {
         // The stream plays on; only its entry in the history is missing.
         tracing::error!(%error, ?event, "failed to note a broadcast");
+    }
+}
+
+/// Ends broadcasts of nodes that do not return.
+async fn end_forsaken(store: &Store, bus: &Bus, grace: Duration, node: NodeId) {
+    // A node that was killed may wait for its publishers once more when it returns.
+    let patience = 2 * grace + 3 * SEEN_EVERY;
+    let patience = i64::try_from(patience.as_micros()).unwrap_or(i64::MAX);
+    let before = WallTime::from_micros(clock::now().as_micros().saturating_sub(patience));
+    match store.end_forsaken(before, node).await {
+        Ok(ended) => {
+            for open in ended {
+                tracing::warn!(
+                    broadcast.id = %open.id,
+                    channel = %open.handle,
+                    "ended a broadcast whose node does not return"
+                );
+                bus.publish(lost(&open));
+            }
+        }
+        Err(error) => tracing::debug!(%error, "nobody knows what other nodes have left"),
     }
 }
 

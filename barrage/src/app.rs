@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use api::door::Door;
 use api::emotes::{self, Emotes};
 use api::first_run::{self, FirstRun};
+use api::history::Recorder;
 use api::keyring::Keyring;
 use api::mail::Mailer;
 use api::secrets::ServerKey;
@@ -78,7 +79,9 @@ pub struct App {
     certificate: Option<Arc<Certificate>>,
     runtime: Runtime,
     started_at: WallTime,
-    node: NodeId,
+    recorder: Recorder,
+    /// Word of broadcasts that were over when the server began.
+    left_open: Vec<wire::Event>,
     /// Held while the server runs: a second one on the same data would overwrite the first's.
     _lock: File,
 }
@@ -102,6 +105,10 @@ impl App {
         let node = node_id(&data_dir)?;
         let cluster = Cluster::join(&config.cluster, node, &server_key.fingerprint()).await?;
         let of = (!cluster.is_alone()).then_some(node);
+        let recorder = Recorder {
+            node,
+            others: of.map(|_| config.ingest.grace()),
+        };
         let left_open = history::take_up(&store, now, config.ingest.grace(), of).await?;
         let keyring = Arc::new(Keyring::new(store.clone(), server_key.clone()));
         let (streams, bus) = (Streams::new(), Bus::default());
@@ -134,7 +141,7 @@ impl App {
                 .map(|proxies| proxies.trusted),
         )
         .await?;
-        for broadcast in left_open {
+        for broadcast in left_open.taken_up {
             ingest.theatre().take_up(broadcast);
         }
         let mailer = Mailer::new(&config.mail)?;
@@ -179,7 +186,8 @@ impl App {
             certificate,
             runtime,
             started_at: now,
-            node,
+            recorder,
+            left_open: left_open.over,
             _lock: lock,
         })
     }
@@ -251,9 +259,9 @@ impl App {
         let history = tokio::spawn(history::record(
             self.store.clone(),
             Arc::clone(&self.streams),
-            &self.bus,
+            self.bus.clone(),
             history_drain.clone(),
-            self.node,
+            self.recorder,
         ));
         let mut upkeep = self.upkeep();
         let (webhooks, ear) = self.webhooks;
@@ -262,6 +270,9 @@ impl App {
         let ingest = tokio::spawn(self.ingest.run(drain.clone()));
         let slots = Arc::new(Semaphore::new(self.config.http.max_connections));
         let mut rooms = self.chat.upkeep(&self.bus);
+        for over in self.left_open {
+            self.bus.publish(over);
+        }
         let play = Arc::clone(&self.play);
         let roles = http::Roles {
             play: Arc::clone(&play),

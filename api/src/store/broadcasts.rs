@@ -177,6 +177,38 @@ impl Store {
             .collect()
     }
 
+    /// Ends those broadcasts of other nodes that have not been seen to go on since `before`, as of when
+    /// they last were; gives those that nobody else has ended meanwhile.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_forsaken(
+        &self,
+        before: WallTime,
+        node: NodeId,
+    ) -> sqlx::Result<Vec<OpenBroadcast>> {
+        let mut ended = Vec::new();
+        let ours = self.open_broadcasts(Some(node)).await?;
+        for open in self.open_broadcasts(None).await? {
+            if open.seen_at >= before || ours.contains(&open) {
+                continue;
+            }
+            let done = sqlx::query(
+                "UPDATE broadcasts SET ended_at = $1, ended_how = $2
+                 WHERE id = $3 AND ended_at IS NULL AND COALESCE(seen_at, began_at) = $1",
+            )
+            .bind(open.seen_at.as_micros())
+            .bind(Ended::ServerLost.as_str())
+            .bind(open.id.to_string())
+            .execute(self.pool())
+            .await?;
+            if done.rows_affected() == 1 {
+                ended.push(open);
+            }
+        }
+        Ok(ended)
+    }
+
     /// When a channel's last finished broadcast ended.
     ///
     /// # Errors

@@ -179,6 +179,30 @@ async fn what_is_live_on_one_node_is_known_on_the_other() {
 }
 
 #[tokio::test]
+async fn what_was_on_at_a_node_that_does_not_return_ends_for_the_others() {
+    let Some((_engines, mut a, b)) = two_nodes(&[("ingest.grace_ms", "0")]).await else {
+        return;
+    };
+    let (_, mut bob) = member(&a, &b, "bob").await;
+    let mut source = Source::new().publish_to(&a.publish_url_with(&a.key));
+    let live = bob.hear("broadcast").await;
+    assert_eq!(live["state"], "live");
+    let admin = at(&b, &Person::admin(&a).await);
+    a.kill();
+    source.kill();
+    let ended = bob.hear("broadcast").await;
+    assert_eq!(
+        (&ended["state"], &ended["b"]),
+        (&json!("ended"), &live["b"]),
+        "{ended}"
+    );
+    let late = Member::enter(&b, ROOM).await;
+    assert!(late.welcome["broadcast"].is_null(), "{}", late.welcome);
+    let past = admin.read("/api/v1/channels/stage/broadcasts").await;
+    assert_eq!(past[0]["ended_how"], "server_lost", "{past}");
+}
+
+#[tokio::test]
 async fn limits_are_those_of_all_nodes_together() {
     let few = [("chat.user_burst", "4"), ("chat.user_per_minute", "1")];
     let Some((_engines, a, b)) = two_nodes(&few).await else {
