@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use wire::ChannelId;
 
 use crate::item::Event;
-use crate::lane::{Lane, PerLane};
+use crate::lane::{Lane, PerLane, Places};
 use crate::nodes::{Aside, Came, Carried, Forwarded, Question, What, pack, subject, unpack};
 use crate::room::{Holder, Room};
 use crate::service::{Channels, Service, Shared};
@@ -44,6 +44,12 @@ const READ_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is not handed over this soon after it was asked is not kept: who asked gives up.
 const HANDED_WITHIN: Duration = Duration::from_millis(1_500);
+
+/// How long one who has heard more than this node waits for it.
+const REACHED_WITHIN: Duration = Duration::from_secs(2);
+
+/// And how often it is looked at meanwhile.
+const REACHED_EVERY: Duration = Duration::from_millis(20);
 
 /// Items that are read at once by a node that missed them.
 const READ_MAX: u32 = 1_000;
@@ -92,6 +98,25 @@ impl Shared {
                 return Err(failed);
             }
             sleep(OPENED_EVERY).await;
+        }
+    }
+
+    /// Who comes from another node may have heard what is still on its way here: waits for it, for a
+    /// moment, so that they hear nothing twice.
+    pub(crate) async fn reach(&self, room: &Room, places: &Places) {
+        let is_ahead = || {
+            durable().any(|lane| {
+                let here = room.place(lane);
+                let there = places.get(lane).filter(|there| there.epoch == here.epoch);
+                there.is_some_and(|there| there.offset > here.offset)
+            })
+        };
+        let began = Instant::now();
+        while matches!(room.holder(), Holder::Other(_))
+            && is_ahead()
+            && began.elapsed() < REACHED_WITHIN
+        {
+            sleep(REACHED_EVERY).await;
         }
     }
 

@@ -285,6 +285,7 @@ impl Service {
         let nobody = || NoEntry::Room(request.room.chars().take(64).collect());
         let handle: Handle = request.room.parse().map_err(|_| nobody())?;
         let room = self.room(&handle).await?.ok_or_else(nobody)?;
+        self.shared.reach(&room, &places).await;
         Ok(Admission {
             shared: Arc::clone(&self.shared),
             shards: Arc::clone(&self.shards),

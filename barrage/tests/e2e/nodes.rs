@@ -571,3 +571,24 @@ async fn who_held_a_room_before_it_hung_writes_nothing_more() {
     let mut late = Member::enter(&a, ROOM).await;
     assert_eq!(late.texts(2).await, ["before", "after"]);
 }
+
+#[tokio::test]
+async fn who_comes_from_a_node_that_is_ahead_hears_nothing_twice() {
+    let Some((_engines, a, b)) = two_nodes(&FREE).await else {
+        return;
+    };
+    let (_, mut ann) = member(&a, &a, "ann").await;
+    let (_, _bob) = member(&a, &b, "bob").await;
+    b.signal("STOP");
+    for place in 0..20 {
+        assert_eq!(ann.danmaku("said while b hangs").await, place);
+    }
+    let (query, node) = (format!("{ROOM}&since={}", ann.since(20)), b.http);
+    let comes = tokio::spawn(async move { Member::at(node, &query, Encoding::Json).await });
+    // It stands at the door when `b` wakes up.
+    tokio::task::yield_now().await;
+    b.signal("CONT");
+    let mut ann_there = comes.await.unwrap().expect("the room lets everybody in");
+    ann.danmaku("after").await;
+    assert_eq!(ann_there.texts(1).await, ["after"]);
+}
