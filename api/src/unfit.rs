@@ -45,6 +45,9 @@ pub enum Unfit {
     /// What it speaks of is not there.
     #[error("It is not there, or not any more.")]
     Gone,
+    /// It was used for something else.
+    #[error("This was used before, for something else.")]
+    Used,
     /// Whoever owns a channel needs no such right.
     #[error("The owner of a channel moderates it anyway.")]
     Owner,
@@ -76,6 +79,7 @@ impl Unfit {
             Self::Language => "not_a_language",
             Self::TooTall => "too_tall",
             Self::Gone => "gone",
+            Self::Used => "used",
             Self::Owner => "is_owner",
             Self::EmoteCode => "not_a_code",
             Self::Picture(BadPicture::Unreadable) => "not_a_picture",
@@ -104,6 +108,7 @@ impl Unfit {
             | Self::Language
             | Self::TooTall
             | Self::Gone
+            | Self::Used
             | Self::Owner
             | Self::EmoteCode
             | Self::Target(_)

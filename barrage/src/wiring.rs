@@ -133,6 +133,7 @@ impl Rooms for Parlour {
             said.map_err(|why| match why {
                 saying::NotSaid::Unfit(why) => NotSaid::Unfit("text", unfit(why)),
                 saying::NotSaid::NotThere => NotSaid::Unfit("reply", Unfit::Gone),
+                saying::NotSaid::Otherwise => NotSaid::Unfit("Idempotency-Key", Unfit::Used),
                 saying::NotSaid::TooFast(wait) => NotSaid::TooFast(wait),
                 saying::NotSaid::Twice | saying::NotSaid::Unavailable => NotSaid::Unavailable,
             })

@@ -35,6 +35,9 @@ const CARRIED_MAX: usize = 128;
 /// How long a transaction may take.
 const COMMIT_WITHIN: Duration = Duration::from_secs(1);
 
+/// When nothing is said for this long, it is looked whether it could be kept.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+
 /// How long nothing is tried after one has failed.
 const REST: Duration = Duration::from_secs(1);
 
@@ -118,6 +121,12 @@ pub(crate) struct Committer {
 #[derive(Debug, Default)]
 struct Health(AtomicI64);
 
+impl Health {
+    fn is_down(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+}
+
 /// What the committer tells of rooms.
 pub(crate) trait Rooms: Send + Sync + 'static {
     /// Every room.
@@ -192,9 +201,39 @@ struct Task {
 impl Task {
     async fn run(mut self, mut waiting: mpsc::Receiver<Entry>) {
         let mut batch = Vec::new();
-        while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
-            self.commit(std::mem::take(&mut batch)).await;
+        loop {
+            match timeout(IDLE_MAX, waiting.recv_many(&mut batch, BATCH_MAX)).await {
+                Ok(0) => return,
+                Ok(_) => self.commit(std::mem::take(&mut batch)).await,
+                Err(_) => self.look().await,
+            }
         }
+    }
+
+    /// While nobody says anything: whether it could be kept.
+    async fn look(&mut self) {
+        if self.rests() || self.rooms.all().is_empty() {
+            return;
+        }
+        let works = if self.health.is_down() {
+            timeout(COMMIT_WITHIN, self.store.try_to_write()).await
+        } else {
+            // A turn to write tells enough, and costs no disk.
+            let turn = timeout(COMMIT_WITHIN, self.store.begin()).await;
+            turn.map(|begun| begun.map(drop))
+        };
+        match works {
+            Ok(Ok(())) => self.set_health(true),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "nothing can be kept");
+                self.rest();
+            }
+            Err(_) => self.rest(),
+        }
+    }
+
+    fn rests(&self) -> bool {
+        self.rests_until.is_some_and(|until| Instant::now() < until)
     }
 
     async fn commit(&mut self, batch: Vec<Entry>) {
@@ -228,7 +267,7 @@ impl Task {
         if open.is_empty() {
             return None;
         }
-        if self.rests_until.is_some_and(|until| Instant::now() < until) {
+        if self.rests() {
             refuse(open);
             return None;
         }

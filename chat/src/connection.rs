@@ -100,7 +100,7 @@ impl Refused {
             NotSaid::Unfit(_) => ErrorCode::Unfit,
             NotSaid::NotThere => ErrorCode::NotThere,
             NotSaid::TooFast(wait) => return Self::too_fast(Some(id), wait),
-            NotSaid::Twice | NotSaid::Unavailable => ErrorCode::Unavailable,
+            NotSaid::Twice | NotSaid::Otherwise | NotSaid::Unavailable => ErrorCode::Unavailable,
         };
         Self::new(Some(id), code, why.to_string())
     }
@@ -160,7 +160,10 @@ impl Connection {
         };
         let outcome = match self.encoding.decode(bytes) {
             Ok(said) => self.said(said),
-            Err(why) => Err(Refused::new(None, ErrorCode::BadMessage, why)),
+            Err(why) => {
+                let id = self.encoding.number_of(bytes);
+                Err(Refused::new(id, ErrorCode::BadMessage, why))
+            }
         };
         match outcome {
             Ok(answer) => answer,
@@ -186,7 +189,9 @@ impl Connection {
             Said::Send(send) => self.send(send),
             Said::Delete { id, of } => self.delete(id, of),
             Said::Like => {
-                self.room.like();
+                if self.shared.limits.may_like(self.client) {
+                    self.room.like();
+                }
                 Ok(None)
             }
             Said::Share => {
@@ -199,7 +204,7 @@ impl Connection {
     /// Once in a while: the room hears of it.
     fn share(&mut self) {
         let lately = |at: Instant| at.elapsed() < SHARE_EVERY;
-        if self.shared_at.is_some_and(lately) {
+        if self.shared_at.is_some_and(lately) || !self.shared.limits.may_share(self.client) {
             return;
         }
         self.shared_at = Some(Instant::now());

@@ -13,11 +13,20 @@ use wire::{ChannelId, UserId};
 
 use crate::config::Config;
 
+/// Likes that count from one address, over a long time and at once.
+const LIKES_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const LIKES_BURST: NonZeroU32 = NonZeroU32::new(50).unwrap();
+
+/// How often rooms hear that somebody at an address passes a channel on.
+const SHARES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
 /// What everybody shares.
 #[derive(Debug)]
 pub struct Limits {
     users: DefaultKeyedRateLimiter<UserId>,
     rooms: DefaultKeyedRateLimiter<ChannelId>,
+    likes: DefaultKeyedRateLimiter<IpAddr>,
+    shares: DefaultKeyedRateLimiter<IpAddr>,
     clock: DefaultClock,
     addresses: Addresses,
 }
@@ -35,6 +44,8 @@ impl Limits {
         Self {
             users: RateLimiter::keyed(users),
             rooms: RateLimiter::keyed(rooms),
+            likes: RateLimiter::keyed(Quota::per_second(LIKES_PER_SECOND).allow_burst(LIKES_BURST)),
+            shares: RateLimiter::keyed(Quota::per_minute(SHARES_PER_MINUTE)),
             clock: DefaultClock::default(),
             addresses: Addresses {
                 most: config.connections_per_address,
@@ -56,6 +67,18 @@ impl Limits {
         checked.map_err(|until| TooFast(until.wait_time_from(now)))
     }
 
+    /// Whether a like from an address counts; households and schools share one.
+    pub fn may_like(&self, address: SocketAddr) -> bool {
+        let network = network_of(address.ip());
+        self.likes.check_key(&network).is_ok()
+    }
+
+    /// Whether a room hears that somebody at an address passes its channel on.
+    pub fn may_share(&self, address: SocketAddr) -> bool {
+        let network = network_of(address.ip());
+        self.shares.check_key(&network).is_ok()
+    }
+
     /// Counts a connection from an address for as long as what is returned is kept; `None` if
     /// there are too many.
     pub fn enter(&self, address: SocketAddr) -> Option<Seat> {
@@ -66,6 +89,8 @@ impl Limits {
     pub fn forget_idle(&self) {
         self.users.retain_recent();
         self.rooms.retain_recent();
+        self.likes.retain_recent();
+        self.shares.retain_recent();
     }
 }
 
@@ -144,6 +169,16 @@ mod tests {
         assert!(from("192.0.2.1:1").is_some());
         drop(first);
         assert!(from("[2001:db8::3]:1").is_some());
+    }
+
+    #[test]
+    fn gestures_from_one_address_count_so_often_over_however_many_connections() {
+        let limits = Limits::new(&Config::default());
+        let of = |count: usize, may: &dyn Fn() -> bool| (0..count).filter(|_| may()).count();
+        let address: SocketAddr = "192.0.2.1:1".parse().unwrap();
+        assert!((50..60).contains(&of(200, &|| limits.may_like(address))));
+        assert_eq!(of(20, &|| limits.may_share(address)), 5);
+        assert!(limits.may_share("192.0.2.2:1".parse().unwrap()));
     }
 
     #[test]

@@ -95,7 +95,9 @@ impl From<Result<u64, NotSaid>> for Came {
                 Self::TooFast(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
             }
             Err(NotSaid::Twice) => Self::Twice,
-            Err(NotSaid::Unfit(_) | NotSaid::NotThere | NotSaid::Unavailable) => Self::Not,
+            Err(
+                NotSaid::Unfit(_) | NotSaid::NotThere | NotSaid::Otherwise | NotSaid::Unavailable,
+            ) => Self::Not,
         }
     }
 }
@@ -189,9 +191,11 @@ async fn run(cluster: Cluster, holder: NodeId, mut waiting: mpsc::Receiver<Entry
                 asked.await
             }
         };
-        tell_cut(&batch, holder, answer.is_err());
         let answer: Option<Vec<Came>> = answer.ok().and_then(|answer| unpack(&answer));
-        let came = answer.unwrap_or_default().into_iter();
+        let came = answer.unwrap_or_default();
+        // What is not kept there is as bad as what does not get there, until its holder says otherwise.
+        tell_cut(&batch, holder, came.is_empty() || came.contains(&Came::Not));
+        let came = came.into_iter();
         for (entry, came) in batch
             .into_iter()
             .zip(came.chain(std::iter::repeat(Came::Not)))

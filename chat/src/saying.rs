@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use fanout::Position;
 use tokio::sync::oneshot;
 use wire::{ChannelId, Person, UserId};
 
 use crate::committer::{Answer, Entry};
 use crate::danmaku::{self, Danmaku, Reply, Unfit};
 use crate::item::Event;
+use crate::lane::Lane;
 use crate::limits::TooFast;
 use crate::nodes::Forwarded;
 use crate::protocol::Send;
@@ -37,6 +39,9 @@ pub enum NotSaid {
     /// The same is being said at this moment, by its key.
     #[error("the same is being said at this moment")]
     Twice,
+    /// Something else was said under this key.
+    #[error("something else was said under this key")]
+    Otherwise,
     /// It cannot be kept now.
     #[error("what is said cannot be kept now")]
     Unavailable,
@@ -117,7 +122,7 @@ impl Shared {
     ) -> Result<u64, NotSaid> {
         let _taken = self.take(room.id, person.id, key.as_ref())?;
         if let Some(place) = self.said_before(room.id, person.id, key.as_ref()).await? {
-            return Ok(place);
+            return self.said_the_same(&room, place, &send).await;
         }
         let danmaku = self.danmaku(&room, person, send)?;
         let said = Forwarded {
@@ -128,6 +133,29 @@ impl Shared {
             key,
         };
         self.kept(room, said).await
+    }
+
+    /// The place of what was said under a key, if it was this. What is not there any more may have been.
+    async fn said_the_same(&self, room: &Room, place: u64, send: &Send) -> Result<u64, NotSaid> {
+        let text = danmaku::clean(&send.text, self.config.text_max, &room.emotes())?;
+        let from = Position {
+            offset: place,
+            ..room.place(Lane::Chat)
+        };
+        let said = self.store.items(room.id, Lane::Chat, from, place + 1, 1);
+        let said = said.await.map_err(unanswered)?;
+        let is_other = said.iter().any(|item| {
+            let Event::Danmaku(said) = &item.event else {
+                return false;
+            };
+            let answered = said.reply.as_ref().map(|reply| reply.p);
+            (&said.text, said.mode, said.colour, said.size, answered)
+                != (&text, send.mode, send.colour, send.size, send.reply)
+        });
+        if is_other {
+            return Err(NotSaid::Otherwise);
+        }
+        Ok(place)
     }
 
     /// Has something kept that another node was told, once for each key; tells its place.
@@ -169,10 +197,7 @@ impl Shared {
             return Ok(None);
         };
         let said = self.store.said_under(room, author, key).await;
-        said.map_err(|error| {
-            tracing::warn!(%error, "failed to look up what was said");
-            NotSaid::Unavailable
-        })
+        said.map_err(|error| unanswered(error.into()))
     }
 
     async fn kept(&self, room: Arc<Room>, said: Forwarded) -> Result<u64, NotSaid> {
@@ -190,6 +215,11 @@ impl Shared {
         }
         answered.await.map_err(|_| NotSaid::Unavailable)?
     }
+}
+
+fn unanswered(error: anyhow::Error) -> NotSaid {
+    tracing::warn!(%error, "failed to look up what was said");
+    NotSaid::Unavailable
 }
 
 fn reply(room: &Room, p: u64) -> Result<Reply, NotSaid> {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use anyhow::Context as _;
 use fanout::Position;
-use kit::database::Database;
+use kit::database::{Database, Engine, is_unwritten};
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 use wire::{BroadcastId, ChannelId, UserId};
 
@@ -70,7 +70,7 @@ impl Store {
         Self { database }
     }
 
-    /// Opens a room to write to it: whoever did before can no longer. A room that was never used, or
+    /// Opens a room to write to it: whoever did before on a database server can no longer. A room that was never used, or
     /// whose tail is not `proven`, begins a new epoch, which `now_ms` gives.
     ///
     /// # Errors
@@ -81,6 +81,21 @@ impl Store {
         now_ms: i64,
         proven: bool,
     ) -> sqlx::Result<Opened> {
+        // A file has this process alone: who may write is known, and it is opened on a full disk too.
+        if self.database.engine == Engine::Sqlite && proven {
+            let mut transaction = self.database.snapshot().await?;
+            let known = sqlx::query("SELECT epoch, fence FROM rooms WHERE channel = $1")
+                .bind(channel.to_string())
+                .fetch_optional(&mut *transaction)
+                .await?;
+            if let Some(row) = known {
+                let (epoch, fence): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+                return Ok(Opened {
+                    places: tails(&mut transaction, channel, epoch).await?,
+                    fence: fence.unsigned_abs(),
+                });
+            }
+        }
         let mut transaction = self.database.begin().await?;
         // Waits for what the one before has on its way.
         let row = sqlx::query(
@@ -150,6 +165,20 @@ impl Store {
         self.database.begin().await
     }
 
+    /// Whether something could be kept now: tries, and changes nothing.
+    ///
+    /// # Errors
+    /// When it could not.
+    pub async fn try_to_write(&self) -> sqlx::Result<()> {
+        let mut transaction = self.database.begin().await?;
+        sqlx::query(
+            "UPDATE rooms SET fence = fence WHERE channel = (SELECT MIN(channel) FROM rooms)",
+        )
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await
+    }
+
     /// Keeps items, all or none, if nobody else has opened one of their rooms since. A
     /// [`Event::Deleted`] also marks what it is about.
     ///
@@ -169,7 +198,13 @@ impl Store {
         }
         let kept = Self::insert(&mut transaction, rows).await;
         kept.map_err(CommitError::Failed)?;
-        transaction.commit().await.map_err(CommitError::Unknown)
+        transaction.commit().await.map_err(|error| {
+            if is_unwritten(&error) {
+                CommitError::Failed(error)
+            } else {
+                CommitError::Unknown(error)
+            }
+        })
     }
 
     async fn insert(transaction: &mut Transaction<'_, Any>, rows: &[Row]) -> sqlx::Result<()> {
@@ -301,8 +336,12 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(&self.database.pool)
         .await?;
-        let is_full = rows.len() as u64 >= u64::from(limit);
-        let last = rows.last().filter(|_| is_full).map(Mark::of).transpose()?;
+        let is_unwritten = rows.len() as u64 >= u64::from(limit);
+        let last = rows
+            .last()
+            .filter(|_| is_unwritten)
+            .map(Mark::of)
+            .transpose()?;
         let items = rows.iter().map(|row| read(row, Lane::Chat));
         Ok(Replay {
             items: items.collect::<anyhow::Result<_>>()?,

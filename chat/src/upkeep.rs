@@ -196,7 +196,10 @@ impl Service {
         let empty: Vec<ChannelId> = {
             let open = self.shared.rooms.lock();
             let empty = open.rooms.iter().filter(|(_, room)| is_empty(room));
-            empty.map(|(channel, _)| *channel).collect()
+            let channels = empty.map(|(channel, _)| *channel);
+            // What counts for a broadcast counts until it ends.
+            let over = |channel: &ChannelId| self.shared.live(*channel).is_none();
+            channels.filter(over).collect()
         };
         join_all(
             empty
@@ -291,10 +294,12 @@ impl Service {
             likes.forget_likes(&subject(channel)).await;
         }
         let live = self.shared.streams.of_channel(channel);
-        let zero_ms = live.filter(|live| live.id == b).map_or_else(
-            || clock::now().as_millis(),
-            |live| live.zero_at().as_millis(),
-        );
+        let live = live.filter(|live| live.id == b);
+        let told = room.broadcast().filter(|told| told.b == b);
+        let zero_ms = live
+            .map(|live| live.zero_at().as_millis())
+            .or_else(|| Some(told?.zero_ms));
+        let zero_ms = zero_ms.unwrap_or_else(|| clock::now().as_millis());
         let broadcast = item::Broadcast { b, state, zero_ms };
         self.tell_durably(room, Event::Broadcast(broadcast));
     }

@@ -150,6 +150,14 @@ impl Engine {
     }
 }
 
+/// Whether a transaction that could not be ended is not kept for certain: the disk is full or cannot
+/// be written to, so that what would end it is not there.
+pub fn is_unwritten(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    // SQLITE_FULL, SQLITE_IOERR_WRITE, and disk_full (PostgreSQL, appendix A).
+    code.is_some_and(|code| ["13", "778", "53100"].contains(&&*code))
+}
+
 /// An open database.
 #[derive(Clone, Debug)]
 pub struct Database {
@@ -204,6 +212,12 @@ impl Database {
                     connection.execute(engine.on_connect()).await?;
                     Ok(())
                 })
+            })
+            // A COMMIT that fails, as on a full disk, leaves a connection that believes itself within a
+            // transaction for ever.
+            .before_acquire(|connection, _| {
+                let is_free = !connection.is_in_transaction();
+                Box::pin(async move { Ok(is_free) })
             })
             .connect_with(options)
             .await

@@ -312,7 +312,7 @@ const cases = {
     viewer.clean();
   },
 
-  async 'who follows is counted, who shares is told'() {
+  async 'who follows is counted, who shares is told, what is liked is counted'() {
     const [rui, viewer] = [await somebody('rui'), await somebody(null)];
     await viewer.getByText('Followers: 0').waitFor();
     assert.match(await viewer.getByRole('link', { name: /^Follow / }).getAttribute('href'), /^\/sign-in\?then=/);
@@ -325,6 +325,11 @@ const cases = {
     await viewer.getByText('rui shared the channel').waitFor();
     await rui.getByRole('button', { name: /^Stop following / }).click();
     await rui.getByText('Followers: 0').waitFor();
+    assert.equal(await viewer.getByRole('button', { name: /^Like/ }).count(), 0, 'nothing is on');
+    await goLive();
+    await rui.getByRole('button', { name: 'Like · 0' }).click();
+    await viewer.getByRole('button', { name: 'Like · 1' }).click();
+    await rui.getByRole('button', { name: 'Like · 2' }).waitFor();
   },
 
   async 'what is deleted is told to the host, and to nobody else'() {

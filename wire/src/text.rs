@@ -3,9 +3,16 @@
 /// One line of a text: control characters, what cannot be seen and the signs that turn the direction
 /// of writing are left out, white space is one blank, the ends are trimmed.
 pub fn one_line(text: &str) -> impl Iterator<Item = char> {
-    let seen = |character: &char| {
-        character.is_whitespace()
-            || !(character.is_control() || turns_direction(*character) || is_unseen(*character))
+    let mut in_flag = false;
+    let seen = move |character: &char| {
+        let is_tag = matches!(character, '\u{E0000}'..='\u{E007F}');
+        in_flag = *character == '\u{1F3F4}' || (in_flag && is_tag);
+        // Tags spell the flags of regions, and are nothing elsewhere.
+        (in_flag || !is_tag)
+            && (character.is_whitespace()
+                || !(character.is_control()
+                    || turns_direction(*character)
+                    || is_unseen(*character)))
     };
     let mut characters = text.chars().filter(seen).peekable();
     let mut begun = false;
@@ -58,5 +65,10 @@ mod tests {
         assert_eq!(line("\u{200B} \u{202E}a"), "a");
         assert_eq!(line(" \u{FEFF} \r\n"), "");
         assert_eq!(line("👨‍👩‍👧 ok"), "👨‍👩‍👧 ok");
+        let england = "\u{1F3F4}\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}";
+        assert_eq!(
+            line(&format!("\u{E0041}a{england}b\u{E0042}")),
+            format!("a{england}b")
+        );
     }
 }

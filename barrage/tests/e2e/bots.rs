@@ -55,6 +55,12 @@ async fn a_bot_says_everything_once_whatever_breaks() {
     assert_eq!((status, &answer["p"]), (StatusCode::CREATED, &json!(1)));
     let (_, answer) = say(&bot_of_ann, "k2", "another").await;
     assert_eq!(answer["p"], 2);
+    let (status, answer) = say(&bot_of_ann, "k2", "something else").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+    assert_eq!(
+        (&answer["error"]["field"], &answer["error"]["reason"]),
+        (&json!("Idempotency-Key"), &json!("used"))
+    );
     assert_eq!(viewer.texts(2).await, ["once", "another"]);
 
     let dir = Arc::clone(server.dir());

@@ -15,6 +15,7 @@ mod bots;
 mod busy_rooms;
 mod channels;
 mod configuration;
+mod degrading;
 mod emotes;
 mod ending;
 mod events;

@@ -304,6 +304,17 @@ async fn what_cannot_be_said_is_refused_with_a_reason() {
         ann.say(&bad).await;
         assert_eq!(ann.hear("error").await["code"], "bad_message", "{bad}");
     }
+    // What cannot be read is answered by its number where it has one.
+    for (name, value) in [
+        ("mode", json!("sideways")),
+        ("colour", json!(0x1_000_000)),
+        ("size", json!(9)),
+        ("mt", json!("now")),
+    ] {
+        let mut bad = json!({ "t": "send", "text": "hi" });
+        bad[name] = value;
+        assert_eq!(ann.ask(bad).await["code"], "bad_message", "{name}");
+    }
     ann.send(Message::text("{}")).await;
     assert_eq!(ann.hear("error").await["code"], "bad_message");
     ann.danmaku("one").await;

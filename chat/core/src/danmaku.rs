@@ -15,6 +15,12 @@ pub const TEXT_BYTES_MAX: usize = 2 * 1024;
 /// piled on each other.
 const GRAPHEME_BYTES_MAX: usize = 64;
 
+/// Marks on one character. Vietnamese and the notation of sounds have three at most.
+const MARKS_MAX: usize = 4;
+
+/// What is written as one without a joiner: longer are only piles of vowels.
+const PART_CHARS_MAX: usize = 9;
+
 /// Most people that one danmaku calls by name; more are plain text.
 const MENTIONS_MAX: usize = 5;
 
@@ -173,7 +179,7 @@ pub fn clean(text: &str, max: usize, emotes: &Emotes) -> Result<String, Unfit> {
             if count > max {
                 return Err(Unfit::TooLong(max));
             }
-            if grapheme.len() > GRAPHEME_BYTES_MAX {
+            if is_too_tall(grapheme) {
                 return Err(Unfit::TooTall);
             }
         }
@@ -182,6 +188,25 @@ pub fn clean(text: &str, max: usize, emotes: &Emotes) -> Result<String, Unfit> {
         return Err(Unfit::TooLong(max));
     }
     Ok(line)
+}
+
+/// Whether a character would stand in the lines around it.
+fn is_too_tall(grapheme: &str) -> bool {
+    let is_mark = |character: &char| {
+        // Letters that scripts write above or below each other are none, nor are joiners and what
+        // emoji are made of.
+        !character.is_alphanumeric()
+            && !matches!(
+                character,
+                '\u{200C}' | '\u{200D}' | '\u{FE00}'..='\u{FE0F}' | '\u{2190}'..='\u{2BFF}'
+                    | '\u{1F000}'..='\u{1FAFF}' | '\u{E0000}'..='\u{E007F}'
+            )
+    };
+    let marks = grapheme.chars().skip(1).filter(is_mark).count();
+    let parts = grapheme.split('\u{200D}').map(|part| part.chars().count());
+    grapheme.len() > GRAPHEME_BYTES_MAX
+        || marks > MARKS_MAX
+        || parts.max().is_some_and(|longest| longest > PART_CHARS_MAX)
 }
 
 /// Whom a text calls: `@handle`, where the `@` begins a word.
@@ -229,6 +254,30 @@ mod tests {
         assert_eq!(clean(":hi::hi::hi:", 2), Err(Unfit::TooLong(2)));
         assert_eq!(clean(":no:", 3), Err(Unfit::TooLong(3)));
         assert_eq!(clean(" a :hi: ", 3), Ok("a :hi:".into()));
+    }
+
+    #[test]
+    fn a_character_carries_few_marks_and_what_people_write_passes() {
+        for tall in [
+            "e\u{301}\u{302}\u{303}\u{304}\u{305}".to_owned(),
+            format!("ก{}", "\u{E47}".repeat(9)),
+            format!("ก{}", "\u{E34}".repeat(9)),
+            format!("ا{}", "\u{64B}".repeat(9)),
+        ] {
+            assert_eq!(clean(&tall, 9), Err(Unfit::TooTall), "{tall}");
+        }
+        for fine in [
+            "Tiếng Việt",
+            "e\u{31B}\u{302}\u{301}",
+            "ที่นี่ น้ำ",
+            "क्ष्म्य हिन्दी",
+            "בְּרֵאשִׁ֖ית",
+            "السَّلَامُ",
+            "བསྒྲུབས",
+            "👨🏽‍👩🏾‍👧🏿‍👦🏻 ❤️‍🔥 1️⃣ 🏴󠁧󠁢󠁥󠁮󠁧󠁿 🇵🇹",
+        ] {
+            assert_eq!(clean(fine, 40), Ok(fine.into()));
+        }
     }
 
     #[test]

@@ -90,6 +90,19 @@ impl Encoding {
         }
     }
 
+    /// The number of a message that cannot be read, if it has one: who sent it waits for an answer to it.
+    pub fn number_of(self, bytes: &[u8]) -> Option<u64> {
+        let numbered = match self {
+            Self::Json => serde_json::from_slice(bytes).ok(),
+            Self::Msgpack => {
+                let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+                reader.set_max_depth(DEPTH_MAX);
+                Numbered::deserialize(&mut reader).ok()
+            }
+        };
+        numbered.map(|Numbered { id }| id)
+    }
+
     /// Reads what a client says.
     ///
     /// # Errors
@@ -105,6 +118,12 @@ impl Encoding {
             }
         }
     }
+}
+
+/// What is left of a message that cannot be read.
+#[derive(Deserialize)]
+struct Numbered {
+    id: u64,
 }
 
 /// Why something cannot be read, without all of what was said.

@@ -23,6 +23,9 @@ pub use tungstenite::Message;
 /// What is set aside for reading. Little is said at once, by thousands.
 const READ_BYTES: usize = 512;
 
+/// All frames of a message together have at most so many times the bytes that it may have.
+const PIECES_MAX: usize = 16;
+
 /// The answer to what a client sent as `Sec-WebSocket-Key`.
 pub fn accept_key(key: &str) -> String {
     derive_accept_key(key.as_bytes())
@@ -76,6 +79,8 @@ pub struct Conversation {
     protocol: Option<Box<WebSocket<Wire>>>,
     message_max: usize,
     inflates: bool,
+    /// Bytes since the last message.
+    unfinished: usize,
 }
 
 impl Conversation {
@@ -85,6 +90,7 @@ impl Conversation {
             protocol: None,
             message_max,
             inflates: false,
+            unfinished: 0,
         }
     }
 
@@ -96,6 +102,7 @@ impl Conversation {
 
     /// Takes what was read.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.unfinished += bytes.len();
         self.protocol().get_mut().heard.extend_from_slice(bytes);
     }
 
@@ -105,8 +112,18 @@ impl Conversation {
     /// When nothing more will come.
     pub fn hear(&mut self) -> Result<Option<Message>, Over> {
         match self.protocol().read() {
-            Ok(message) => Ok(Some(message)),
-            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            Ok(message) => {
+                self.unfinished = 0;
+                Ok(Some(message))
+            }
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                // It comes in pieces of next to nothing, and would for ever.
+                if self.unfinished > PIECES_MAX * self.message_max {
+                    self.close(Fault::TooLong.code(), "");
+                    return Err(Over);
+                }
+                Ok(None)
+            }
             Err(error) => {
                 let fault = || Some(self.protocol.as_ref()?.get_ref().fault()?.code());
                 if let Some(code) = complaint(&error).or_else(fault) {

@@ -55,6 +55,23 @@ fn closed(said: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes([code[0], code[1]]))
 }
 
+#[test]
+fn a_message_in_endless_pieces_of_nothing_is_too_long() {
+    let begin = masked(0x01, b"{");
+    let nothing = masked(0x00, b"").repeat(100);
+    let pieces = std::iter::once(&begin[..]).chain(std::iter::repeat(&nothing[..]));
+    assert_eq!(heard(false, pieces), (Vec::new(), Some(1009)));
+    // Pieces of a byte each are slow, and allowed.
+    let text = [b'a'; MESSAGE_MAX];
+    let mut frames = masked(0x01, b"");
+    for byte in text {
+        frames.extend(masked(0x00, &[byte]));
+    }
+    frames.extend(masked(0x80, b""));
+    let pieces = frames.chunks(64);
+    assert_eq!(heard(false, pieces).0.len(), 1);
+}
+
 /// What a peer says: text or not, compressed or not, and where it is cut into frames.
 #[derive(Clone, Debug)]
 struct Part {

@@ -323,6 +323,18 @@ impl Server {
     }
 
     /// Sends a signal such as `TERM`.
+    /// Its disk is full, or has room again.
+    pub(crate) fn fill_disk(&self, is_full: bool) {
+        let limit = if is_full {
+            "--fsize=0:unlimited"
+        } else {
+            "--fsize=unlimited"
+        };
+        let id = self.id().to_string();
+        let set = Command::new("prlimit").args(["--pid", &id, limit]).status();
+        assert!(set.is_ok_and(|status| status.success()));
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);
     }
@@ -370,7 +382,12 @@ pub(crate) fn barrage() -> Command {
 }
 
 fn command(dir: &Path, settings: &[(&str, &str)]) -> Command {
-    let mut command = barrage();
+    // What would go beyond a limit of its files fails, as on a full disk, and kills nobody.
+    let mut command = Command::new("sh");
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", BARRAGE]);
     command.arg("serve").arg("--data-dir").arg(dir);
     let listeners = [
         ("http.listen", "127.0.0.1:0"),

@@ -65,6 +65,8 @@ export class RoomChat {
   connected = $state(false);
   /** It was connected once: what is not now is a break, and not the beginning. */
   begun = $state(false);
+  /** It was tried in vain. */
+  failing = $state(false);
   me = $state.raw<Person | null>(null);
   broadcast = $state.raw<Broadcast | null>(null);
   viewers = $state(0);
@@ -188,6 +190,7 @@ export class RoomChat {
 
   #onConnected(is: boolean): void {
     this.connected = is;
+    this.failing = !is;
     if (is) {
       this.begun = true;
       if (this.#wanted) void this.#authenticate();

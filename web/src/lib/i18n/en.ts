@@ -63,6 +63,7 @@ export const en = {
   'room.unfollow_label': 'Stop following {name}',
   'room.followers': 'Followers: {count}',
   'room.follow_failed': 'That did not work. Try again.',
+  'room.like': 'Like · {count}',
   'room.share': 'Share',
   'room.shared': 'Address copied',
   'room.live_for': 'Live for {duration}',

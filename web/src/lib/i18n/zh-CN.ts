@@ -62,6 +62,7 @@ export const zhCN: Messages = {
   'room.unfollow_label': '取消关注{name}',
   'room.followers': '{count}位关注者',
   'room.follow_failed': '没有成功，请再试一次。',
+  'room.like': '点赞 · {count}',
   'room.share': '分享',
   'room.shared': '已复制地址',
   'room.live_for': '已播{duration}',

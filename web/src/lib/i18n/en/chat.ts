@@ -7,6 +7,7 @@ export const chat = {
   'chat.empty': 'Nobody has said anything yet.',
   'chat.connecting': 'Connecting to the chat',
   'chat.more': '{count} new',
+  'chat.unreachable': 'The chat does not answer. It is tried again by itself.',
   'chat.broken': 'The connection to the chat broke. It comes back by itself.',
   'chat.down': 'Since {since} nothing can be said. The picture goes on.',
   'chat.say': 'Say something',

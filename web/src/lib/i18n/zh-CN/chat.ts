@@ -7,6 +7,7 @@ export const chat: Record<keyof typeof en, string> = {
   'chat.empty': '还没有人说话。',
   'chat.connecting': '正在连接聊天',
   'chat.more': '{count}条新消息',
+  'chat.unreachable': '聊天没有响应，正在自动重试。',
   'chat.broken': '聊天连接断了，会自动恢复。',
   'chat.down': '{since}起暂时不能发言，画面不受影响。',
   'chat.say': '说点什么',
