@@ -450,6 +450,9 @@ const cases = {
     await far.plays();
     await near.plays();
     await far.delayWithin(2_000);
+    // Low delay begins with what has gathered, and catches up. Who is past a picture sees at once what is said about it.
+    const delay = async (page) => Number(await page.attribute('data-delay-ms'));
+    await until('who speaks is nearer to live', async () => (await delay(near)) + 100 < (await delay(far)), 40_000);
     let waited = 0;
     for (let n = 0; n < WORDS; n += 1) {
       await near.say(`picture ${n}`);
