@@ -66,9 +66,11 @@ pub(crate) enum Answer {
 }
 
 impl Entry {
-    /// What is to be kept, in this order.
-    fn events(&self) -> impl Iterator<Item = &Event> {
-        std::iter::once(&self.event).chain(&self.noted)
+    /// What is to be kept, in this order, each with the key under which it is said.
+    fn events(&self) -> impl Iterator<Item = (&Event, Option<&String>)> {
+        let said = (&self.event, self.key.as_ref());
+        let noted = self.noted.iter().map(|noted| (noted, None));
+        std::iter::once(said).chain(noted)
     }
 
     /// Tells where it stands, or why it does not.
@@ -122,8 +124,8 @@ pub(crate) struct Committer {
 struct Health(AtomicI64);
 
 impl Health {
-    fn is_down(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != 0
+    fn down_since_ms(&self) -> Option<i64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|since| *since != 0)
     }
 }
 
@@ -184,7 +186,7 @@ impl Committer {
 
     /// Since when nothing can be kept, in milliseconds since the Unix epoch.
     pub(crate) fn down_since_ms(&self) -> Option<i64> {
-        Some(self.health.0.load(Ordering::Relaxed)).filter(|since| *since != 0)
+        self.health.down_since_ms()
     }
 }
 
@@ -215,7 +217,7 @@ impl Task {
         if self.rests() || self.rooms.all().is_empty() {
             return;
         }
-        let works = if self.health.is_down() {
+        let works = if self.health.down_since_ms().is_some() {
             timeout(COMMIT_WITHIN, self.store.try_to_write()).await
         } else {
             // A turn to write tells enough, and costs no disk.
@@ -393,9 +395,9 @@ fn number(batch: &[Entry]) -> Vec<Row> {
     let mut counts: HashMap<ChannelId, PerLane<u64>> = HashMap::new();
     let events = batch.iter().flat_map(|entry| {
         let events = entry.events();
-        events.map(move |event| (entry, event))
+        events.map(move |(event, key)| (entry, event, key))
     });
-    let rows = events.map(|(entry, event)| {
+    let rows = events.map(|(entry, event, key)| {
         let lane = event.lane();
         let place = entry.room.place(lane);
         let count = counts.entry(entry.room.id).or_default().get_mut(lane);
@@ -411,7 +413,7 @@ fn number(batch: &[Entry]) -> Vec<Row> {
                 event: event.clone(),
             },
             author: entry.author,
-            key: entry.key.clone().filter(|_| *event == entry.event),
+            key: key.cloned(),
         }
     });
     rows.collect()

@@ -22,6 +22,7 @@ use crate::lane::{Lane, PerLane, Places};
 use crate::nodes::{Aside, Came, Carried, Forwarded, Question, What, pack, subject, unpack};
 use crate::room::{Holder, Room};
 use crate::service::{Channels, Service, Shared};
+use crate::store::Opened;
 
 /// How often it is looked whose a room is.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -83,9 +84,7 @@ impl Shared {
         loop {
             let failed = match self.cluster.owners.claim(&subject).await {
                 Ok(Owner::Ours) => {
-                    let now_ms = clock::now().as_millis();
-                    let opened = self.store.open_room(channel, now_ms, proven);
-                    let opened = timeout(GIVEN_WITHIN, opened).await??;
+                    let opened = self.begin_to_write(channel, proven).await?;
                     return Ok((opened.places, Holder::Here(opened.fence)));
                 }
                 Ok(Owner::Other(node)) => match self.store.look_at_room(channel).await? {
@@ -99,6 +98,12 @@ impl Shared {
             }
             sleep(OPENED_EVERY).await;
         }
+    }
+
+    async fn begin_to_write(&self, channel: ChannelId, proven: bool) -> anyhow::Result<Opened> {
+        let now_ms = clock::now().as_millis();
+        let opened = self.store.open_room(channel, now_ms, proven);
+        Ok(timeout(GIVEN_WITHIN, opened).await??)
     }
 
     /// Who comes from another node may have heard what is still on its way here: waits for it, for a
@@ -357,9 +362,7 @@ impl Keeper {
     /// Nobody else writes from the moment when the database knows of us; all that they have kept is
     /// there then.
     async fn take_over(&mut self, room: &Arc<Room>) -> anyhow::Result<()> {
-        let now_ms = clock::now().as_millis();
-        let opened = self.shared.store.open_room(room.id, now_ms, true);
-        let opened = timeout(GIVEN_WITHIN, opened).await??;
+        let opened = self.shared.begin_to_write(room.id, true).await?;
         self.read_missing(room).await?;
         if opened.places.get(Lane::Chat).epoch != epoch_of(room) {
             self.shared.lose(room);

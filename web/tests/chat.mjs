@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openBrowser, pagesFromDist } from './browser.mjs';
 import { CODE, installReader, notePictures, publishCoded } from './coded.mjs';
+import { FREE, PASSWORD } from './crowd.mjs';
 import { publish, startServer, until } from './server.mjs';
 import { openViewer } from './viewer.mjs';
 
@@ -15,10 +16,6 @@ const APART_MAX_MS = 50;
 /** One picture: the clocks of two elements are read to no more. */
 const EARLY_MAX_MS = 34;
 const WORDS = 9;
-const PASSWORD = 'a lamp under seven rivers';
-
-/** Nobody is too fast. */
-const FREE = { 'https.listen': '', 'chat.user_burst': '100000', 'chat.connection_burst': '100000', 'accounts.attempts_per_minute_per_address': '1000' };
 
 let server = await startServer({ settings: FREE });
 /** Without them the console would complain of each page that asks. */

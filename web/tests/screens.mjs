@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openBrowser, pagesFromDist } from './browser.mjs';
-import { fillRoom } from './crowd.mjs';
+import { fillRoom, FREE } from './crowd.mjs';
 import { evening } from './scene.mjs';
 import { ffmpeg, sleep, startServer, until } from './server.mjs';
 
@@ -18,8 +18,6 @@ const ACROSS_MS = 10_000;
 /** What is said a second on an ordinary evening, and on a great one. */
 const EVENING = 6;
 const FULL = 200;
-/** Nobody is too fast. */
-const FREE = { 'https.listen': '', 'chat.user_burst': '100000', 'chat.connection_burst': '100000', 'accounts.attempts_per_minute_per_address': '1000' };
 
 const DESKTOP = { viewport: { width: 1440, height: 900 } };
 const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };

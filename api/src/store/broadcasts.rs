@@ -188,18 +188,17 @@ impl Store {
         node: NodeId,
     ) -> sqlx::Result<Vec<OpenBroadcast>> {
         let mut ended = Vec::new();
-        let ours = self.open_broadcasts(Some(node)).await?;
-        for open in self.open_broadcasts(None).await? {
-            if open.seen_at >= before || ours.contains(&open) {
-                continue;
-            }
+        let open = self.open_broadcasts(None).await?.into_iter();
+        for open in open.filter(|open| open.seen_at < before) {
             let done = sqlx::query(
                 "UPDATE broadcasts SET ended_at = $1, ended_how = $2
-                 WHERE id = $3 AND ended_at IS NULL AND COALESCE(seen_at, began_at) = $1",
+                 WHERE id = $3 AND ended_at IS NULL AND COALESCE(seen_at, began_at) = $1
+                   AND (node IS NULL OR node <> $4)",
             )
             .bind(open.seen_at.as_micros())
             .bind(Ended::ServerLost.as_str())
             .bind(open.id.to_string())
+            .bind(node.to_string())
             .execute(self.pool())
             .await?;
             if done.rows_affected() == 1 {

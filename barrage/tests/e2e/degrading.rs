@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
+use crate::support::person::PASSWORD;
 use crate::support::{Member, Person, Server, Source, Viewer, postgres};
 
 const ROOM: &str = "room=stage";
@@ -35,8 +36,7 @@ async fn a_full_disk_keeps_words_back_and_nothing_else() {
     assert_eq!(late.texts(1).await, ["before"]);
     // Whatever else writes fails, on every connection that there is.
     for number in 0..10 {
-        let somebody =
-            json!({ "handle": format!("new_{number}"), "password": "a lamp under seven rivers" });
+        let somebody = json!({ "handle": format!("new_{number}"), "password": PASSWORD });
         let stranger = Person::stranger(&server);
         let asked = stranger
             .request(Method::POST, "/api/v1/account")

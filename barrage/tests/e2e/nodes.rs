@@ -45,16 +45,9 @@ fn with<'a>(settings: &'a Settings, more: &[(&'a str, &'a str)]) -> Vec<(&'a str
     engines.chain(more.iter().copied()).collect()
 }
 
-/// The same person at another server.
-fn at(server: &Server, person: &Person) -> Person {
-    let there = Person::stranger(server);
-    there.set_cookie(&person.cookie().expect("somebody who is signed in"));
-    there
-}
-
 /// Somebody new at `first`, who is in the room at `server`.
 async fn member(first: &Server, server: &Server, handle: &str) -> (Person, Member) {
-    let person = at(server, &Person::new(first, handle).await);
+    let person = Person::new(first, handle).await.at(server);
     let mut member = Member::enter(server, ROOM).await;
     member.auth(&person, "stage").await;
     (person, member)
@@ -94,9 +87,9 @@ async fn who_is_on_one_node_hears_who_is_on_the_other() {
     for (server, is_host) in [(&b, true), (&a, true), (&b, false)] {
         let mut other = Member::enter(server, ROOM).await;
         let person = if is_host {
-            at(server, &Person::admin(&a).await)
+            Person::admin(&a).await.at(server)
         } else {
-            at(server, &bob_there)
+            bob_there.at(server)
         };
         let you = other.auth(&person, "stage").await;
         assert_eq!(you["mods"]["p"].as_u64(), is_host.then_some(1), "{you}");
@@ -107,7 +100,8 @@ async fn who_is_on_one_node_hears_who_is_on_the_other() {
 
     // A program at the other node, twice under one key, once at each node.
     let post = async |server: &Server| {
-        let request = at(server, &bob_there)
+        let request = bob_there
+            .at(server)
             .request(Method::POST, "/api/v1/rooms/stage/danmaku")
             .header("idempotency-key", "once")
             .json(&json!({ "text": "by a program" }));
@@ -187,7 +181,7 @@ async fn what_was_on_at_a_node_that_does_not_return_ends_for_the_others() {
     let mut source = Source::new().publish_to(&a.publish_url_with(&a.key));
     let live = bob.hear("broadcast").await;
     assert_eq!(live["state"], "live");
-    let admin = at(&b, &Person::admin(&a).await);
+    let admin = Person::admin(&a).await.at(&b);
     a.kill();
     source.kill();
     let ended = bob.hear("broadcast").await;
@@ -210,7 +204,7 @@ async fn limits_are_those_of_all_nodes_together() {
     };
     let (ann_here, mut here) = member(&a, &a, "ann").await;
     let mut there = Member::enter(&b, ROOM).await;
-    there.auth(&at(&b, &ann_here), "stage").await;
+    there.auth(&ann_here.at(&b), "stage").await;
     let mut said = 0;
     for member in [&mut here, &mut there] {
         for _ in 0..4 {
@@ -415,7 +409,7 @@ async fn nothing_is_lost_while(kill: impl AsyncFnOnce(&mut Engines, &mut Server,
     let last = *places.last_key_value().expect("something is said").0;
     crowd.last.set(last).expect("it is set once");
     // What comes last of all shows to all who are quiet by then that they have heard everything.
-    let closing = at(&b, &Person::new(&b, "eve").await);
+    let closing = Person::new(&b, "eve").await;
     let mut eve = Member::enter(&b, ROOM).await;
     eve.auth(&closing, "stage").await;
     eve.danmaku("over").await;
@@ -521,7 +515,7 @@ async fn a_node_that_ends_gives_its_rooms_to_the_others() {
     assert_eq!(place, 1);
     let mut again = Member::enter(&b, &format!("{ROOM}&since={}", here.since(1))).await;
     assert_eq!(again.texts(1).await, ["after"]);
-    again.auth(&at(&b, &ann), "stage").await;
+    again.auth(&ann.at(&b), "stage").await;
 }
 
 #[tokio::test]

@@ -192,11 +192,7 @@ async fn what_was_deleted_is_told_to_those_who_keep_order_and_to_nobody_else() {
     let since = |you: &Value, p: u64| json!({ "e": you["mods"]["e"], "p": p });
     server.kill();
     let server = Server::on(Arc::clone(server.dir()), &[]).await;
-    let admin = {
-        let there = Person::stranger(&server);
-        there.set_cookie(&admin.cookie().expect("somebody who is signed in"));
-        there
-    };
+    let admin = admin.at(&server);
     let token = "/api/v1/rooms/stage/token";
     let token = admin.ok(Method::POST, token, &Value::Null).await["token"].clone();
     for (mods, expected) in [

@@ -249,8 +249,7 @@ async fn what_fails_is_tried_again_under_the_same_identity_also_after_kill_9() {
     for one in &came {
         assert!(is_genuine(made["secret"].as_str().unwrap(), one).await);
     }
-    let again = Person::stranger(&server);
-    again.set_cookie(&owner.cookie().unwrap());
+    let again = owner.at(&server);
     let delivered = until("it is delivered", async || {
         let deliveries = again.read(&path_of(&made, "/deliveries")).await;
         (deliveries[0]["state"] == "delivered").then(|| deliveries[0].clone())

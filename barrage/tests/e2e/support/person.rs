@@ -49,6 +49,13 @@ impl Person {
         }
     }
 
+    /// The same person at another server, which knows their session.
+    pub(crate) fn at(&self, server: &Server) -> Self {
+        let there = Self::stranger(server);
+        there.set_cookie(&self.cookie().expect("somebody who is signed in"));
+        there
+    }
+
     /// Somebody who has just signed up.
     pub(crate) async fn new(server: &Server, handle: &str) -> Self {
         let person = Self::stranger(server);

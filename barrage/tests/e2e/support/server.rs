@@ -374,7 +374,12 @@ pub(crate) fn read_json(path: &Path) -> Option<Value> {
 
 /// The binary, in an environment that says nothing of its own.
 pub(crate) fn barrage() -> Command {
-    let mut command = Command::new(BARRAGE);
+    bare(BARRAGE)
+}
+
+/// A program without the settings of whoever runs the tests.
+fn bare(program: &str) -> Command {
+    let mut command = Command::new(program);
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -383,11 +388,8 @@ pub(crate) fn barrage() -> Command {
 
 fn command(dir: &Path, settings: &[(&str, &str)]) -> Command {
     // What would go beyond a limit of its files fails, as on a full disk, and kills nobody.
-    let mut command = Command::new("sh");
-    command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", BARRAGE]);
+    let mut command = bare("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", BARRAGE]);
     command.arg("serve").arg("--data-dir").arg(dir);
     let listeners = [
         ("http.listen", "127.0.0.1:0"),
