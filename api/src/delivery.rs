@@ -12,6 +12,8 @@ pub struct Viewers {
     pub flv: u64,
     /// Viewers over RTMP.
     pub rtmp: u64,
+    /// Viewers over WebRTC.
+    pub webrtc: u64,
     /// All of them.
     pub total: u64,
 }

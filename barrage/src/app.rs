@@ -38,7 +38,7 @@ use wire::{Handle, NodeId};
 
 use crate::config::Config;
 use crate::runtime::{Runtime, public_host};
-use crate::wiring::{Correspondents, Delivered, Doorplates, KeyGate, Parlour, Stage};
+use crate::wiring::{Backstage, Correspondents, Delivered, Doorplates, KeyGate, Parlour, Stage};
 use crate::{assets, counts, flv, headers, http, renames, rooms};
 
 /// How often what has gathered is folded and what is idle is forgotten.
@@ -69,6 +69,7 @@ pub struct App {
     hls: Arc<hls::Service>,
     ingest: ingest::Server,
     play: Arc<Play>,
+    webrtc: Option<Arc<sfu::Service>>,
     chat: Arc<chat::Service>,
     webhooks: (Arc<Webhooks>, Ear),
     door: Arc<Door>,
@@ -144,6 +145,16 @@ impl App {
         for broadcast in left_open.taken_up {
             ingest.theatre().take_up(broadcast);
         }
+        let webrtc = sfu::Service::start(
+            config.webrtc.clone(),
+            node,
+            Arc::clone(&streams),
+            Arc::new(Backstage {
+                keyring: Arc::clone(&keyring),
+                theatre: ingest.theatre(),
+            }),
+            Duration::from_secs(u64::from(config.hls.target_duration_s)),
+        )?;
         let mailer = Mailer::new(&config.mail)?;
         let door = Arc::new(Door::new(
             store.clone(),
@@ -162,7 +173,12 @@ impl App {
         let certificate = certificate(&config)?;
         let https = bind_https(&config, certificate.as_ref()).await?;
         let https_addr = https.as_ref().map(http::Server::local_addr).transpose()?;
-        let runtime = Runtime::new(http.local_addr()?, https_addr, ingest.local_addr()?);
+        let runtime = Runtime::new(
+            http.local_addr()?,
+            https_addr,
+            ingest.local_addr()?,
+            webrtc.as_ref().map(|webrtc| webrtc.local_addr()),
+        );
         runtime.write(&data_dir)?;
         Ok(Self {
             config,
@@ -176,6 +192,7 @@ impl App {
             hls,
             ingest,
             play,
+            webrtc,
             chat,
             webhooks,
             door,
@@ -295,6 +312,7 @@ impl App {
             ingest,
             packagers,
             play,
+            webrtc: self.webrtc.clone(),
             chat: Arc::clone(&self.chat),
             farewell,
             http_end,
@@ -340,6 +358,7 @@ impl App {
             delivery: Arc::new(Delivered {
                 hls: Arc::clone(&self.hls),
                 play: Arc::clone(&self.play),
+                webrtc: self.webrtc.clone(),
             }),
             rooms: Arc::new(Parlour(Arc::clone(&self.chat))),
             metrics: self.metrics.clone(),
@@ -354,6 +373,10 @@ impl App {
         });
         let media = self.hls.router().merge(flv::router(Arc::clone(&self.play)));
         let media = media.merge(rooms::router(Arc::clone(&self.chat)));
+        let media = match &self.webrtc {
+            Some(webrtc) => media.merge(webrtc.router()),
+            None => media,
+        };
         let pages = assets::router().merge(media);
         let pages = renames::follow(pages, self.store.clone());
         headers::add(pages.merge(api), &self.config)
@@ -449,6 +472,7 @@ struct Ending {
     ingest: JoinHandle<()>,
     packagers: JoinHandle<()>,
     play: Arc<Play>,
+    webrtc: Option<Arc<sfu::Service>>,
     chat: Arc<chat::Service>,
     farewell: Duration,
     http_end: DrainSignal,
@@ -461,6 +485,9 @@ struct Ending {
 impl Ending {
     async fn in_order(self) {
         // A task that panicked has been logged by its panic; the rest still ends in order.
+        if let Some(webrtc) = self.webrtc {
+            let _ = tokio::task::spawn_blocking(move || webrtc.end()).await;
+        }
         let _ = self.ingest.await;
         let _ = self.packagers.await;
         // What is live has ended by now, and its viewers are told that.

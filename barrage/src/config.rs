@@ -37,6 +37,8 @@ pub struct Config {
     pub rtmp: ingest::RtmpConfig,
     /// What publishers may do, on every protocol.
     pub ingest: ingest::Config,
+    /// WebRTC.
+    pub webrtc: sfu::Config,
     /// The packager.
     pub hls: hls::Config,
     /// Rooms.
@@ -74,6 +76,7 @@ impl Default for Config {
             https: HttpsConfig::default(),
             rtmp: ingest::RtmpConfig::default(),
             ingest: ingest::Config::default(),
+            webrtc: sfu::Config::default(),
             hls: hls::Config::default(),
             chat: chat::Config::default(),
             shards: ShardsConfig::default(),
@@ -246,6 +249,7 @@ impl Config {
             .check()
             .map_err(|error| ConfigError::Invalid(error.to_string()))?;
         self.ingest.validate().map_err(ConfigError::Invalid)?;
+        self.webrtc.validate().map_err(ConfigError::Invalid)?;
         self.shards.validate().map_err(ConfigError::Invalid)?;
         self.chat.validate().map_err(ConfigError::Invalid)?;
         self.emotes.validate().map_err(ConfigError::Invalid)?;
@@ -358,6 +362,8 @@ mod tests {
         assert!(error(|c| c.http.listen = "8080".into()).contains("http.listen"));
         assert!(error(|c| c.log.level = "loud=quiet=x".into()).contains("log.level"));
         assert!(error(|c| c.ingest.silence_ms = 0).contains("ingest.silence_ms"));
+        assert!(error(|c| c.webrtc.listen = "8189".into()).contains("webrtc.listen"));
+        assert!(error(|c| c.webrtc.connect_timeout_ms = 0).contains("webrtc.connect"));
         assert!(error(|c| c.hls.part_ms = 0).contains("hls.part_ms"));
         assert!(error(|c| c.shards.count = 1_000).contains("shards.count"));
         assert!(error(|c| c.shards.window_min_ms = 101).contains("shards.window_min_ms"));

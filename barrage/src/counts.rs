@@ -84,6 +84,15 @@ pub fn begin() {
             "barrage_chat_spared_items_total",
             "Items of rooms that connections which have ended were spared because they were too slow.",
         ),
+        ("barrage_webrtc_sessions_total", "WebRTC sessions made."),
+        (
+            "barrage_webrtc_refused_total",
+            "WebRTC sessions refused because there were too many.",
+        ),
+        (
+            "barrage_webrtc_shard_restarts_total",
+            "How often a WebRTC shard began anew, without its sessions, because something in it was wrong.",
+        ),
         (
             "barrage_shard_restarts_total",
             "How often a shard began anew, without its connections, because something in it was wrong.",
@@ -95,6 +104,7 @@ pub fn begin() {
         ("barrage_live_streams", "Broadcasts under way."),
         ("barrage_viewers", "Viewers, by protocol."),
         ("barrage_rtmp_connections", "Open RTMP connections."),
+        ("barrage_webrtc_sessions", "WebRTC sessions of a shard."),
         ("barrage_chat_rooms", "Rooms that somebody is in."),
         ("barrage_chat_connections", "Open connections to rooms."),
         (

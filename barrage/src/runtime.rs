@@ -24,6 +24,9 @@ pub struct Runtime {
     pub https: Option<Listener>,
     /// The listener for RTMP publishers and players.
     pub rtmp: Listener,
+    /// The port for WebRTC, if it is on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub webrtc: Option<Listener>,
 }
 
 /// An open listener.
@@ -46,13 +49,19 @@ impl From<SocketAddr> for Listener {
 
 impl Runtime {
     /// Of this process.
-    pub fn new(http: SocketAddr, https: Option<SocketAddr>, rtmp: SocketAddr) -> Self {
+    pub fn new(
+        http: SocketAddr,
+        https: Option<SocketAddr>,
+        rtmp: SocketAddr,
+        webrtc: Option<SocketAddr>,
+    ) -> Self {
         Self {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             http: http.into(),
             https: https.map(Listener::from),
             rtmp: rtmp.into(),
+            webrtc: webrtc.map(Listener::from),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The small traits through which roles know each other.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 
 use api::Store;
 use api::delivery::{Delivery, Viewers};
@@ -13,10 +13,16 @@ use api::webhooks::{Kind, Webhooks};
 use chat::{Audience, Channels, Event, saying};
 use ingest::Play;
 use ingest::gate::{Answer, Permit, PublishGate, Refusal, SecondPublisher};
+use ingest::publisher::Publisher;
 use ingest::rtmp::Secret;
-use ingest::theatre::Theatre;
+use ingest::stage::Leaving;
+use ingest::theatre::{Exit, Theatre, Why};
+use kit::stream::Broadcast;
+use media::MediaTime;
+use sfu_core::assemble::Unit;
+use tokio::task::AbortHandle;
 use uuid::Uuid;
-use wire::{BroadcastId, ChannelId, Handle, Person, StreamKeyId};
+use wire::{BroadcastId, ChannelId, Handle, Person, StreamId, StreamKeyId};
 
 /// Publishers are let in by the API's keyring.
 #[derive(Clone, Debug)]
@@ -192,6 +198,126 @@ impl Publishers for Stage {
     }
 }
 
+/// Publishers over WebRTC come on the same stage as all others.
+#[derive(Clone, Debug)]
+pub struct Backstage {
+    /// Knows the stream keys.
+    pub keyring: Arc<Keyring>,
+    /// Where they come on stage.
+    pub theatre: Arc<Theatre>,
+}
+
+impl sfu::publishing::Stage for Backstage {
+    fn admit<'a>(
+        &'a self,
+        key: &'a str,
+        peer: SocketAddr,
+    ) -> Later<'a, Result<Box<dyn sfu::publishing::Permit>, sfu::publishing::Refusal>> {
+        Box::pin(async move {
+            let gate = KeyGate(Arc::clone(&self.keyring));
+            let key = Secret::new(key);
+            let permit = gate.authorize(&key, peer).await;
+            let permit = permit.map_err(|refusal| match refusal {
+                Refusal::UnknownKey => sfu::publishing::Refusal::UnknownKey,
+                Refusal::NotAllowed => sfu::publishing::Refusal::NotAllowed,
+                Refusal::TooManyAttempts => sfu::publishing::Refusal::TooManyAttempts,
+                Refusal::Unavailable => sfu::publishing::Refusal::Unavailable,
+            })?;
+            let admitted = Admitted {
+                theatre: Arc::clone(&self.theatre),
+                permit,
+                peer: peer.ip(),
+            };
+            Ok(Box::new(admitted) as _)
+        })
+    }
+}
+
+/// Somebody who may publish over WebRTC.
+struct Admitted {
+    theatre: Arc<Theatre>,
+    permit: Permit,
+    peer: IpAddr,
+}
+
+impl sfu::publishing::Permit for Admitted {
+    fn handle(&self) -> &Handle {
+        &self.permit.handle
+    }
+
+    fn is_taken(&self) -> bool {
+        self.theatre.is_taken(&self.permit, self.peer)
+    }
+
+    fn enter(
+        &self,
+        on_exit: sfu::publishing::OnExit,
+    ) -> Result<Box<dyn sfu::publishing::Publishing>, sfu::publishing::Taken> {
+        let (stream, exit) = (StreamId::new(), Arc::<Exit>::default());
+        let publisher = self.theatre.enter(&self.permit, self.peer, stream, &exit);
+        let publisher = publisher.map_err(|_| sfu::publishing::Taken)?;
+        let why = Arc::<OnceLock<Why>>::default();
+        let told = Arc::clone(&why);
+        let waits = tokio::spawn(async move {
+            let reason = exit.told().await;
+            let text = match &reason {
+                Why::TakenOver => "another publisher took over".to_owned(),
+                Why::ShownOut(reason) | Why::Ended(reason) => reason.clone(),
+            };
+            let _ = told.set(reason);
+            on_exit(text);
+        });
+        Ok(Box::new(Performing {
+            theatre: Arc::clone(&self.theatre),
+            publisher,
+            stream,
+            why,
+            waits: waits.abort_handle(),
+        }))
+    }
+}
+
+/// A publisher over WebRTC, on stage.
+struct Performing {
+    theatre: Arc<Theatre>,
+    publisher: Publisher,
+    stream: StreamId,
+    /// Why it was told to go.
+    why: Arc<OnceLock<Why>>,
+    waits: AbortHandle,
+}
+
+impl sfu::publishing::Publishing for Performing {
+    fn broadcast(&self) -> &Arc<Broadcast> {
+        self.publisher.broadcast()
+    }
+
+    fn add(&mut self, micros: i64, unit: Unit) -> Result<MediaTime, String> {
+        let added = self
+            .publisher
+            .frame(&unit.config, micros, unit.key, unit.data);
+        added.map_err(|error| error.to_string())
+    }
+
+    fn lost(&mut self) {
+        self.publisher.note_lost();
+    }
+
+    fn leave(&mut self, how: sfu::publishing::Leaving) {
+        use sfu::publishing::Leaving as How;
+        self.waits.abort();
+        let how = match (how, self.why.get()) {
+            (How::ToldToGo, Some(Why::ShownOut(_))) => Leaving::ShownOut,
+            (How::Finished | How::ToldToGo, _) => Leaving::Finished,
+            (How::Unusable, _) => Leaving::Unusable,
+            (How::Vanished, _) => Leaving::Vanished,
+            (How::Drained, _) => Leaving::Drained,
+        };
+        let broadcast = Arc::clone(self.publisher.broadcast());
+        self.theatre.leave(&broadcast, self.stream, how);
+    }
+}
+
 /// Viewers are served by the packager and by the shards.
 #[derive(Clone)]
 pub struct Delivered {
@@ -199,17 +325,22 @@ pub struct Delivered {
     pub hls: Arc<hls::Service>,
     /// Over RTMP, HTTP-FLV and WebSocket-FLV.
     pub play: Arc<Play>,
+    /// Over WebRTC.
+    pub webrtc: Option<Arc<sfu::Service>>,
 }
 
 impl Delivery for Delivered {
     fn viewers(&self, broadcast: BroadcastId) -> Viewers {
         let hls = self.hls.viewers(broadcast);
         let ingest::play::Viewers { flv, rtmp } = self.play.viewers(broadcast);
+        let webrtc = self.webrtc.as_ref();
+        let webrtc = webrtc.map_or(0, |webrtc| webrtc.viewers(broadcast));
         Viewers {
             hls,
             flv,
             rtmp,
-            total: hls + flv + rtmp,
+            webrtc,
+            total: hls + flv + rtmp + webrtc,
         }
     }
 
@@ -229,6 +360,14 @@ impl Delivery for Delivered {
             metrics::gauge!("barrage_shard_load", "shard" => number.clone()).set(shard.load);
             metrics::counter!("barrage_shard_restarts_total", "shard" => number)
                 .absolute(shard.restarts as u64);
+        }
+        let webrtc = self.webrtc.iter().flat_map(|webrtc| webrtc.shards());
+        for (number, (sessions, restarts)) in webrtc.enumerate() {
+            let number = number.to_string();
+            metrics::gauge!("barrage_webrtc_sessions", "shard" => number.clone())
+                .set(sessions as f64);
+            metrics::counter!("barrage_webrtc_shard_restarts_total", "shard" => number)
+                .absolute(restarts as u64);
         }
     }
 }

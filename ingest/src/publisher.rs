@@ -326,6 +326,57 @@ impl Publisher {
         self.tell(elapsed)
     }
 
+    /// Takes a whole access unit or frame of sound, coded under `config`, that stands at `micros` of a
+    /// clock which both tracks share. Tells where it stands on the timeline.
+    ///
+    /// # Errors
+    /// When the publisher has to go.
+    pub fn frame(
+        &mut self,
+        config: &Arc<TrackConfig>,
+        micros: i64,
+        key: bool,
+        data: Bytes,
+    ) -> Result<MediaTime, Error> {
+        let kind = config.kind();
+        let elapsed = self.broadcast.elapsed();
+        if let TrackConfig::Video(video) = &**config {
+            let (width, height) = video.resolution();
+            self.caps.check_resolution(width, height)?;
+        }
+        self.set(kind, TrackConfig::clone(config));
+        let config = self.track(kind).config.clone().expect("it was just set");
+        let placed = self.timeline.place_micros(kind, micros, elapsed);
+        self.note_jump(kind, elapsed)?;
+        let dts = match &*config {
+            TrackConfig::Video(_) => {
+                self.note_key(key, placed.dts, elapsed)?;
+                placed.dts
+            }
+            TrackConfig::Audio(audio) => {
+                let (samples, rate) = (audio.samples_per_frame(), audio.sample_rate());
+                self.sample_clock.place(placed, samples, rate)
+            }
+        };
+        let frame = Frame {
+            pts: dts,
+            dts,
+            key,
+            captured_at: self.broadcast.began_at + elapsed,
+            run: placed.run,
+            config,
+            data,
+        };
+        self.track(kind).append(frame)?;
+        self.tell(elapsed)?;
+        Ok(dts)
+    }
+
+    /// Notes that something was lost on the way.
+    pub fn note_lost(&self) {
+        self.drop_frame();
+    }
+
     /// Tells when the publisher's clock has jumped, and shows it out when that has no end.
     fn note_jump(&mut self, kind: TrackKind, elapsed: MediaTime) -> Result<(), Error> {
         let Some(micros) = self.timeline.take_jump() else {

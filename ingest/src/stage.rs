@@ -94,6 +94,13 @@ impl Stage {
         }
     }
 
+    /// Whether somebody is there and would stay.
+    pub fn is_taken(&self, channel: ChannelId, rule: SecondPublisher) -> bool {
+        let held = self.slots.get(&channel);
+        held.is_some_and(|slot| matches!(slot.state, State::Held { .. }))
+            && rule == SecondPublisher::Refuse
+    }
+
     /// `stream` begins `broadcast`, after [`Entry::Begin`].
     pub fn begin(&mut self, broadcast: Arc<Broadcast>, stream: StreamId) {
         self.slots.insert(

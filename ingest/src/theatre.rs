@@ -85,6 +85,17 @@ struct Cast {
     evicted: Evicted,
 }
 
+impl Cast {
+    /// What becomes of a second publisher. Who was replaced of late does not replace another.
+    fn rule(&mut self, permit: &Permit, peer: IpAddr) -> SecondPublisher {
+        if self.evicted.has((permit.key, peer), Instant::now()) {
+            SecondPublisher::Refuse
+        } else {
+            permit.second_publisher
+        }
+    }
+}
+
 impl Theatre {
     /// An empty one.
     pub fn new(config: Config, streams: Arc<Streams>, bus: Bus) -> Self {
@@ -107,6 +118,13 @@ impl Theatre {
         self.cast.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether somebody is on stage who would stay if another, at `peer`, came.
+    pub fn is_taken(&self, permit: &Permit, peer: IpAddr) -> bool {
+        let mut cast = self.cast();
+        let rule = cast.rule(permit, peer);
+        cast.stage.is_taken(permit.channel, rule)
+    }
+
     /// Puts `stream` of somebody at `peer` on stage. `exit` is told when it has to go.
     ///
     /// # Errors
@@ -120,11 +138,7 @@ impl Theatre {
     ) -> Result<Publisher, Taken> {
         let mut cast = self.cast();
         let (who, now) = ((permit.key, peer), Instant::now());
-        let rule = if cast.evicted.has(who, now) {
-            SecondPublisher::Refuse
-        } else {
-            permit.second_publisher
-        };
+        let rule = cast.rule(permit, peer);
         let broadcast = match cast.stage.enter(permit.channel, stream, rule) {
             Entry::Begin => {
                 let broadcast = Arc::new(Broadcast::new(

@@ -47,10 +47,10 @@ pub struct Timeline {
 
 #[derive(Debug)]
 struct Track {
-    /// The last stamp as it came.
+    /// The last stamp as it came, of those that wrap.
     raw: u32,
-    /// The same without wraps, in milliseconds.
-    unwrapped_ms: i64,
+    /// The same without wraps, in microseconds.
+    unwrapped: i64,
     offset_micros: i64,
     /// The last decode time given out.
     dts: MediaTime,
@@ -87,62 +87,78 @@ impl Timeline {
     /// Where the frame stamped `stamp` ms stands. `elapsed` is the wall time since the broadcast
     /// began: after a jump the timeline goes on from there.
     pub fn place(&mut self, kind: TrackKind, stamp: u32, elapsed: MediaTime) -> Placed {
-        let unwrapped_ms = self.unwrap_stamp(kind, stamp);
+        let unwrapped = self.unwrap_stamp(kind, stamp);
+        self.place_unwrapped(kind, stamp, unwrapped, elapsed)
+    }
+
+    /// The same for a clock that does not wrap, in microseconds.
+    pub fn place_micros(&mut self, kind: TrackKind, micros: i64, elapsed: MediaTime) -> Placed {
+        self.place_unwrapped(kind, 0, micros, elapsed)
+    }
+
+    fn place_unwrapped(
+        &mut self,
+        kind: TrackKind,
+        stamp: u32,
+        unwrapped: i64,
+        elapsed: MediaTime,
+    ) -> Placed {
         if let Some(begin_at) = self.begin_at.take() {
             let at = begin_at.max(elapsed);
-            self.offset_micros = at.since(MediaTime::from_millis(unwrapped_ms));
+            self.offset_micros = at.since(MediaTime::from_micros(unwrapped));
         }
-        let offset_micros = self.offset_for(kind, unwrapped_ms, elapsed);
-        let mut dts = MediaTime::from_millis(unwrapped_ms) + offset_micros;
+        let offset_micros = self.offset_for(kind, unwrapped, elapsed);
+        let mut dts = MediaTime::from_micros(unwrapped) + offset_micros;
         if let Some(track) = &self.tracks[index(kind)] {
             dts = dts.max(track.dts);
         }
         self.tracks[index(kind)] = Some(Track {
             raw: stamp,
-            unwrapped_ms,
+            unwrapped,
             offset_micros,
             dts,
         });
         Placed { dts, run: self.run }
     }
 
-    /// A stamp without wraps: the nearest to the one before on its track, or on the other one.
+    /// A stamp without wraps, in microseconds: the nearest to the one before on its track, or on the other one.
     fn unwrap_stamp(&self, kind: TrackKind, stamp: u32) -> i64 {
         let (own, other) = (&self.tracks[index(kind)], &self.tracks[1 - index(kind)]);
         own.as_ref()
             .or(other.as_ref())
-            .map_or(i64::from(stamp), |track| {
+            .map_or(i64::from(stamp) * 1_000, |track| {
                 // The difference modulo 2^32, read as signed, is the shorter way round.
-                track.unwrapped_ms + i64::from(stamp.wrapping_sub(track.raw).cast_signed())
+                let step_ms = i64::from(stamp.wrapping_sub(track.raw).cast_signed());
+                track.unwrapped + step_ms * 1_000
             })
     }
 
-    fn offset_for(&mut self, kind: TrackKind, unwrapped_ms: i64, elapsed: MediaTime) -> i64 {
+    fn offset_for(&mut self, kind: TrackKind, unwrapped: i64, elapsed: MediaTime) -> i64 {
         let Some(track) = &self.tracks[index(kind)] else {
-            return self.first_offset(kind, unwrapped_ms, elapsed);
+            return self.first_offset(kind, unwrapped, elapsed);
         };
-        let step_ms = unwrapped_ms - track.unwrapped_ms;
-        let here = MediaTime::from_millis(unwrapped_ms) + track.offset_micros;
+        let step_ms = (unwrapped - track.unwrapped) / 1_000;
+        let here = MediaTime::from_micros(unwrapped) + track.offset_micros;
         let behind = track.dts.since(here) > JUMP_BACKWARD_MS * 1000;
         if (-JUMP_BACKWARD_MS..=JUMP_FORWARD_MS).contains(&step_ms) && !behind {
             return track.offset_micros;
         }
         // The other track may have jumped just before; then this one only follows it.
         if track.offset_micros != self.offset_micros {
-            let following = MediaTime::from_millis(unwrapped_ms) + self.offset_micros;
+            let following = MediaTime::from_micros(unwrapped) + self.offset_micros;
             if self.is_beside_the_others(kind, following) {
                 return self.offset_micros;
             }
         }
-        self.break_at(unwrapped_ms, elapsed)
+        self.break_at(unwrapped, elapsed)
     }
 
-    fn first_offset(&mut self, kind: TrackKind, unwrapped_ms: i64, elapsed: MediaTime) -> i64 {
-        let at = MediaTime::from_millis(unwrapped_ms) + self.offset_micros;
+    fn first_offset(&mut self, kind: TrackKind, unwrapped: i64, elapsed: MediaTime) -> i64 {
+        let at = MediaTime::from_micros(unwrapped) + self.offset_micros;
         if self.is_beside_the_others(kind, at) {
             return self.offset_micros;
         }
-        self.break_at(unwrapped_ms, elapsed)
+        self.break_at(unwrapped, elapsed)
     }
 
     fn is_beside_the_others(&self, kind: TrackKind, at: MediaTime) -> bool {
@@ -153,13 +169,13 @@ impl Timeline {
 
     /// Starts a new run in which this stamp stands at the wall's time, or right after everything
     /// given out so far, whichever is later.
-    fn break_at(&mut self, unwrapped_ms: i64, elapsed: MediaTime) -> i64 {
+    fn break_at(&mut self, unwrapped: i64, elapsed: MediaTime) -> i64 {
         let last = self.tracks.iter().flatten().map(|track| track.dts).max();
         let at = last.map_or(elapsed, |last| elapsed.max(last + 1_000));
-        let unbroken = MediaTime::from_millis(unwrapped_ms) + self.offset_micros;
+        let unbroken = MediaTime::from_micros(unwrapped) + self.offset_micros;
         self.jump_micros = Some(unbroken.since(last.unwrap_or(at)));
         self.run += 1;
-        self.offset_micros = at.since(MediaTime::from_millis(unwrapped_ms));
+        self.offset_micros = at.since(MediaTime::from_micros(unwrapped));
         self.offset_micros
     }
 }

@@ -61,7 +61,9 @@ impl LogConfig {
                 );
             }
         }
-        EnvFilter::try_new(&self.level)
+        // A library that warns of each extension in a handshake that it has no use for.
+        let level = format!("rtc_dtls=error,{}", self.level);
+        EnvFilter::try_new(&level)
             .with_context(|| format!("log.level is not a log filter: {:?}", self.level))
     }
 

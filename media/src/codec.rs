@@ -2,3 +2,4 @@
 
 pub mod aac;
 pub mod h264;
+pub mod opus;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::codec::{aac, h264};
+use crate::codec::{aac, h264, opus};
 
 /// The two kinds of track a stream has today, at most one of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +89,13 @@ pub enum AudioConfig {
         /// What it says.
         asc: aac::AudioSpecificConfig,
     },
+    /// Opus packets (RFC 6716).
+    Opus {
+        /// Channels.
+        channels: u8,
+        /// Samples at 48 kHz that one packet decodes to, per channel.
+        samples_per_frame: u32,
+    },
 }
 
 impl AudioConfig {
@@ -96,6 +103,7 @@ impl AudioConfig {
     pub const fn sample_rate(&self) -> u32 {
         match self {
             Self::Aac { asc, .. } => asc.sample_rate,
+            Self::Opus { .. } => opus::SAMPLE_RATE,
         }
     }
 
@@ -103,6 +111,7 @@ impl AudioConfig {
     pub const fn channels(&self) -> u8 {
         match self {
             Self::Aac { asc, .. } => asc.channels,
+            Self::Opus { channels, .. } => *channels,
         }
     }
 
@@ -110,6 +119,9 @@ impl AudioConfig {
     pub const fn samples_per_frame(&self) -> u32 {
         match self {
             Self::Aac { asc, .. } => asc.samples_per_frame,
+            Self::Opus {
+                samples_per_frame, ..
+            } => *samples_per_frame,
         }
     }
 
@@ -117,6 +129,7 @@ impl AudioConfig {
     pub fn codec_string(&self) -> String {
         match self {
             Self::Aac { asc, .. } => asc.codec_string(),
+            Self::Opus { .. } => "opus".to_owned(),
         }
     }
 }

@@ -26,8 +26,8 @@ const AUDIO_CODEC_AAC: f64 = 10.0;
 const BINARY_MESSAGE: u8 = 0x82;
 
 impl Encoding {
-    /// A frame's own bytes.
-    pub fn frame(self, frame: &Frame) -> Encoded {
+    /// A frame's own bytes; none if players do not know its codec.
+    pub fn frame(self, frame: &Frame) -> Option<Encoded> {
         let timestamp = timestamp_of(frame);
         let (kind, body) = match &*frame.config {
             TrackConfig::Video(VideoConfig::H264 { .. }) => {
@@ -39,12 +39,13 @@ impl Encoding {
             TrackConfig::Audio(AudioConfig::Aac { .. }) => {
                 (TagKind::Audio, flv::aac_frame(&frame.data))
             }
+            TrackConfig::Audio(AudioConfig::Opus { .. }) => return None,
         };
-        self.pack(&[Tag {
+        Some(self.pack(&[Tag {
             kind,
             timestamp,
             body,
-        }])
+        }]))
     }
 
     /// What a decoder of these tracks needs: metadata, then the header of each that is `new`. It
@@ -61,7 +62,9 @@ impl Encoding {
             timestamp,
             body: script(&about(tracks, fps)),
         };
-        let headers = new.into_iter().map(|config| header_of(config, timestamp));
+        let headers = new
+            .into_iter()
+            .filter_map(|config| header_of(config, timestamp));
         let tags: Vec<Tag> = std::iter::once(script).chain(headers).collect();
         self.pack(&tags)
     }
@@ -113,7 +116,7 @@ fn in_message(bytes: &[u8]) -> Encoded {
     Encoded::framed(out.freeze(), lead)
 }
 
-fn header_of(config: &TrackConfig, timestamp: u32) -> Tag {
+fn header_of(config: &TrackConfig, timestamp: u32) -> Option<Tag> {
     let (kind, body) = match config {
         TrackConfig::Video(VideoConfig::H264 { record, .. }) => {
             (TagKind::Video, flv::avc_sequence_header(record))
@@ -121,12 +124,13 @@ fn header_of(config: &TrackConfig, timestamp: u32) -> Tag {
         TrackConfig::Audio(AudioConfig::Aac { record, .. }) => {
             (TagKind::Audio, flv::aac_sequence_header(record))
         }
+        TrackConfig::Audio(AudioConfig::Opus { .. }) => return None,
     };
-    Tag {
+    Some(Tag {
         kind,
         timestamp,
         body,
-    }
+    })
 }
 
 fn about(tracks: &[&TrackConfig], fps: Option<f64>) -> Value {
@@ -142,6 +146,7 @@ fn about(tracks: &[&TrackConfig], fps: Option<f64>) -> Value {
                     members.push(("framerate", fps.into()));
                 }
             }
+            TrackConfig::Audio(AudioConfig::Opus { .. }) => {}
             TrackConfig::Audio(audio) => {
                 members.push(("audiocodecid", AUDIO_CODEC_AAC.into()));
                 members.push(("audiosamplerate", f64::from(audio.sample_rate()).into()));

@@ -79,10 +79,11 @@ impl Muxer {
                 }
             }
         }
+        let encoded = self.encoding.frame(frame)?;
         let setup = self.set_up(frame);
         let picture = kind == TrackKind::Video;
         Some(Packet {
-            encoded: self.encoding.frame(frame),
+            encoded,
             setup,
             role: if picture { Role::Picture } else { Role::Sound },
             key: if self.has_video {

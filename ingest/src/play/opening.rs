@@ -51,8 +51,11 @@ pub(super) async fn opening(
         dts: now,
         ..still
     };
+    let still = encoding.frame(&still);
     Opening {
-        words: vec![newest.setup.whole.clone(), encoding.frame(&still)],
+        words: std::iter::once(newest.setup.whole.clone())
+            .chain(still)
+            .collect(),
         setup: Some(newest.setup.number),
         entry: start.entry(),
     }

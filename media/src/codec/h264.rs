@@ -102,6 +102,36 @@ pub fn parse_record(record: &[u8]) -> Result<Record, Error> {
     })
 }
 
+/// The set-up for pictures whose parameter sets come among them, as they do over RTP.
+///
+/// # Errors
+/// When either is missing, or not what the standard allows.
+pub fn from_parameter_sets(sps_set: &[u8], pps_set: &[u8]) -> Result<VideoConfig, Error> {
+    for (set, wanted) in [(sps_set, NAL_SPS), (pps_set, NAL_PPS)] {
+        let header = *set.first().ok_or(Error::Truncated)?;
+        if header & 0x1f != wanted {
+            return Err(Error::NotAParameterSet(header & 0x1f));
+        }
+    }
+    let sps = Sps::parse(sps_set)?;
+    let record = write_record(&sps, &[sps_set], &[pps_set])?;
+    Ok(VideoConfig::H264 { record, sps })
+}
+
+/// The parameter sets of a record that [`parse_record`] wrote: sequence, then picture.
+pub fn parameter_sets_of(record: &[u8]) -> Vec<&[u8]> {
+    let mut rest = Slice(record);
+    let mut read = || -> Result<Vec<&[u8]>, Error> {
+        rest.take(5)?;
+        let count = rest.u8()? & SPS_MAX;
+        let mut sets = parameter_sets(&mut rest, count, NAL_SPS)?;
+        let count = rest.u8()?;
+        sets.append(&mut parameter_sets(&mut rest, count, NAL_PPS)?);
+        Ok(sets)
+    };
+    read().unwrap_or_default()
+}
+
 fn parameter_sets<'a>(
     rest: &mut Slice<'a>,
     count: u8,

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use mp4_atom::{
-    Atom, Audio, Avc1, Avcc, Codec, Dinf, Dref, Encode, Esds, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov,
-    Mp4a, Mvex, Mvhd, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd, esds,
+    Atom, Audio, Avc1, Avcc, Codec, Dinf, Dops, Dref, Encode, Esds, Ftyp, Hdlr, Mdhd, Mdia, Minf,
+    Moov, Mp4a, Mvex, Mvhd, Opus, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual,
+    Vmhd, esds,
 };
 
 use super::{Error, timescale, track_id};
@@ -144,35 +145,49 @@ fn video_entry(video: &VideoConfig) -> Result<Codec, Error> {
 }
 
 fn audio_entry(audio: &AudioConfig) -> Result<Codec, Error> {
-    let AudioConfig::Aac { record, asc } = audio;
-    // The field has sixteen bits; readers take the rate from the decoder's set-up when it is zero.
-    let rate = u16::try_from(asc.sample_rate).unwrap_or(0);
-    Ok(Mp4a {
-        audio: Audio {
-            data_reference_index: 1,
-            channel_count: u16::from(asc.channels),
-            sample_size: 16,
-            sample_rate: rate.into(),
-        },
-        esds: Esds {
-            es_desc: esds::EsDescriptor {
-                es_id: 1,
-                dec_config: esds::DecoderConfig {
-                    object_type_indication: OBJECT_TYPE_MPEG4_AUDIO,
-                    stream_type: STREAM_TYPE_AUDIO,
-                    dec_specific: Some(esds::DecoderSpecific {
-                        raw: record.to_vec(),
-                        ..esds::DecoderSpecific::default()
-                    }),
-                    ..esds::DecoderConfig::default()
+    let entry = Audio {
+        data_reference_index: 1,
+        channel_count: u16::from(audio.channels()),
+        sample_size: 16,
+        // The field has sixteen bits; readers take the rate from the decoder's set-up when it is zero.
+        sample_rate: u16::try_from(audio.sample_rate()).unwrap_or(0).into(),
+    };
+    Ok(match audio {
+        AudioConfig::Aac { record, .. } => Mp4a {
+            audio: entry,
+            esds: Esds {
+                es_desc: esds::EsDescriptor {
+                    es_id: 1,
+                    dec_config: esds::DecoderConfig {
+                        object_type_indication: OBJECT_TYPE_MPEG4_AUDIO,
+                        stream_type: STREAM_TYPE_AUDIO,
+                        dec_specific: Some(esds::DecoderSpecific {
+                            raw: record.to_vec(),
+                            ..esds::DecoderSpecific::default()
+                        }),
+                        ..esds::DecoderConfig::default()
+                    },
+                    ..esds::EsDescriptor::default()
                 },
-                ..esds::EsDescriptor::default()
             },
-        },
-        btrt: None,
-        taic: None,
-    }
-    .into())
+            btrt: None,
+            taic: None,
+        }
+        .into(),
+        AudioConfig::Opus { channels, .. } => Opus {
+            audio: entry,
+            dops: Dops {
+                output_channel_count: *channels,
+                // Who joins a live stream begins in its middle.
+                pre_skip: 0,
+                input_sample_rate: audio.sample_rate(),
+                output_gain: 0,
+                channel_mapping: None,
+            },
+            btrt: None,
+        }
+        .into(),
+    })
 }
 
 #[cfg(test)]
@@ -232,5 +247,19 @@ mod tests {
         };
         let specific = mp4a.esds.es_desc.dec_config.dec_specific.as_ref().unwrap();
         assert_eq!(specific.raw, record);
+    }
+
+    #[test]
+    fn an_opus_track_tells_its_channels() {
+        let config = TrackConfig::Audio(AudioConfig::Opus {
+            channels: 2,
+            samples_per_frame: 960,
+        });
+        let moov = read(&init_segment(&config).unwrap());
+        assert_eq!(moov.trak[0].mdia.mdhd.timescale, 48_000);
+        let Codec::Opus(opus) = &moov.trak[0].mdia.minf.stbl.stsd.codecs[0] else {
+            panic!("opus")
+        };
+        assert_eq!(opus.dops.output_channel_count, 2);
     }
 }

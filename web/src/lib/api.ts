@@ -56,7 +56,7 @@ export interface Stream {
   audio: Audio | null;
   /** Frames that came and could not be delivered. */
   dropped_frames: number;
-  viewers: { hls: number; flv: number; rtmp: number; total: number };
+  viewers: { hls: number; flv: number; rtmp: number; webrtc: number; total: number };
   playback: { hls: string; flv: string };
   /** A still picture that is not older than some seconds, if the server makes any. */
   thumbnail?: string;

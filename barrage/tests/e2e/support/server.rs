@@ -395,6 +395,7 @@ fn command(dir: &Path, settings: &[(&str, &str)]) -> Command {
         ("http.listen", "127.0.0.1:0"),
         ("https.listen", "127.0.0.1:0"),
         ("rtmp.listen", "127.0.0.1:0"),
+        ("webrtc.listen", "127.0.0.1:0"),
     ];
     // A busy machine can keep an encoder from sending for seconds; only the test of silence is
     // about that.

@@ -13,7 +13,7 @@ const STREAM: Stream = {
   video: { codec: 'avc1.64001f', width: 1280, height: 720, fps: 29.97, bitrate_bps: 6_000_000, keyframe_interval_ms: 10_000, frames: 9 },
   audio: { codec: 'mp4a.40.2', sample_rate: 48_000, channels: 2, bitrate_bps: 160_000, frames: 9 },
   dropped_frames: 3,
-  viewers: { hls: 1_234, flv: 0, rtmp: 0, total: 1_234 },
+  viewers: { hls: 1_234, flv: 0, rtmp: 0, webrtc: 0, total: 1_234 },
   playback: { hls: '/hls/stage/index.m3u8', flv: '/live/stage.flv' },
   problems: [{ code: 'keyframes_far_apart', interval_ms: 10_000 }],
 };

@@ -1,0 +1,422 @@
+//! Packets put in order and together: access units and frames of sound, out of a buffer that is
+//! bounded in time and in packets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use media::codec::{h264, opus};
+use media::{AudioConfig, TrackConfig, TrackKind};
+
+use crate::Codec;
+use crate::rtp::Unwrapped;
+
+/// How long what is missing is waited for while later packets are there.
+const WAIT_MAX: Duration = Duration::from_millis(400);
+
+/// Most packets that wait.
+const PACKETS_MAX: usize = 4_096;
+
+/// Largest access unit.
+const UNIT_MAX: usize = 8 * 1024 * 1024;
+
+/// A packet that waits.
+#[derive(Debug)]
+struct Waiting {
+    timestamp: u32,
+    marker: bool,
+    payload: Bytes,
+    at: Instant,
+}
+
+/// An access unit or a frame of sound.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// Its RTP timestamp without wraps.
+    pub timestamp: i64,
+    /// Whether decoding can start here.
+    pub key: bool,
+    /// The decoder set-up it is coded under.
+    pub config: Arc<TrackConfig>,
+    /// The coded bytes, as [`media::Frame`] has them.
+    pub data: Bytes,
+}
+
+/// What came of what waits.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// The next unit.
+    Unit(Unit),
+    /// Something is lost for good; pictures go on with the next keyframe, which is to be asked for.
+    Lost,
+}
+
+/// Puts the packets of one source together.
+#[derive(Debug)]
+pub struct Assembler {
+    codec: Codec,
+    waiting: BTreeMap<i64, Waiting>,
+    next: Option<i64>,
+    timestamps: Unwrapped<32>,
+    /// Whether pictures wait for a keyframe.
+    seeking: bool,
+    config: Option<Arc<TrackConfig>>,
+    sps: Bytes,
+    pps: Bytes,
+}
+
+impl Assembler {
+    /// For a source of `codec`; `None` for pictures that are forwarded and never looked into.
+    pub fn new(codec: Codec) -> Option<Self> {
+        match codec {
+            Codec::Opus | Codec::H264 => {}
+            Codec::Vp8 | Codec::Vp9 | Codec::Av1 => return None,
+        }
+        Some(Self {
+            codec,
+            waiting: BTreeMap::new(),
+            next: None,
+            timestamps: Unwrapped::default(),
+            seeking: codec.kind() == TrackKind::Video,
+            config: None,
+            sps: Bytes::new(),
+            pps: Bytes::new(),
+        })
+    }
+
+    /// Takes a packet.
+    pub fn push(
+        &mut self,
+        now: Instant,
+        number: i64,
+        timestamp: u32,
+        marker: bool,
+        payload: Bytes,
+    ) {
+        if self.next.is_some_and(|next| number < next) || self.waiting.len() >= PACKETS_MAX {
+            return;
+        }
+        let waiting = Waiting {
+            timestamp,
+            marker,
+            payload,
+            at: now,
+        };
+        self.waiting.insert(number, waiting);
+    }
+
+    /// When [`poll`](Self::poll) gives something though nothing more comes.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let first = self.waiting.values().next()?;
+        Some(first.at + WAIT_MAX)
+    }
+
+    /// What is whole now.
+    pub fn poll(&mut self, now: Instant) -> Option<Output> {
+        loop {
+            let (&number, first) = self.waiting.first_key_value()?;
+            let next = *self.next.get_or_insert(number);
+            let full = self.waiting.len() >= PACKETS_MAX;
+            let late = full || now.saturating_duration_since(first.at) >= WAIT_MAX;
+            if number != next {
+                if !late {
+                    return None;
+                }
+                self.next = Some(number);
+                if self.codec.kind() == TrackKind::Video {
+                    self.seeking = true;
+                    return Some(Output::Lost);
+                }
+                continue;
+            }
+            if self.seeking && !self.codec.begins_key(&first.payload) {
+                self.skip(number);
+                continue;
+            }
+            let Some(end) = self.end_of_unit(number) else {
+                if late {
+                    // Its end is lost, and all that refers to it.
+                    self.skip(number);
+                    self.seeking = self.codec.kind() == TrackKind::Video;
+                    return Some(Output::Lost);
+                }
+                return None;
+            };
+            if let Some(unit) = self.take(number, end) {
+                return Some(Output::Unit(unit));
+            }
+        }
+    }
+
+    fn skip(&mut self, number: i64) {
+        self.waiting.remove(&number);
+        self.next = Some(number + 1);
+    }
+
+    /// The number after the unit that begins with `number`, if all of it is there.
+    fn end_of_unit(&self, number: i64) -> Option<i64> {
+        let timestamp = self.waiting.get(&number)?.timestamp;
+        if self.codec == Codec::Opus {
+            return Some(number + 1);
+        }
+        for (expected, (&at, packet)) in (number..).zip(self.waiting.range(number..)) {
+            if at != expected {
+                return None;
+            }
+            // Some set no marker, or lose it with what they leave out.
+            if packet.timestamp != timestamp {
+                return Some(at);
+            }
+            if packet.marker {
+                return Some(at + 1);
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, from: i64, to: i64) -> Option<Unit> {
+        let rest = self.waiting.split_off(&to);
+        let packets = std::mem::replace(&mut self.waiting, rest);
+        self.next = Some(to);
+        debug_assert!(packets.keys().all(|number| (from..to).contains(number)));
+        let timestamp = packets.values().next()?.timestamp;
+        let timestamp = self.timestamps.unwrap(timestamp);
+        let mut payloads = packets.into_values().map(|packet| packet.payload);
+        if self.codec == Codec::Opus {
+            return self.sound(timestamp, payloads.next()?);
+        }
+        self.picture(timestamp, payloads)
+    }
+
+    fn sound(&mut self, timestamp: i64, data: Bytes) -> Option<Unit> {
+        let samples = opus::samples(&data)?;
+        let config = TrackConfig::Audio(AudioConfig::Opus {
+            channels: 2,
+            samples_per_frame: samples,
+        });
+        Some(Unit {
+            timestamp,
+            key: true,
+            config: self.keep(config),
+            data,
+        })
+    }
+
+    fn picture(&mut self, timestamp: i64, payloads: impl Iterator<Item = Bytes>) -> Option<Unit> {
+        let mut data = BytesMut::new();
+        let mut fragment: Option<BytesMut> = None;
+        for payload in payloads {
+            if data.len() + payload.len() > UNIT_MAX {
+                return None;
+            }
+            self.unpack(&payload, &mut data, &mut fragment);
+        }
+        let data = data.freeze();
+        let unit = h264::inspect(&data).ok()?;
+        if !unit.picture {
+            return None;
+        }
+        let key = unit.is_keyframe();
+        if key || self.config.is_none() {
+            let config = h264::from_parameter_sets(&self.sps, &self.pps).ok()?;
+            self.keep(TrackConfig::Video(config));
+        }
+        if self.seeking && !key {
+            return None;
+        }
+        self.seeking = false;
+        Some(Unit {
+            timestamp,
+            key,
+            config: self.config.clone()?,
+            data,
+        })
+    }
+
+    fn keep(&mut self, config: TrackConfig) -> Arc<TrackConfig> {
+        let same = self.config.as_ref().filter(|known| ***known == config);
+        let kept = same.cloned().unwrap_or_else(|| Arc::new(config));
+        self.config = Some(Arc::clone(&kept));
+        kept
+    }
+
+    /// Adds the NAL units of a payload (RFC 6184 §5.6 to §5.8). What is broken is left out, and
+    /// found missing by the decoder.
+    fn unpack(&mut self, payload: &Bytes, out: &mut BytesMut, fragment: &mut Option<BytesMut>) {
+        let Some(&first) = payload.first() else {
+            return;
+        };
+        match first & 0x1f {
+            1..=23 => self.unit(payload.clone(), out),
+            24 => {
+                let mut at = 1;
+                while let Some(length) = payload.get(at..at + 2) {
+                    let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+                    let from = at + 2;
+                    at = from + length;
+                    if at > payload.len() {
+                        return;
+                    }
+                    self.unit(payload.slice(from..at), out);
+                }
+            }
+            28 => {
+                let Some(&header) = payload.get(1) else {
+                    return;
+                };
+                if header & 0x80 != 0 {
+                    let mut unit = BytesMut::with_capacity(payload.len() * 2);
+                    unit.put_u8(first & 0xe0 | header & 0x1f);
+                    *fragment = Some(unit);
+                }
+                let Some(unit) = fragment else { return };
+                unit.put_slice(&payload[2..]);
+                if header & 0x40 != 0 {
+                    let whole = fragment.take().unwrap_or_default().freeze();
+                    self.unit(whole, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn unit(&mut self, unit: Bytes, out: &mut BytesMut) {
+        let Some(&header) = unit.first() else { return };
+        match header & 0x1f {
+            // They stand in the decoder's set-up, and in no access unit (ISO/IEC 14496-15 §5.3.3).
+            7 => self.sps = unit,
+            8 => self.pps = unit,
+            // Delimiters and filler mean nothing here.
+            9 | 12 => {}
+            _ => {
+                let Ok(length) = u32::try_from(unit.len()) else {
+                    return;
+                };
+                out.put_u32(length);
+                out.put_slice(&unit);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packetize;
+    use proptest::prelude::*;
+
+    const SPS: &[u8] = &[
+        0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03,
+        0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0xc0, 0xf1, 0x83, 0x19, 0x60,
+    ];
+    const PPS: &[u8] = &[0x68, 0xeb, 0xec, 0xb2, 0x2c];
+
+    fn picture(header: u8, size: usize) -> Bytes {
+        let mut data = BytesMut::new();
+        data.put_u32(size as u32 + 1);
+        data.put_u8(header);
+        data.extend((0..size).map(|byte| byte as u8));
+        data.freeze()
+    }
+
+    /// The packets of three pictures: key, other, other.
+    fn packets() -> Vec<(i64, u32, bool, Bytes)> {
+        let mut all = Vec::new();
+        for (at, header) in [(0u32, 0x65), (3000, 0x41), (6000, 0x41)] {
+            let sets: &[&[u8]] = if header == 0x65 { &[SPS, PPS] } else { &[] };
+            let payloads = packetize::h264(&picture(header, 5_000), sets);
+            let last = payloads.len() - 1;
+            for (index, payload) in payloads.into_iter().enumerate() {
+                all.push((all.len() as i64 + 65_530, at, index == last, payload));
+            }
+        }
+        all
+    }
+
+    fn units(assembler: &mut Assembler, now: Instant) -> (Vec<i64>, usize) {
+        let (mut stamps, mut lost) = (Vec::new(), 0);
+        while let Some(output) = assembler.poll(now) {
+            match output {
+                Output::Unit(unit) => stamps.push(unit.timestamp),
+                Output::Lost => lost += 1,
+            }
+        }
+        (stamps, lost)
+    }
+
+    #[test]
+    fn pictures_are_put_together_whatever_order_their_packets_come_in() {
+        let now = Instant::now();
+        let mut all = packets();
+        let first = all.remove(0);
+        all.reverse();
+        all.insert(0, first);
+        let mut assembler = Assembler::new(Codec::H264).unwrap();
+        for (number, timestamp, marker, payload) in all {
+            assembler.push(now, number, timestamp, marker, payload);
+        }
+        let Some(Output::Unit(key)) = assembler.poll(now) else {
+            panic!("a keyframe");
+        };
+        assert!(key.key);
+        assert_eq!(key.data, picture(0x65, 5_000));
+        assert_eq!(key.config.codec_string(), "avc1.64001f");
+        assert_eq!(units(&mut assembler, now), (vec![3000, 6000], 0));
+    }
+
+    #[test]
+    fn what_is_lost_is_waited_for_and_then_passed_over_to_the_next_keyframe() {
+        let now = Instant::now();
+        let mut assembler = Assembler::new(Codec::H264).unwrap();
+        let all = packets();
+        let lost = all.iter().position(|packet| packet.1 == 3000).unwrap();
+        for (index, (number, timestamp, marker, payload)) in all.iter().cloned().enumerate() {
+            if index != lost {
+                assembler.push(now, number, timestamp, marker, payload);
+            }
+        }
+        assert_eq!(units(&mut assembler, now), (vec![0], 0));
+        assert_eq!(units(&mut assembler, now + WAIT_MAX), (vec![], 1));
+        for (number, timestamp, marker, payload) in all.iter().cloned() {
+            assembler.push(now, number + 100, timestamp + 9000, marker, payload);
+        }
+        let later = now + WAIT_MAX * 2;
+        assert_eq!(
+            units(&mut assembler, later),
+            (vec![9000, 12_000, 15_000], 1)
+        );
+    }
+
+    #[test]
+    fn sound_goes_on_after_a_loss() {
+        let now = Instant::now();
+        let mut assembler = Assembler::new(Codec::Opus).unwrap();
+        for number in [0, 1, 3] {
+            let payload = Bytes::from_static(&[0xfc, 1, 2]);
+            assembler.push(now, number, number as u32 * 960, false, payload);
+        }
+        assert_eq!(units(&mut assembler, now), (vec![0, 960], 0));
+        assert_eq!(units(&mut assembler, now + WAIT_MAX), (vec![2880], 0));
+    }
+
+    proptest! {
+        #[test]
+        fn any_payloads_are_taken(
+            packets in proptest::collection::vec(
+                (0i64..20, 0u32..3, any::<bool>(), proptest::collection::vec(any::<u8>(), 0..40)),
+                0..40,
+            )
+        ) {
+            for codec in [Codec::H264, Codec::Opus] {
+                let now = Instant::now();
+                let mut assembler = Assembler::new(codec).unwrap();
+                for (number, timestamp, marker, payload) in &packets {
+                    assembler.push(now, *number, *timestamp, *marker, Bytes::from(payload.clone()));
+                }
+                units(&mut assembler, now);
+                units(&mut assembler, now + WAIT_MAX);
+            }
+        }
+    }
+}

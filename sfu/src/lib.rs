@@ -1,0 +1,26 @@
+//! WebRTC: publishers over WHIP (RFC 9725), viewers over WHEP, on one port.
+//!
+//! The protocol itself, without I/O, is the package `sfu-core`. Here is the shell around it:
+//! - [`config`]: what can be set.
+//! - [`service`]: sessions, and the addresses at which they are made and ended.
+//! - `shard`: the threads that serve them, each with a socket of its own on the port.
+//! - `publisher`, `viewer`: what a session does.
+//! - [`tracks`]: the packets of what is live, which viewers read.
+//! - [`publishing`]: what publishers need of the rest of the server.
+//! - [`stats`]: what is told of sessions.
+
+mod burst;
+pub mod config;
+mod problem;
+mod publisher;
+pub mod publishing;
+mod router;
+pub mod service;
+mod shard;
+mod socket;
+pub mod stats;
+pub mod tracks;
+mod viewer;
+
+pub use config::Config;
+pub use service::Service;

@@ -1,0 +1,115 @@
+//! Answers to those who cannot be served (RFC 9457).
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use sfu_core::offer;
+
+use crate::publishing::Refusal;
+
+/// Why a request is not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Problem {
+    #[error("Nobody is live under this name.")]
+    NotLive,
+    #[error("There is no such session.")]
+    NoSession,
+    #[error("Send the stream key as a bearer token: Authorization: Bearer KEY.")]
+    NoKey,
+    #[error("This publisher cannot come on stage: {0}.")]
+    Refused(Refusal),
+    #[error("Somebody else publishes to this channel.")]
+    Taken,
+    #[error("The body has to be of type {0}.")]
+    MediaType(&'static str),
+    #[error("The body is no text.")]
+    NoText,
+    #[error("This offer cannot be answered: {0}.")]
+    Offer(offer::Error),
+    #[error("Nothing in this offer can be {0}.")]
+    NothingToDo(&'static str),
+    #[error("The stream is {0}, which is not among the codecs of this offer. LL-HLS has it.")]
+    Codec(&'static str),
+    #[error(
+        "The pictures of this stream are shown in another order than decoded (B-frames), which WebRTC cannot do. LL-HLS has it."
+    )]
+    Reordered,
+    #[error("There are too many sessions; try again later.")]
+    TooMany,
+    #[error("If-Match has to name the session's entity tag.")]
+    NoTag,
+    #[error("The session has begun ICE anew since.")]
+    OldTag,
+    #[error("The fragment lacks {0}.")]
+    Fragment(&'static str),
+}
+
+impl Problem {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::NotLive | Self::NoSession => StatusCode::NOT_FOUND,
+            Self::NoKey | Self::Refused(Refusal::UnknownKey) => StatusCode::UNAUTHORIZED,
+            Self::Refused(Refusal::NotAllowed) => StatusCode::FORBIDDEN,
+            Self::Refused(Refusal::TooManyAttempts) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Taken => StatusCode::CONFLICT,
+            Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Offer(offer::Error::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoText | Self::Offer(_) | Self::Fragment(_) => StatusCode::BAD_REQUEST,
+            Self::NothingToDo(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Codec(_) | Self::Reordered => StatusCode::NOT_ACCEPTABLE,
+            Self::TooMany | Self::Refused(Refusal::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoTag => StatusCode::PRECONDITION_REQUIRED,
+            Self::OldTag => StatusCode::PRECONDITION_FAILED,
+        }
+    }
+
+    /// What programs tell problems apart by.
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::NotLive => "not_live",
+            Self::NoSession => "no_session",
+            Self::NoKey | Self::Refused(Refusal::UnknownKey) => "wrong_key",
+            Self::Refused(Refusal::NotAllowed) => "not_allowed",
+            Self::Refused(Refusal::TooManyAttempts) => "too_many_attempts",
+            Self::Refused(Refusal::Unavailable) => "unavailable",
+            Self::Taken => "taken",
+            Self::MediaType(_) => "media_type",
+            Self::NoText | Self::Offer(_) => "offer",
+            Self::NothingToDo(_) => "nothing_to_do",
+            Self::Codec(_) => "codec",
+            Self::Reordered => "b_frames",
+            Self::TooMany => "too_many",
+            Self::NoTag => "no_tag",
+            Self::OldTag => "old_tag",
+            Self::Fragment(_) => "fragment",
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let body = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "code": self.code(),
+            "detail": self.to_string(),
+        });
+        let mut response = (
+            status,
+            [(header::CONTENT_TYPE, "application/problem+json")],
+            body.to_string(),
+        )
+            .into_response();
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            let bearer = header::HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        if let StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS = status {
+            headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+        }
+        response
+    }
+}

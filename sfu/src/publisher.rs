@@ -1,0 +1,575 @@
+//! A publisher's session: packets in, forwarded as they come, and put together for everybody who
+//! does not watch over WebRTC.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use media::{MediaTime, TrackKind};
+use sfu_core::answer::Agreement;
+use sfu_core::assemble::{Assembler, Output};
+use sfu_core::offer::Offered;
+use sfu_core::rtcp::{self, Arrivals, Said};
+use sfu_core::rtp::{Header, Unwrapped};
+use sfu_core::up::{Place, UpTrack};
+use sfu_core::{Codec, Packet};
+
+use crate::publishing::{Leaving, OnExit, Permit, Publishing};
+use crate::tracks::{Clock, Forwarding, Registry};
+
+/// How often it is told how packets come, and what is needed for its estimate of the path.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+const ARRIVALS_EVERY: Duration = Duration::from_millis(50);
+
+/// Keyframes are asked for this seldom, whoever wants them.
+const KEY_EVERY: Duration = Duration::from_millis(500);
+
+/// A source that took the place of another must have had this long without it.
+const SILENT: Duration = Duration::from_secs(1);
+
+/// How fast the distance between sound and pictures is put right: by this much with each frame.
+const SLEW_MICROS: i64 = 500;
+
+/// Clocks that claim to be further apart than this are wrong.
+const SKEW_MAX_MICROS: i64 = 10_000_000;
+
+/// Why a publisher's session is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// Somebody else is on stage.
+    Taken,
+    /// What it sends cannot be used, for this reason.
+    Unusable(String),
+}
+
+/// From a source's timestamps to microseconds on the publisher's clock, which its tracks share.
+#[derive(Debug)]
+struct SourceClock {
+    rate: i64,
+    timestamps: Unwrapped<32>,
+    /// A timestamp, and where it stands.
+    origin: Option<(i64, i64)>,
+    /// What is to be added to where it stands, in small steps.
+    owed_micros: i64,
+    /// By its last sender report: a timestamp, and its wall time in microseconds.
+    reported: Option<(i64, i64)>,
+}
+
+impl SourceClock {
+    fn new(rate: u32) -> Self {
+        Self {
+            rate: i64::from(rate),
+            timestamps: Unwrapped::default(),
+            origin: None,
+            owed_micros: 0,
+            reported: None,
+        }
+    }
+
+    fn ticks_to_micros(&self, ticks: i64) -> i64 {
+        i64::try_from(i128::from(ticks) * 1_000_000 / i128::from(self.rate)).unwrap_or(0)
+    }
+
+    /// Where a timestamp without wraps stands; the first stands at `arrived`.
+    fn place(&mut self, timestamp: i64, arrived: i64) -> i64 {
+        let (at, micros) = *self.origin.get_or_insert((timestamp, arrived));
+        let step = self.owed_micros.clamp(-SLEW_MICROS, SLEW_MICROS);
+        self.owed_micros -= step;
+        self.origin = Some((at, micros + step));
+        micros + step + self.ticks_to_micros(timestamp - at)
+    }
+
+    /// The wall time of its origin, by its own reports.
+    fn wall_of_origin(&self) -> Option<(i64, i64)> {
+        let ((at, micros), (reported, wall)) = (self.origin?, self.reported?);
+        Some((wall - self.ticks_to_micros(reported - at), micros))
+    }
+}
+
+/// One track.
+struct Stream {
+    kind: TrackKind,
+    codec: Codec,
+    up: UpTrack,
+    assembler: Option<Assembler>,
+    clock: SourceClock,
+    heard_at: Instant,
+    /// What is added to its numbers and timestamps to continue the track.
+    renumber: Option<(i64, u32)>,
+    last_key: Option<Instant>,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stream")
+            .field("codec", &self.codec)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A publisher.
+pub(crate) struct Publisher {
+    permit: Box<dyn Permit>,
+    on_exit: Option<OnExit>,
+    registry: Arc<Registry>,
+    runtime: tokio::runtime::Handle,
+    on_stage: Option<(Box<dyn Publishing>, Forwarding)>,
+    agreement: Agreement,
+    streams: Vec<Stream>,
+    arrivals: Arrivals,
+    ssrc: u32,
+    began: Instant,
+    /// From the publisher's clock to the broadcast's timeline, once a frame was placed.
+    offset_micros: Option<i64>,
+    key_interval: Duration,
+    asked_key_at: Option<Instant>,
+    wants_key: bool,
+    reported_at: Instant,
+    arrivals_at: Instant,
+    round_trip: Duration,
+}
+
+impl Publisher {
+    pub(crate) fn new(
+        permit: Box<dyn Permit>,
+        on_exit: OnExit,
+        registry: Arc<Registry>,
+        agreement: Agreement,
+        ssrc: u32,
+        key_interval: Duration,
+        now: Instant,
+    ) -> Self {
+        Self {
+            permit,
+            on_exit: Some(on_exit),
+            registry,
+            runtime: tokio::runtime::Handle::current(),
+            on_stage: None,
+            agreement,
+            streams: Vec::new(),
+            arrivals: Arrivals::new(now),
+            ssrc,
+            began: now,
+            offset_micros: None,
+            key_interval,
+            asked_key_at: None,
+            wants_key: false,
+            reported_at: now,
+            arrivals_at: now,
+            round_trip: Duration::from_millis(50),
+        }
+    }
+
+    /// Comes on stage: media can flow.
+    pub(crate) fn enter(&mut self) -> Result<(), Over> {
+        let Some(on_exit) = self.on_exit.take() else {
+            return Ok(());
+        };
+        let _runtime = self.runtime.enter();
+        let publishing = self.permit.enter(on_exit).map_err(|_| Over::Taken)?;
+        let broadcast = publishing.broadcast();
+        broadcast.announce(kit::stream::Announced {
+            video: Some(self.has(TrackKind::Video)),
+            audio: Some(self.has(TrackKind::Audio)),
+        });
+        let forwarding = self.registry.forward(broadcast);
+        self.on_stage = Some((publishing, forwarding));
+        Ok(())
+    }
+
+    fn has(&self, kind: TrackKind) -> bool {
+        self.agreement.tracks.iter().any(|track| track.kind == kind)
+    }
+
+    /// Leaves the stage.
+    pub(crate) fn leave(&mut self, how: Leaving) {
+        if let Some((mut publishing, forwarding)) = self.on_stage.take() {
+            let _runtime = self.runtime.enter();
+            drop(forwarding);
+            publishing.leave(how);
+        }
+    }
+
+    /// What a payload type means, and whether it is of repairs.
+    fn meaning(&self, payload_type: u8) -> Option<(TrackKind, Codec, bool)> {
+        let all = self.agreement.tracks.iter();
+        let mut all = all.flat_map(|track| track.codecs.iter().map(|one| (track.kind, one)));
+        all.find_map(|(kind, one): (TrackKind, &Offered)| {
+            if one.payload_type == payload_type {
+                return Some((kind, one.codec, false));
+            }
+            (one.rtx == Some(payload_type)).then_some((kind, one.codec, true))
+        })
+    }
+
+    /// Takes a packet.
+    pub(crate) fn on_rtp(&mut self, now: Instant, packet: &[u8]) -> Result<(), Over> {
+        let Some(header) = Header::parse(packet) else {
+            return Ok(());
+        };
+        self.note_arrival(now, &header);
+        let Some((kind, codec, again)) = self.meaning(header.payload_type) else {
+            return Ok(());
+        };
+        let Some(mut payload) = header.payload(packet) else {
+            return Ok(());
+        };
+        let mut sequence = header.sequence;
+        if again {
+            // RFC 4588 §4: the original number, then the original payload.
+            let [a, b, original @ ..] = payload else {
+                return Ok(());
+            };
+            sequence = u16::from_be_bytes([*a, *b]);
+            payload = original;
+        }
+        // Padding alone probes the path.
+        if payload.is_empty() {
+            self.note_probe(now, &header, again, sequence);
+            return Ok(());
+        }
+        let Some(index) = self.stream(now, kind, codec, header.ssrc, again) else {
+            return Ok(());
+        };
+        let stream = &mut self.streams[index];
+        stream.heard_at = now;
+        let number = match stream.up.receive(now, sequence, header.timestamp, again) {
+            Place::At(number) => number,
+            Place::Anew(number) => {
+                stream.renumber = None;
+                stream.assembler = Assembler::new(codec);
+                number
+            }
+            Place::Useless => return Ok(()),
+        };
+        let payload = Bytes::copy_from_slice(payload);
+        self.forward(now, index, number, &header, &payload);
+        let stream = &mut self.streams[index];
+        if let Some(assembler) = &mut stream.assembler {
+            assembler.push(now, number, header.timestamp, header.marker, payload);
+        }
+        self.assemble(now, index)
+    }
+
+    fn note_arrival(&mut self, now: Instant, header: &Header<'_>) {
+        let id = self
+            .agreement
+            .tracks
+            .iter()
+            .find_map(|track| track.transport_cc);
+        let value = id.and_then(|id| header.extension(id));
+        if let Some([a, b]) = value {
+            self.arrivals.note(now, u16::from_be_bytes([*a, *b]));
+        }
+    }
+
+    fn note_probe(&mut self, now: Instant, header: &Header<'_>, again: bool, sequence: u16) {
+        if again {
+            return;
+        }
+        let found = self
+            .streams
+            .iter_mut()
+            .find(|one| one.up.ssrc() == header.ssrc);
+        let Some(stream) = found else { return };
+        // It has a number of the stream, which nobody is to wait for.
+        if let Place::At(number) = stream.up.receive(now, sequence, header.timestamp, false)
+            && let Some(assembler) = &mut stream.assembler
+        {
+            assembler.push(now, number, header.timestamp, false, Bytes::new());
+        }
+    }
+
+    /// The stream that a packet belongs to.
+    fn stream(
+        &mut self,
+        now: Instant,
+        kind: TrackKind,
+        codec: Codec,
+        ssrc: u32,
+        again: bool,
+    ) -> Option<usize> {
+        let found = self.streams.iter().position(|one| one.kind == kind);
+        let Some(index) = found else {
+            if again {
+                return None;
+            }
+            self.streams.push(Self::begin(now, kind, codec, ssrc));
+            self.wants_key |= kind == TrackKind::Video;
+            return Some(self.streams.len() - 1);
+        };
+        let stream = &self.streams[index];
+        if again || (stream.up.ssrc() == ssrc && stream.codec == codec) {
+            return Some(index);
+        }
+        // Another source, or another codec under the same.
+        let same = stream.up.ssrc() == ssrc;
+        if !same && now.saturating_duration_since(stream.heard_at) < SILENT {
+            return None;
+        }
+        self.streams[index] = Self::begin(now, kind, codec, ssrc);
+        self.wants_key |= kind == TrackKind::Video;
+        Some(index)
+    }
+
+    fn begin(now: Instant, kind: TrackKind, codec: Codec, ssrc: u32) -> Stream {
+        tracing::info!(
+            track = kind.as_str(),
+            codec = codec.as_str(),
+            "a track begins"
+        );
+        Stream {
+            kind,
+            codec,
+            up: UpTrack::new(ssrc, codec.clock_rate(), now),
+            assembler: Assembler::new(codec),
+            clock: SourceClock::new(codec.clock_rate()),
+            heard_at: now,
+            renumber: None,
+            last_key: None,
+        }
+    }
+
+    /// Puts a packet into the track's log, as it is.
+    fn forward(
+        &mut self,
+        now: Instant,
+        index: usize,
+        number: i64,
+        header: &Header<'_>,
+        payload: &Bytes,
+    ) {
+        let Some((publishing, forwarding)) = &self.on_stage else {
+            return;
+        };
+        let stream = &mut self.streams[index];
+        let key = stream.codec.begins_key(payload);
+        if key && stream.kind == TrackKind::Video {
+            stream.last_key = Some(now);
+        }
+        let track = forwarding.tracks.track(stream.kind);
+        let elapsed = publishing.broadcast().elapsed();
+        let (numbers, timestamps) = *stream.renumber.get_or_insert_with(|| {
+            let (next, last) = track.next();
+            // Whatever was there before, time has passed since.
+            let ticks = elapsed.ticks(stream.codec.clock_rate()) & 0xffff_ffff;
+            let begin = if next == 0 {
+                ticks as u32
+            } else {
+                let wall = ticks as u32;
+                let ahead = wall.wrapping_sub(last).cast_signed();
+                if ahead > 0 {
+                    wall
+                } else {
+                    last.wrapping_add(1)
+                }
+            };
+            // Room for what was overtaken by the first.
+            let room = if next == 0 { 1 << 10 } else { 1 };
+            (
+                next.cast_signed() + room - number,
+                begin.wrapping_sub(header.timestamp),
+            )
+        });
+        let Ok(number) = u64::try_from(number + numbers) else {
+            return;
+        };
+        // Pictures that are not looked into stand where their packets say, beside the sound.
+        if stream.assembler.is_none() {
+            let arrived = now.saturating_duration_since(self.began).as_micros();
+            let unwrapped = stream.clock.timestamps.unwrap(header.timestamp);
+            let micros = stream
+                .clock
+                .place(unwrapped, i64::try_from(arrived).unwrap_or(0));
+            let offset = self.offset_micros.unwrap_or(elapsed.as_micros() - micros);
+            track.set_clock(Clock {
+                timestamp: header.timestamp.wrapping_add(timestamps),
+                at: MediaTime::from_micros(micros + offset),
+            });
+        }
+        let packet = Packet {
+            number,
+            timestamp: header.timestamp.wrapping_add(timestamps),
+            at: elapsed,
+            codec: stream.codec,
+            marker: header.marker,
+            key: key && stream.kind == TrackKind::Video || stream.kind == TrackKind::Audio,
+            payload: payload.clone(),
+        };
+        // Fenced off: somebody else publishes, and this session is about to hear of it.
+        let _ = forwarding.writer(stream.kind).append(packet);
+    }
+
+    /// Hands over what is whole.
+    pub(crate) fn assemble(&mut self, now: Instant, index: usize) -> Result<(), Over> {
+        let Some((publishing, forwarding)) = &mut self.on_stage else {
+            return Ok(());
+        };
+        let stream = &mut self.streams[index];
+        let Some(assembler) = &mut stream.assembler else {
+            return Ok(());
+        };
+        while let Some(output) = assembler.poll(now) {
+            let unit = match output {
+                Output::Unit(unit) => unit,
+                Output::Lost => {
+                    self.wants_key |= stream.kind == TrackKind::Video;
+                    publishing.lost();
+                    continue;
+                }
+            };
+            let arrived = now.saturating_duration_since(self.began).as_micros();
+            let arrived = i64::try_from(arrived).unwrap_or(i64::MAX);
+            let timestamp = (unit.timestamp & 0xffff_ffff) as u32;
+            let unwrapped = stream.clock.timestamps.unwrap(timestamp);
+            let micros = stream.clock.place(unwrapped, arrived);
+            let at = publishing.add(micros, unit);
+            let at = at.map_err(Over::Unusable)?;
+            self.offset_micros = Some(at.as_micros() - micros);
+            if let Some((_, timestamps)) = stream.renumber {
+                forwarding.tracks.track(stream.kind).set_clock(Clock {
+                    timestamp: timestamp.wrapping_add(timestamps),
+                    at,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes reports.
+    pub(crate) fn on_rtcp(&mut self, now: Instant, compound: &[u8]) {
+        let mut reports = Vec::new();
+        rtcp::parse(compound, |said| {
+            if let Said::SenderReport {
+                ssrc,
+                ntp,
+                timestamp,
+            } = said
+            {
+                reports.push((ssrc, ntp, timestamp));
+            }
+        });
+        for (ssrc, ntp, timestamp) in reports {
+            let Some(stream) = self.streams.iter_mut().find(|one| one.up.ssrc() == ssrc) else {
+                continue;
+            };
+            stream.up.note_sender_report(now, ntp);
+            if stream.clock.origin.is_some() {
+                let at = stream.clock.timestamps.unwrap(timestamp);
+                let wall = (u128::from(ntp) * 1_000_000) >> 32;
+                stream.clock.reported = Some((at, i64::try_from(wall).unwrap_or(0)));
+            }
+            self.align();
+        }
+    }
+
+    /// Puts sound beside the pictures it belongs to, as the publisher's reports have it.
+    fn align(&mut self) {
+        let find = |kind| self.streams.iter().position(|one| one.kind == kind);
+        let (Some(video), Some(audio)) = (find(TrackKind::Video), find(TrackKind::Audio)) else {
+            return;
+        };
+        let of_video = self.streams[video].clock.wall_of_origin();
+        let of_audio = self.streams[audio].clock.wall_of_origin();
+        let (Some((wall_v, micros_v)), Some((wall_a, micros_a))) = (of_video, of_audio) else {
+            return;
+        };
+        let owed = (wall_a - wall_v) - (micros_a - micros_v);
+        if owed.abs() <= SKEW_MAX_MICROS {
+            self.streams[audio].clock.owed_micros = owed;
+        }
+    }
+
+    /// What is to be said to the publisher now, if anything is.
+    pub(crate) fn poll_rtcp(&mut self, now: Instant) -> Vec<u8> {
+        let mut out = Vec::new();
+        let media = self.streams.first().map_or(0, |stream| stream.up.ssrc());
+        if now >= self.reported_at + REPORT_EVERY {
+            self.reported_at = now;
+            let blocks = self
+                .streams
+                .iter_mut()
+                .filter_map(|stream| stream.up.report(now));
+            let blocks: Vec<_> = blocks.collect();
+            if !blocks.is_empty() {
+                rtcp::write_receiver_report(&mut out, self.ssrc, &blocks);
+            }
+        }
+        for stream in &mut self.streams {
+            let lost = stream.up.nacks(now, self.round_trip);
+            // Sound that comes too late is not waited for.
+            if !lost.is_empty() && stream.kind == TrackKind::Video {
+                rtcp::write_nack(&mut out, self.ssrc, stream.up.ssrc(), &lost);
+            }
+        }
+        self.ask_for_key(now, &mut out);
+        // Last, because it may be padded (RFC 3550 §6.4.1).
+        if now >= self.arrivals_at + ARRIVALS_EVERY {
+            self.arrivals_at = now;
+            self.arrivals.write(&mut out, self.ssrc, media);
+        }
+        out
+    }
+
+    fn ask_for_key(&mut self, now: Instant, out: &mut Vec<u8>) {
+        let Some(video) = self.streams.iter().find(|one| one.kind == TrackKind::Video) else {
+            return;
+        };
+        if let Some((_, forwarding)) = &self.on_stage {
+            self.wants_key |= forwarding.tracks.video.take_key_wanted();
+        }
+        // Segments begin with keyframes.
+        let old = |at: Instant| now.saturating_duration_since(at) >= self.key_interval;
+        let wanted = self.wants_key || video.last_key.is_some_and(old);
+        let lately = |at: Instant| now.saturating_duration_since(at) < KEY_EVERY;
+        if wanted && !self.asked_key_at.is_some_and(lately) {
+            self.wants_key = false;
+            self.asked_key_at = Some(now);
+            rtcp::write_pli(out, self.ssrc, video.up.ssrc());
+        }
+    }
+
+    /// Lets go of what was waited for long enough.
+    pub(crate) fn tick(&mut self, now: Instant) -> Result<(), Over> {
+        for index in 0..self.streams.len() {
+            self.assemble(now, index)?;
+        }
+        Ok(())
+    }
+
+    /// The channel's handle.
+    pub(crate) fn handle(&self) -> &wire::Handle {
+        self.permit.handle()
+    }
+
+    /// Its tracks: kind, codec, packets that came and that did not, repaired ones, jitter.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = crate::stats::UpStats> + '_ {
+        self.streams.iter().map(|stream| {
+            let (received, lost) = stream.up.counts();
+            crate::stats::UpStats {
+                kind: stream.kind.as_str(),
+                codec: stream.codec.as_str(),
+                packets: received,
+                lost,
+                repaired: stream.up.repaired(),
+                jitter_ms: stream.up.jitter().as_secs_f64() * 1000.0,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_put_right_never_jumps() {
+        let mut clock = SourceClock::new(48_000);
+        assert_eq!(clock.place(1_000, 7_000), 7_000);
+        clock.owed_micros = -1_200;
+        let placed: Vec<i64> = (1..5).map(|i| clock.place(1_000 + i * 960, 0)).collect();
+        assert_eq!(placed, [26_500, 46_000, 65_800, 85_800]);
+        clock.reported = Some((1_000 + 48_000, 5_000_000));
+        assert_eq!(clock.wall_of_origin(), Some((4_000_000, 5_800)));
+    }
+}

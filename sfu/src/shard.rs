@@ -1,0 +1,953 @@
+//! The shards: one thread each, with its own socket on the port that all share. A session belongs
+//! to one of them. What the system gives to another is handed on: who a peer's first datagram is
+//! for stands in it, and the rest comes the same way.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use fanout::{Listener, Log};
+use media::TrackKind;
+use mio::{Events, Interest, Poll, Token, Waker};
+use sfu_core::Packet;
+use sfu_core::ice::{self, Path};
+use sfu_core::transport::{Received, Transport};
+use slab::Slab;
+
+use crate::burst::Burst;
+use crate::publisher::{Over, Publisher};
+use crate::publishing::Leaving;
+use crate::socket::Port;
+use crate::stats::Dump;
+use crate::viewer::{Viewer, Way};
+
+const WAKE: Token = Token(0);
+const PORT: Token = Token(1);
+
+/// How often publishers are looked after, who wait for what is missing, and viewers that catch up.
+const TICK: Duration = Duration::from_millis(5);
+
+/// How often all others are.
+const SWEEP_EVERY: Duration = Duration::from_millis(100);
+
+/// How long packets gather that end no picture.
+const GATHER: Duration = Duration::from_millis(3);
+
+/// Reads of the socket in one turn.
+const READS_MAX: usize = 8;
+
+/// Peers of other shards that are remembered by where they are.
+const ELSEWHERE_MAX: usize = 20_000;
+
+/// Datagrams that wait for another shard, at most; what is too many is lost as on the way.
+const HANDED_MAX: usize = 4_096;
+
+/// Digits of a user name fragment that name the shard.
+const SHARD_DIGITS: usize = 2;
+
+/// What a session is for.
+pub(crate) enum Role {
+    /// Somebody sends.
+    Publisher(Box<Publisher>),
+    /// Somebody watches.
+    Viewer(Box<Viewer>),
+}
+
+/// A session on its way to its shard.
+pub(crate) struct Newcomer {
+    /// Its name.
+    pub(crate) id: Arc<str>,
+    /// How it is reached.
+    pub(crate) transport: Transport,
+    /// What it is for.
+    pub(crate) role: Role,
+    /// When it must be ready.
+    pub(crate) ready_by: Instant,
+    /// Given back when it is over.
+    pub(crate) slot: Box<dyn std::any::Any + Send>,
+}
+
+/// What a shard is asked for.
+pub(crate) enum Command {
+    /// Serve this session.
+    Begin(Box<Newcomer>),
+    /// End a session, for this reason.
+    End(Arc<str>, Leaving),
+    /// Begin ICE anew: our name and password, and the peer's name.
+    Restart(Arc<str>, [String; 3]),
+    /// Tell how a session is.
+    Dump(Arc<str>, tokio::sync::oneshot::Sender<Dump>),
+}
+
+/// A datagram that came to the wrong shard.
+struct Handed {
+    path: Path,
+    local: Option<IpAddr>,
+    bytes: Box<[u8]>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    commands: Vec<Command>,
+    handed: Vec<Handed>,
+    rung: Vec<u64>,
+    ends: bool,
+}
+
+/// What a shard shares with the rest of the process.
+pub(crate) struct Shared {
+    waker: Waker,
+    inbox: Mutex<Inbox>,
+    sessions: AtomicUsize,
+    restarts: AtomicUsize,
+}
+
+impl Shared {
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        // What is in it is whole between any two statements.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        // It fails only if the shard is gone, and then nobody is to be woken.
+        let _ = self.waker.wake();
+    }
+
+    /// Asks the shard for something.
+    pub(crate) fn ask(&self, command: Command) {
+        self.inbox().commands.push(command);
+        self.wake();
+    }
+
+    fn hand(&self, handed: Handed) {
+        let mut inbox = self.inbox();
+        if inbox.handed.len() < HANDED_MAX {
+            inbox.handed.push(handed);
+        }
+        drop(inbox);
+        self.wake();
+    }
+}
+
+/// Leaves word with a shard that a log has more to read.
+struct Bell {
+    log: u64,
+    shared: Arc<Shared>,
+    rung: AtomicBool,
+}
+
+impl Listener for Bell {
+    fn appended(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.shared.inbox().rung.push(self.log);
+            self.shared.wake();
+        }
+    }
+}
+
+/// The shards of this process.
+pub(crate) struct Shards {
+    all: Vec<Arc<Shared>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Shards {
+    /// Starts a shard on each socket.
+    pub(crate) fn start(sockets: Vec<UdpSocket>) -> io::Result<Self> {
+        let polls: Vec<Poll> = sockets
+            .iter()
+            .map(|_| Poll::new())
+            .collect::<io::Result<_>>()?;
+        let all = polls.iter().map(|poll| {
+            Ok(Arc::new(Shared {
+                waker: Waker::new(poll.registry(), WAKE)?,
+                inbox: Mutex::default(),
+                sessions: AtomicUsize::new(0),
+                restarts: AtomicUsize::new(0),
+            }))
+        });
+        let all: Vec<Arc<Shared>> = all.collect::<io::Result<_>>()?;
+        let mut threads = Vec::new();
+        for (number, (socket, poll)) in sockets.into_iter().zip(polls).enumerate() {
+            let mut port = Port::new(socket)?;
+            poll.registry()
+                .register(&mut port.socket, PORT, Interest::READABLE)?;
+            let worker = Worker::new(number, poll, port, all.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("webrtc-{number}"))
+                .spawn(move || keep_running(worker))?;
+            threads.push(thread);
+        }
+        Ok(Self {
+            all,
+            threads: Mutex::new(threads),
+        })
+    }
+
+    /// The shard with the fewest sessions, and its number. It counts the newcomer at once, so that
+    /// many who come together are spread out.
+    pub(crate) fn choose(&self) -> (usize, Arc<Shared>) {
+        let load = |shared: &&Arc<Shared>| shared.sessions.load(Ordering::Relaxed);
+        let found = self
+            .all
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, shared)| load(shared));
+        let (number, shared) = found.expect("there is at least one");
+        shared.sessions.fetch_add(1, Ordering::Relaxed);
+        (number, Arc::clone(shared))
+    }
+
+    /// A shard by its number.
+    pub(crate) fn get(&self, number: usize) -> Option<&Arc<Shared>> {
+        self.all.get(number)
+    }
+
+    /// Sessions of each shard, and how often it began anew because something in it was wrong.
+    pub(crate) fn counts(&self) -> Vec<(usize, usize)> {
+        let each = self.all.iter().map(|shared| {
+            let sessions = shared.sessions.load(Ordering::Relaxed);
+            (sessions, shared.restarts.load(Ordering::Relaxed))
+        });
+        each.collect()
+    }
+
+    /// Says farewell to every peer, and returns when that is done. Blocks.
+    pub(crate) fn end(&self) {
+        for shared in &self.all {
+            shared.inbox().ends = true;
+            shared.wake();
+        }
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            // A panic has been told where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Shards {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The user name fragment of a session: its shard, and what nobody guesses.
+pub(crate) fn ufrag(shard: usize) -> String {
+    format!(
+        "{shard:0width$x}{:012x}",
+        rand::random::<u64>() >> 16,
+        width = SHARD_DIGITS
+    )
+}
+
+fn shard_of(ufrag: &str) -> Option<usize> {
+    usize::from_str_radix(ufrag.get(..SHARD_DIGITS)?, 16).ok()
+}
+
+/// Runs a shard to its end. A panic costs the sessions it had and nobody who comes later.
+fn keep_running(mut worker: Worker) {
+    while catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
+        while catch_unwind(AssertUnwindSafe(|| worker.begin_anew())).is_err() {}
+    }
+}
+
+/// A log that somebody here reads.
+struct Feed {
+    log: Log<Packet>,
+    kind: TrackKind,
+    bell: Arc<Bell>,
+    seats: Vec<usize>,
+    /// How far those at the end are.
+    seen: u64,
+    due: Option<Instant>,
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        let listener: Arc<dyn Listener> = Arc::clone(&self.bell) as _;
+        self.log.stop_listening(&listener);
+    }
+}
+
+struct Session {
+    id: Arc<str>,
+    transport: Transport,
+    role: Role,
+    /// Where the peer sends to, for answers to come from there.
+    local: Option<IpAddr>,
+    paths: Vec<Path>,
+    made_at: Instant,
+    ready_by: Option<Instant>,
+    began: bool,
+    _slot: Box<dyn std::any::Any + Send>,
+}
+
+struct Worker {
+    number: usize,
+    poll: Poll,
+    port: Port,
+    shared: Arc<Shared>,
+    others: Vec<Arc<Shared>>,
+    sessions: Slab<Session>,
+    by_id: HashMap<Arc<str>, usize>,
+    by_ufrag: HashMap<String, usize>,
+    by_path: HashMap<Path, usize>,
+    elsewhere: HashMap<Path, usize>,
+    feeds: HashMap<u64, Feed>,
+    burst: Burst,
+    publishers: usize,
+    behind: bool,
+    swept_at: Instant,
+    ticked_at: Instant,
+    ends: bool,
+}
+
+impl Worker {
+    fn new(number: usize, poll: Poll, port: Port, all: Vec<Arc<Shared>>) -> Self {
+        Self {
+            number,
+            poll,
+            port,
+            shared: Arc::clone(&all[number]),
+            others: all,
+            sessions: Slab::new(),
+            by_id: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            by_path: HashMap::new(),
+            elsewhere: HashMap::new(),
+            feeds: HashMap::new(),
+            burst: Burst::default(),
+            publishers: 0,
+            behind: false,
+            swept_at: Instant::now(),
+            ticked_at: Instant::now(),
+            ends: false,
+        }
+    }
+
+    fn run(&mut self) {
+        let mut events = Events::with_capacity(64);
+        let mut unread = false;
+        while !self.ends {
+            // 1. Wait.
+            let timeout = if unread {
+                Duration::ZERO
+            } else {
+                self.timeout()
+            };
+            if let Err(error) = self.poll.poll(&mut events, Some(timeout))
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                // The system's own bookkeeping is broken; nobody can be served.
+                tracing::error!(%error, "a WebRTC shard cannot wait for its socket");
+                self.ends = true;
+            }
+            // 2. Hear.
+            if unread || events.iter().any(|event| event.token() == PORT) {
+                unread = self.receive();
+            }
+            self.take_inbox();
+            // 3. Write what is due.
+            let now = Instant::now();
+            self.write_due(now);
+            if now >= self.ticked_at + TICK && (self.publishers > 0 || self.behind) {
+                self.ticked_at = now;
+                self.tick(now);
+            }
+            if now >= self.swept_at + SWEEP_EVERY {
+                self.swept_at = now;
+                self.sweep(now);
+            }
+        }
+        self.farewell();
+    }
+
+    /// Forgets the sessions, which something wrong has left in an unknown state.
+    fn begin_anew(&mut self) {
+        self.feeds.clear();
+        self.by_id.clear();
+        self.by_ufrag.clear();
+        self.by_path.clear();
+        self.publishers = 0;
+        while let Some(at) = self.sessions.iter().next().map(|(at, _)| at) {
+            let session = self.sessions.remove(at);
+            self.shared.sessions.fetch_sub(1, Ordering::Relaxed);
+            leave(session, Leaving::Vanished);
+        }
+        self.shared.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn timeout(&self) -> Duration {
+        let now = Instant::now();
+        let sweep = (self.swept_at + SWEEP_EVERY).saturating_duration_since(now);
+        let tick = if self.publishers > 0 || self.behind {
+            (self.ticked_at + TICK).saturating_duration_since(now)
+        } else {
+            sweep
+        };
+        let due = self.feeds.values().filter_map(|feed| feed.due).min();
+        let due = due.map_or(sweep, |due| due.saturating_duration_since(now));
+        sweep.min(tick).min(due)
+    }
+
+    // ---- what comes ------------------------------------------------------------------------------
+
+    /// Takes datagrams; tells whether there may be more.
+    fn receive(&mut self) -> bool {
+        for _ in 0..READS_MAX {
+            let mut all: Vec<Handed> = Vec::new();
+            let received = self.port.receive(|peer, local, datagram| {
+                all.push(Handed {
+                    path: Path::Udp(peer),
+                    local,
+                    bytes: datagram.into(),
+                });
+            });
+            let now = Instant::now();
+            for handed in all {
+                self.route(now, handed);
+            }
+            match received {
+                Ok(true) => {}
+                // An error is of one datagram that was sent, such as that nobody was there.
+                Ok(false) | Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Gives a datagram to the session, or to the shard, that it is for.
+    fn route(&mut self, now: Instant, handed: Handed) {
+        if let Some(&at) = self.by_path.get(&handed.path)
+            && !ice::is_stun(&handed.bytes)
+        {
+            return self.on_datagram(now, at, &handed);
+        }
+        if let Some(ufrag) = ice::addressee(&handed.bytes) {
+            if let Some(&at) = self.by_ufrag.get(ufrag) {
+                return self.on_datagram(now, at, &handed);
+            }
+            let shard = shard_of(ufrag).filter(|shard| *shard != self.number);
+            if let Some(shard) = shard.filter(|shard| *shard < self.others.len()) {
+                if self.elsewhere.len() >= ELSEWHERE_MAX {
+                    self.elsewhere.clear();
+                }
+                self.elsewhere.insert(handed.path, shard);
+                self.others[shard].hand(handed);
+            }
+            return;
+        }
+        if let Some(&shard) = self.elsewhere.get(&handed.path) {
+            self.others[shard].hand(handed);
+        }
+    }
+
+    fn on_datagram(&mut self, now: Instant, at: usize, handed: &Handed) {
+        let Some(session) = self.sessions.get_mut(at) else {
+            return;
+        };
+        let received = session.transport.handle(now, handed.path, &handed.bytes);
+        if session.transport.ice().knows(handed.path) {
+            session.local = handed.local.or(session.local);
+            if !session.paths.contains(&handed.path) {
+                session.paths.push(handed.path);
+                self.by_path.insert(handed.path, at);
+            }
+        }
+        let over = match received {
+            Ok(Received::Nothing) => Ok(()),
+            Ok(Received::Ready) => {
+                self.on_ready(now, at);
+                return self.transmit(at);
+            }
+            Ok(Received::Rtp(packet)) => match &mut session.role {
+                Role::Publisher(publisher) => publisher.on_rtp(now, &packet),
+                Role::Viewer(_) => Ok(()),
+            },
+            Ok(Received::Rtcp(compound)) => {
+                self.on_rtcp(now, at, &compound);
+                Ok(())
+            }
+            Ok(Received::Closed) => {
+                self.transmit(at);
+                return self.remove(at, Leaving::Finished, "the peer ended it");
+            }
+            Err(error) => {
+                self.transmit(at);
+                return self.remove(at, Leaving::Vanished, &error.to_string());
+            }
+        };
+        self.transmit(at);
+        if let Err(over) = over {
+            self.on_over(now, at, &over);
+        }
+    }
+
+    fn on_ready(&mut self, now: Instant, at: usize) {
+        let Some(session) = self.sessions.get_mut(at) else {
+            return;
+        };
+        session.ready_by = None;
+        if std::mem::replace(&mut session.began, true) {
+            return;
+        }
+        tracing::debug!(session.id = %session.id, "media can flow");
+        match &mut session.role {
+            Role::Publisher(publisher) => {
+                if let Err(over) = publisher.enter() {
+                    self.on_over(now, at, &over);
+                }
+            }
+            Role::Viewer(viewer) => {
+                viewer.begin(now);
+                for kind in viewer.kinds() {
+                    self.join(at, kind);
+                }
+                self.catch_up(now, at);
+            }
+        }
+    }
+
+    fn on_over(&mut self, now: Instant, at: usize, over: &Over) {
+        let (how, why) = match over {
+            Over::Taken => (Leaving::Finished, "somebody else publishes to the channel"),
+            Over::Unusable(why) => (Leaving::Unusable, why.as_str()),
+        };
+        if let Some(session) = self.sessions.get_mut(at) {
+            session.transport.close(now);
+        }
+        self.transmit(at);
+        self.remove(at, how, why);
+    }
+
+    fn on_rtcp(&mut self, now: Instant, at: usize, compound: &[u8]) {
+        let Some(session) = self.sessions.get_mut(at) else {
+            return;
+        };
+        match &mut session.role {
+            Role::Publisher(publisher) => publisher.on_rtcp(now, compound),
+            Role::Viewer(viewer) => {
+                let Some(path) = session.transport.ice().path() else {
+                    return;
+                };
+                let mut way = Way {
+                    transport: &mut session.transport,
+                    port: &self.port,
+                    to: path.peer(),
+                    from: session.local,
+                    burst: &mut self.burst,
+                };
+                viewer.on_rtcp(now, compound, &mut way);
+                let behind = [TrackKind::Video, TrackKind::Audio].into_iter();
+                self.behind |= behind
+                    .filter_map(|kind| viewer.leg(kind))
+                    .any(crate::viewer::Leg::is_behind);
+            }
+        }
+    }
+
+    /// Sends what the session has to say besides media.
+    fn transmit(&mut self, at: usize) {
+        let Some(session) = self.sessions.get_mut(at) else {
+            return;
+        };
+        for transmit in session.transport.take_transmits() {
+            match transmit.path {
+                Path::Udp(peer) => {
+                    self.port.send(peer, session.local, &transmit.bytes, None);
+                }
+                Path::Tcp(_) => {}
+            }
+        }
+    }
+
+    // ---- coming and going ------------------------------------------------------------------------
+
+    fn take_inbox(&mut self) {
+        let Inbox {
+            commands,
+            handed,
+            rung,
+            ends,
+        } = std::mem::take(&mut *self.shared.inbox());
+        let now = Instant::now();
+        for command in commands {
+            self.obey(now, command);
+        }
+        for handed in handed {
+            self.route(now, handed);
+        }
+        for log in rung {
+            self.on_ring(now, log);
+        }
+        self.ends |= ends;
+    }
+
+    fn obey(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Begin(newcomer) => self.begin(now, *newcomer),
+            Command::End(id, how) => {
+                let Some(&at) = self.by_id.get(&id) else {
+                    return;
+                };
+                if let Some(session) = self.sessions.get_mut(at) {
+                    session.transport.close(now);
+                }
+                self.transmit(at);
+                self.remove(at, how, "it was ended");
+            }
+            Command::Restart(id, [ufrag, password, remote]) => {
+                let Some(&at) = self.by_id.get(&id) else {
+                    return;
+                };
+                let Some(session) = self.sessions.get_mut(at) else {
+                    return;
+                };
+                self.by_ufrag.remove(session.transport.ice().ufrag());
+                self.by_ufrag.insert(ufrag.clone(), at);
+                session.transport.ice_mut().restart(ufrag, password, remote);
+            }
+            Command::Dump(id, answer) => {
+                let at = self.by_id.get(&id);
+                if let Some(session) = at.and_then(|at| self.sessions.get(*at)) {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(dump(session, self.number, now));
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, now: Instant, newcomer: Newcomer) {
+        let Newcomer {
+            id,
+            transport,
+            role,
+            ready_by,
+            slot,
+        } = newcomer;
+        self.publishers += usize::from(matches!(role, Role::Publisher(_)));
+        let ufrag = transport.ice().ufrag().to_owned();
+        let at = self.sessions.insert(Session {
+            id: Arc::clone(&id),
+            transport,
+            role,
+            local: None,
+            paths: Vec::new(),
+            made_at: now,
+            ready_by: Some(ready_by),
+            began: false,
+            _slot: slot,
+        });
+        self.by_ufrag.insert(ufrag, at);
+        self.by_id.insert(id, at);
+    }
+
+    fn remove(&mut self, at: usize, how: Leaving, why: &str) {
+        let Some(session) = self.sessions.try_remove(at) else {
+            return;
+        };
+        tracing::info!(session.id = %session.id, why, "a WebRTC session is over");
+        self.shared.sessions.fetch_sub(1, Ordering::Relaxed);
+        self.by_id.remove(&session.id);
+        self.by_ufrag.remove(session.transport.ice().ufrag());
+        for path in &session.paths {
+            if self.by_path.get(path) == Some(&at) {
+                self.by_path.remove(path);
+            }
+        }
+        match &session.role {
+            Role::Publisher(_) => self.publishers -= 1,
+            Role::Viewer(viewer) => {
+                for kind in viewer.kinds() {
+                    let log = viewer.tracks.track(kind).log.id();
+                    if let Some(feed) = self.feeds.get_mut(&log) {
+                        feed.seats.retain(|seat| *seat != at);
+                        if feed.seats.is_empty() {
+                            self.feeds.remove(&log);
+                        }
+                    }
+                }
+            }
+        }
+        leave(session, how);
+    }
+
+    fn farewell(&mut self) {
+        let now = Instant::now();
+        let all: Vec<usize> = self.sessions.iter().map(|(at, _)| at).collect();
+        for at in all {
+            self.sessions[at].transport.close(now);
+            self.transmit(at);
+            self.remove(at, Leaving::Drained, "the server ends");
+        }
+    }
+
+    // ---- what goes -------------------------------------------------------------------------------
+
+    fn join(&mut self, at: usize, kind: TrackKind) {
+        let Role::Viewer(viewer) = &self.sessions[at].role else {
+            return;
+        };
+        let log = &viewer.tracks.track(kind).log;
+        let feed = self.feeds.entry(log.id()).or_insert_with(|| {
+            let bell = Arc::new(Bell {
+                log: log.id(),
+                shared: Arc::clone(&self.shared),
+                rung: AtomicBool::new(false),
+            });
+            log.listen(Arc::clone(&bell) as Arc<dyn Listener>);
+            Feed {
+                log: log.clone(),
+                kind,
+                bell,
+                seats: Vec::new(),
+                seen: log.look(|window, _| window.end()),
+                due: None,
+            }
+        });
+        feed.seats.push(at);
+    }
+
+    fn on_ring(&mut self, now: Instant, log: u64) {
+        let Some(feed) = self.feeds.get_mut(&log) else {
+            return;
+        };
+        feed.bell.rung.store(false, Ordering::Release);
+        // A picture goes out in one go; what ends none waits for its end, though not for long.
+        let (ended, whole) = feed.log.look(|window, ended| {
+            let newest = window.get(window.end().wrapping_sub(1));
+            (ended, newest.is_some_and(|packet| packet.marker))
+        });
+        let soon = if whole || feed.kind == TrackKind::Audio {
+            now
+        } else {
+            now + GATHER
+        };
+        feed.due = Some(feed.due.map_or(soon, |due| due.min(soon)));
+        if ended {
+            let over = feed.seats.clone();
+            for at in over {
+                if let Some(session) = self.sessions.get_mut(at) {
+                    session.transport.close(now);
+                }
+                self.transmit(at);
+                self.remove(at, Leaving::Finished, "the broadcast is over");
+            }
+        }
+    }
+
+    fn write_due(&mut self, now: Instant) {
+        let due: Vec<u64> = self
+            .feeds
+            .iter()
+            .filter(|(_, feed)| feed.due.is_some_and(|due| due <= now))
+            .map(|(log, _)| *log)
+            .collect();
+        for log in due {
+            self.write(log);
+        }
+    }
+
+    fn write(&mut self, log: u64) {
+        let Some(feed) = self.feeds.get_mut(&log) else {
+            return;
+        };
+        feed.due = None;
+        let (packets, end) = feed.log.look(|window, _| {
+            let from = feed.seen.max(window.first());
+            let new = (from..window.end()).filter_map(|offset| window.get(offset).cloned());
+            (new.collect::<Vec<Packet>>(), window.end())
+        });
+        feed.seen = end;
+        if packets.is_empty() {
+            return;
+        }
+        for &at in &feed.seats {
+            let Some(session) = self.sessions.get_mut(at) else {
+                continue;
+            };
+            let Role::Viewer(viewer) = &mut session.role else {
+                continue;
+            };
+            let Some(path) = session.transport.ice().path() else {
+                continue;
+            };
+            let mut way = Way {
+                transport: &mut session.transport,
+                port: &self.port,
+                to: path.peer(),
+                from: session.local,
+                burst: &mut self.burst,
+            };
+            viewer.write_live(feed.kind, &packets, &mut way);
+        }
+    }
+
+    fn catch_up(&mut self, now: Instant, at: usize) {
+        let Some(session) = self.sessions.get_mut(at) else {
+            return;
+        };
+        let Role::Viewer(viewer) = &mut session.role else {
+            return;
+        };
+        let Some(path) = session.transport.ice().path() else {
+            return;
+        };
+        let mut way = Way {
+            transport: &mut session.transport,
+            port: &self.port,
+            to: path.peer(),
+            from: session.local,
+            burst: &mut self.burst,
+        };
+        // What those at the end have been sent already is the end.
+        viewer.catch_up(now, &mut way, |log| {
+            self.feeds.get(&log).map(|feed| feed.seen)
+        });
+        self.behind |= viewer
+            .leg(TrackKind::Video)
+            .is_some_and(crate::viewer::Leg::is_behind);
+    }
+
+    // ---- as time goes by -------------------------------------------------------------------------
+
+    fn tick(&mut self, now: Instant) {
+        self.behind = false;
+        let all: Vec<usize> = self.sessions.iter().map(|(at, _)| at).collect();
+        for at in all {
+            let Some(session) = self.sessions.get_mut(at) else {
+                continue;
+            };
+            match &mut session.role {
+                Role::Publisher(publisher) if session.began => {
+                    let over = publisher.tick(now);
+                    let said = publisher.poll_rtcp(now);
+                    if !said.is_empty() {
+                        session.transport.send_rtcp(&said);
+                    }
+                    self.transmit(at);
+                    if let Err(over) = over {
+                        self.on_over(now, at, &over);
+                    }
+                }
+                Role::Viewer(viewer)
+                    if viewer
+                        .leg(TrackKind::Video)
+                        .is_some_and(crate::viewer::Leg::is_behind) =>
+                {
+                    self.catch_up(now, at);
+                }
+                Role::Publisher(_) | Role::Viewer(_) => {}
+            }
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        let all: Vec<usize> = self.sessions.iter().map(|(at, _)| at).collect();
+        for at in all {
+            let Some(session) = self.sessions.get_mut(at) else {
+                continue;
+            };
+            if session.ready_by.is_some_and(|by| by <= now) {
+                self.remove(at, Leaving::Vanished, "the peer was not found in time");
+                continue;
+            }
+            if session.transport.ice().is_silent(now) {
+                self.remove(at, Leaving::Vanished, "the peer is silent");
+                continue;
+            }
+            if session
+                .transport
+                .poll_timeout()
+                .is_some_and(|due| due <= now)
+                && let Err(error) = session.transport.handle_timeout(now)
+            {
+                self.remove(at, Leaving::Vanished, &error.to_string());
+                continue;
+            }
+            if let Role::Viewer(viewer) = &mut session.role
+                && session.began
+            {
+                let said = viewer.poll_rtcp(now);
+                if !said.is_empty() {
+                    session.transport.send_rtcp(&said);
+                }
+            }
+            self.transmit(at);
+        }
+    }
+}
+
+fn leave(session: Session, how: Leaving) {
+    if let Role::Publisher(mut publisher) = session.role {
+        publisher.leave(how);
+    }
+}
+
+fn dump(session: &Session, shard: usize, now: Instant) -> Dump {
+    let path = session.transport.ice().path();
+    let peer = path.map(|path| match path {
+        Path::Udp(peer) => format!("udp {peer}"),
+        Path::Tcp(peer) => format!("tcp {peer}"),
+    });
+    let state = match (path.is_some(), session.transport.is_ready()) {
+        (_, true) => "ready",
+        (true, false) => "shaking",
+        (false, false) => "checking",
+    };
+    let mut dump = Dump {
+        role: "",
+        channel: String::new(),
+        state,
+        peer,
+        age_s: now.saturating_duration_since(session.made_at).as_secs_f64(),
+        shard,
+        forged: session.transport.forged(),
+        up: Vec::new(),
+        down: Vec::new(),
+    };
+    match &session.role {
+        Role::Publisher(publisher) => {
+            dump.role = "publisher";
+            publisher.handle().as_str().clone_into(&mut dump.channel);
+            dump.up = publisher.streams().collect();
+        }
+        Role::Viewer(viewer) => {
+            dump.role = "viewer";
+            viewer
+                .tracks
+                .broadcast
+                .handle
+                .as_str()
+                .clone_into(&mut dump.channel);
+            dump.down = viewer.stats();
+        }
+    }
+    dump
+}
+
+/// Where a socket listens, for those who are to find it.
+pub(crate) fn port_of(sockets: &[UdpSocket]) -> io::Result<SocketAddr> {
+    sockets[0].local_addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_name_tells_its_shard() {
+        for shard in [0, 1, 63] {
+            let name = ufrag(shard);
+            assert_eq!(shard_of(&name), Some(shard));
+            assert!(name.len() >= 4 && name.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        }
+        assert_eq!(shard_of("x"), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! The port: one socket of each shard on the same address, between which the system spreads peers.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// What the system may hold for us each way: a keyframe to a thousand viewers.
+const BUFFER_BYTES: usize = 8 * 1024 * 1024;
+
+/// "Address family not supported by protocol", as Linux numbers it.
+const NO_SUCH_FAMILY: i32 = 97;
+
+/// One datagram, or several that the system has put together.
+const DATAGRAM_BYTES: usize = 2048;
+const GATHERED_BYTES: usize = 64 * 1024;
+
+/// Opens the sockets of `count` shards.
+///
+/// # Errors
+/// When the address cannot be had.
+pub(crate) fn bind(listen: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>> {
+    let first = match open(listen) {
+        // A system without IPv6.
+        Err(error)
+            if listen.is_ipv6()
+                && listen.ip().is_unspecified()
+                && error.raw_os_error() == Some(NO_SUCH_FAMILY) =>
+        {
+            open(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port()))?
+        }
+        opened => opened?,
+    };
+    let at = first.local_addr()?;
+    let mut all = vec![first];
+    for _ in 1..count {
+        all.push(open(at)?);
+    }
+    Ok(all)
+}
+
+fn open(listen: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(
+        Domain::for_address(listen),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    if listen.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    // The system gives what it allows.
+    let _ = socket.set_send_buffer_size(BUFFER_BYTES);
+    let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
+    socket.bind(&listen.into())?;
+    Ok(socket.into())
+}
+
+/// Addresses of this machine under which peers may reach it: those its own traffic would come from.
+pub(crate) fn own_addresses() -> Vec<IpAddr> {
+    // Nothing is sent: connecting a datagram socket only asks the routing table. Both are addresses
+    // of no machine, reserved for documents.
+    let probes = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
+    let own = probes.iter().filter_map(|(from, to)| {
+        let socket = UdpSocket::bind(from).ok()?;
+        socket.connect(to).ok()?;
+        let ip = socket.local_addr().ok()?.ip();
+        (!ip.is_unspecified()).then_some(ip)
+    });
+    own.collect()
+}
+
+/// A shard's socket.
+pub(crate) struct Port {
+    pub(crate) socket: mio::net::UdpSocket,
+    state: UdpSocketState,
+    buffers: Vec<u8>,
+    each: usize,
+}
+
+/// What the system did with datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// It took them.
+    All,
+    /// It had no room; they are lost as on any other stretch of the way.
+    Full,
+}
+
+impl Port {
+    pub(crate) fn new(socket: UdpSocket) -> io::Result<Self> {
+        let state = UdpSocketState::new((&socket).into())?;
+        let each = if state.gro_segments() > 1 {
+            GATHERED_BYTES
+        } else {
+            DATAGRAM_BYTES
+        };
+        Ok(Self {
+            socket: mio::net::UdpSocket::from_std(socket),
+            state,
+            buffers: vec![0; each * BATCH_SIZE],
+            each,
+        })
+    }
+
+    /// Most datagrams that are sent in one go.
+    pub(crate) fn segments_max(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    /// Takes what has come. Tells whether there may be more.
+    pub(crate) fn receive(
+        &mut self,
+        mut each: impl FnMut(SocketAddr, Option<IpAddr>, &[u8]),
+    ) -> io::Result<bool> {
+        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        let mut slices: Vec<IoSliceMut<'_>> = self
+            .buffers
+            .chunks_mut(self.each)
+            .map(IoSliceMut::new)
+            .collect();
+        let received = self
+            .state
+            .recv((&self.socket).into(), &mut slices, &mut metas);
+        let count = match received {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        for (meta, slice) in metas.iter().zip(&slices).take(count) {
+            let gathered = &slice[..meta.len.min(slice.len())];
+            let peer = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
+            for datagram in gathered.chunks(meta.stride.max(1)) {
+                each(peer, meta.dst_ip, datagram);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends datagrams of `size` bytes each, of which the last may have fewer.
+    pub(crate) fn send(
+        &self,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+        bytes: &[u8],
+        size: Option<usize>,
+    ) -> Sent {
+        let is_v6 = self.socket.local_addr().is_ok_and(|at| at.is_ipv6());
+        let destination = match to {
+            SocketAddr::V4(v4) if is_v6 => {
+                SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port())
+            }
+            SocketAddr::V4(_) | SocketAddr::V6(_) => to,
+        };
+        let transmit = Transmit {
+            destination,
+            ecn: None,
+            contents: bytes,
+            segment_size: size,
+            src_ip: from,
+        };
+        match self.state.try_send((&self.socket).into(), &transmit) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::Full,
+            // A peer that cannot be reached just now is one whose datagrams are lost.
+            Ok(()) | Err(_) => Sent::All,
+        }
+    }
+}
