@@ -90,6 +90,10 @@ pub fn begin() {
             "WebRTC sessions refused because there were too many.",
         ),
         (
+            "barrage_webrtc_encoder_failures_total",
+            "How often making Opus of AAC failed; each time there is no sound over WebRTC for ten seconds.",
+        ),
+        (
             "barrage_webrtc_shard_restarts_total",
             "How often a WebRTC shard began anew, without its sessions, because something in it was wrong.",
         ),

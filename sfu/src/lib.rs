@@ -5,12 +5,15 @@
 //! - [`service`]: sessions, and the addresses at which they are made and ended.
 //! - `shard`: the threads that serve them, each with a socket of its own on the port.
 //! - `publisher`, `viewer`: what a session does.
+//! - `bridge`, `ogg`: sound in the codec that browsers take.
 //! - [`tracks`]: the packets of what is live, which viewers read.
 //! - [`publishing`]: what publishers need of the rest of the server.
 //! - [`stats`]: what is told of sessions.
 
+mod bridge;
 mod burst;
 pub mod config;
+mod ogg;
 mod problem;
 mod publisher;
 pub mod publishing;

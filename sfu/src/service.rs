@@ -126,11 +126,11 @@ impl Service {
         tell_metrics();
         Ok(Some(Arc::new(Self {
             shards: Shards::start(sockets).context("failed to start the WebRTC shards")?,
-            config,
             node,
             streams,
             stage,
-            registry: Arc::default(),
+            registry: Registry::new(config.ffmpeg.clone()),
+            config,
             credentials: Arc::new(credentials),
             at,
             addresses,
@@ -458,4 +458,5 @@ fn new_password() -> String {
 fn tell_metrics() {
     metrics::counter!("barrage_webrtc_sessions_total").increment(0);
     metrics::counter!("barrage_webrtc_refused_total").increment(0);
+    metrics::counter!("barrage_webrtc_encoder_failures_total").increment(0);
 }

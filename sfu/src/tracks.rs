@@ -6,14 +6,17 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use fanout::{Lag, Limits, Log, Meta, Read, Start, Writer};
 use kit::stream::Broadcast;
 use media::codec::h264;
 use media::{AudioConfig, Frame, MediaTime, TrackConfig, TrackKind, VideoConfig};
 use sfu_core::{Codec, Packet, packetize};
 use wire::BroadcastId;
+
+use crate::bridge::ToOpus;
 
 /// What a packet log keeps: enough to begin with the latest keyframe, and to send again what was
 /// lost.
@@ -25,6 +28,9 @@ const WINDOW: Limits = Limits {
 
 /// How long packets are made for nobody: viewers come back.
 const LINGER: Duration = Duration::from_secs(10);
+
+/// How long an encoder that failed is left alone.
+const ENCODER_RESTS: Duration = Duration::from_secs(10);
 
 fn measure(packet: &Packet) -> Meta {
     Meta {
@@ -192,12 +198,21 @@ impl Drop for Hold {
 }
 
 /// The packets of every broadcast that somebody watches or publishes over WebRTC.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
     all: Mutex<HashMap<BroadcastId, Arc<Tracks>>>,
+    ffmpeg: String,
 }
 
 impl Registry {
+    /// None yet; `ffmpeg` makes sound in another codec.
+    pub fn new(ffmpeg: String) -> Arc<Self> {
+        Arc::new(Self {
+            all: Mutex::default(),
+            ffmpeg,
+        })
+    }
+
     /// The packets of a broadcast, for somebody who watches it. Must be called within a runtime.
     pub fn watch(self: &Arc<Self>, broadcast: &Arc<Broadcast>) -> Hold {
         self.hold(broadcast, true)
@@ -228,7 +243,7 @@ impl Registry {
         tokio::spawn(async move {
             let id = tracks.broadcast.id;
             tokio::select! {
-                () = make_both(&tracks) => {}
+                () = make_both(&tracks, &registry.ffmpeg) => {}
                 () = registry.let_go(&tracks) => {}
             }
             tracks.video.log.end();
@@ -293,29 +308,97 @@ impl Drop for Forwarding {
     }
 }
 
-async fn make_both(tracks: &Tracks) {
-    tokio::join!(
-        make_one(tracks, TrackKind::Video),
-        make_one(tracks, TrackKind::Audio)
-    );
+async fn make_both(tracks: &Tracks, ffmpeg: &str) {
+    tokio::join!(make_pictures(tracks), make_sound(tracks, ffmpeg));
 }
 
-/// Makes packets of one track from the latest keyframe on.
-async fn make_one(tracks: &Tracks, kind: TrackKind) {
-    let start = match kind {
-        TrackKind::Video => Start::LatestKey,
-        TrackKind::Audio => Start::Live,
-    };
-    let mut frames = tracks.broadcast.track(kind).reader(start, Lag::Record);
-    let track = tracks.track(kind);
-    let mut maker = Maker::new(kind);
+/// Makes packets of pictures, from the latest keyframe on.
+async fn make_pictures(tracks: &Tracks) {
+    let video = &tracks.broadcast.video;
+    let mut frames = video.reader(Start::LatestKey, Lag::Record);
+    let mut maker = Maker::new(TrackKind::Video);
     while let Some(step) = frames.read().await {
         match step {
             Read::Item(_, frame) if tracks.is_forwarded() => maker.note_forwarded(&frame),
-            Read::Item(_, frame) => maker.take(&frame, track),
-            Read::Gap { .. } | Read::TooSlow(_) => maker.seeking = kind == TrackKind::Video,
+            Read::Item(_, frame) => maker.take(&frame, &tracks.video),
+            Read::Gap { .. } | Read::TooSlow(_) => maker.seeking = true,
         }
     }
+}
+
+/// Makes packets of sound as it comes, by way of an encoder if it has to be.
+async fn make_sound(tracks: &Tracks, ffmpeg: &str) {
+    let mut frames = tracks.broadcast.audio.reader(Start::Live, Lag::Record);
+    let mut maker = Maker::new(TrackKind::Audio);
+    let mut encoder: Option<ToOpus> = None;
+    let mut rests_until = Instant::now();
+    loop {
+        let made = async {
+            match &mut encoder {
+                Some(encoder) => encoder.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        let step = tokio::select! {
+            step = frames.read() => step,
+            made = made => {
+                match made {
+                    Ok((at, packet)) => maker.take_opus(at, packet, &tracks.audio),
+                    Err(error) => {
+                        encoder = None;
+                        rests_until = rest(&tracks.broadcast, &error);
+                    }
+                }
+                continue;
+            }
+        };
+        let frame = match step {
+            Some(Read::Item(_, frame)) => frame,
+            Some(Read::Gap { .. } | Read::TooSlow(_)) => continue,
+            None => return,
+        };
+        if tracks.is_forwarded() {
+            maker.note_forwarded(&frame);
+            encoder = None;
+            continue;
+        }
+        if !matches!(&*frame.config, TrackConfig::Audio(AudioConfig::Aac { .. })) {
+            maker.take(&frame, &tracks.audio);
+            continue;
+        }
+        if Instant::now() < rests_until || maker.forwarded == Some(frame.run) {
+            continue;
+        }
+        if encoder
+            .as_ref()
+            .is_some_and(|one| !one.is_for(&frame.config))
+        {
+            encoder = None;
+        }
+        let started = match encoder.take() {
+            Some(encoder) => Ok(encoder),
+            None => ToOpus::start(ffmpeg, &frame.config),
+        };
+        let put = match started {
+            Ok(mut started) => started.put(&frame).await.map(|()| started),
+            Err(error) => Err(error),
+        };
+        match put {
+            Ok(started) => encoder = Some(started),
+            Err(error) => rests_until = rest(&tracks.broadcast, &error),
+        }
+    }
+}
+
+/// Sound goes on without an encoder that does not work, and another is tried later.
+fn rest(broadcast: &Broadcast, error: &anyhow::Error) -> Instant {
+    tracing::warn!(
+        broadcast.id = %broadcast.id,
+        error = format!("{error:#}"),
+        "no sound over WebRTC: making Opus of AAC failed"
+    );
+    metrics::counter!("barrage_webrtc_encoder_failures_total").increment(1);
+    Instant::now() + ENCODER_RESTS
 }
 
 /// Makes packets of frames.
@@ -376,12 +459,25 @@ impl Maker {
             // It is made into Opus first.
             TrackConfig::Audio(AudioConfig::Aac { .. }) => return,
         };
-        let ticks = frame.pts.ticks(codec.clock_rate());
+        self.append(frame.pts, codec, frame.key, payloads, track);
+    }
+
+    /// Takes sound that an encoder made.
+    fn take_opus(&mut self, at: MediaTime, packet: Bytes, track: &Track) {
+        self.append(at, Codec::Opus, true, vec![packet], track);
+    }
+
+    fn append(
+        &mut self,
+        at: MediaTime,
+        codec: Codec,
+        key: bool,
+        payloads: Vec<Bytes>,
+        track: &Track,
+    ) {
+        let ticks = at.ticks(codec.clock_rate());
         let timestamp = (ticks & 0xffff_ffff) as u32;
-        track.set_clock(Clock {
-            timestamp,
-            at: frame.pts,
-        });
+        track.set_clock(Clock { timestamp, at });
         let (mut number, _) = track.next();
         let writer = self.writer.get_or_insert_with(|| track.log.writer());
         let count = payloads.len();
@@ -389,10 +485,10 @@ impl Maker {
             let packet = Packet {
                 number,
                 timestamp,
-                at: frame.pts,
+                at,
                 codec,
                 marker: codec != Codec::Opus && index + 1 == count,
-                key: frame.key && index == 0,
+                key: key && index == 0,
                 payload,
             };
             number += 1;

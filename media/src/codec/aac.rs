@@ -185,6 +185,34 @@ impl Bits<'_> {
     }
 }
 
+/// The header that stands before a frame of `length` bytes in a stream without a container (ADTS,
+/// ISO/IEC 14496-3 §1.A.3.2), for a decoder set up by `record`. `None` for what such a header cannot
+/// tell.
+pub fn adts_header(record: &[u8], length: usize) -> Option<[u8; 7]> {
+    let [first, second, ..] = *record else {
+        return None;
+    };
+    let rate = (first & 7) << 1 | second >> 7;
+    let channels = second >> 3 & 0x0f;
+    let total = u16::try_from(length + 7)
+        .ok()
+        .filter(|total| *total < 1 << 13)?;
+    if rate > 12 || !(1..=7).contains(&channels) {
+        return None;
+    }
+    // AAC-LC below any extension, which decoders find in the frames.
+    let [high, low] = total.to_be_bytes();
+    Some([
+        0xff,
+        0xf1,
+        1 << 6 | rate << 2 | channels >> 2,
+        (channels & 3) << 6 | high >> 3,
+        high << 5 | low >> 3,
+        low << 5 | 0x1f,
+        0xfc,
+    ])
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -271,6 +299,19 @@ mod tests {
             if let Ok(asc) = AudioSpecificConfig::parse(&data) {
                 prop_assert!(asc.sample_rate > 0 && asc.channels > 0 && asc.samples_per_frame > 0);
             }
+        }
+    }
+
+    #[test]
+    fn a_frame_without_a_container_tells_its_length() {
+        // AAC-LC, 44.1 kHz, two channels; then 48 kHz with its extension to 96 kHz.
+        assert_eq!(
+            adts_header(&[0x12, 0x10], 100),
+            Some([0xff, 0xf1, 0x50, 0x80, 0x0d, 0x7f, 0xfc])
+        );
+        assert!(adts_header(&[0x29, 0x90, 0x08], 100).is_some());
+        for (record, length) in [(&[0x12][..], 1), (&[0x17, 0x80], 1), (&[0x12, 0x10], 9000)] {
+            assert_eq!(adts_header(record, length), None);
         }
     }
 }

@@ -65,7 +65,9 @@ impl Hello {
                     self.body = vec![0; total];
                     self.came = vec![false; total];
                 }
-                self.body.get_mut(at..at + length)?.copy_from_slice(fragment);
+                self.body
+                    .get_mut(at..at + length)?
+                    .copy_from_slice(fragment);
                 self.came.get_mut(at..at + length)?.fill(true);
                 record = more;
             }
@@ -98,7 +100,11 @@ fn offered(body: &[u8]) -> Option<Vec<u16>> {
         if u16::from_be_bytes([*a, *b]) == USE_SRTP {
             let listed = usize::from(u16::from_be_bytes([*body.first()?, *body.get(1)?]));
             let profiles = body.get(2..2 + listed)?.chunks_exact(2);
-            return Some(profiles.map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect());
+            return Some(
+                profiles
+                    .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+                    .collect(),
+            );
         }
         rest = body.get(length..)?;
     }
@@ -120,7 +126,19 @@ mod tests {
         let total = body.len() as u8;
         let fragments = body.chunks(size).enumerate().map(|(index, piece)| {
             let length = piece.len() as u8;
-            let mut datagram = vec![HANDSHAKE_RECORD, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, index as u8];
+            let mut datagram = vec![
+                HANDSHAKE_RECORD,
+                0xfe,
+                0xfd,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                index as u8,
+            ];
             datagram.extend_from_slice(&[0, 12 + length, CLIENT_HELLO, 0, 0, total, 0, 0]);
             datagram.extend_from_slice(&[0, 0, (index * size) as u8, 0, 0, length]);
             datagram.extend_from_slice(piece);

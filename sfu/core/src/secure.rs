@@ -202,10 +202,16 @@ impl Secure {
                     self.endpoint.set_server_config(Some(config));
                 }
                 for datagram in held.unwrap_or_default() {
-                    events = self.endpoint.read(now, PEER, None, BytesMut::from(&datagram[..]));
+                    events = self
+                        .endpoint
+                        .read(now, PEER, None, BytesMut::from(&datagram[..]));
                 }
             }
-            None => events = self.endpoint.read(now, PEER, None, BytesMut::from(datagram)),
+            None => {
+                events = self
+                    .endpoint
+                    .read(now, PEER, None, BytesMut::from(datagram))
+            }
         }
         let events = events.map_err(|error| Error::Handshake(error.to_string()))?;
         let mut step = Step::Nothing;
