@@ -153,7 +153,10 @@ impl App {
                 keyring: Arc::clone(&keyring),
                 theatre: ingest.theatre(),
             }),
-            Duration::from_secs(u64::from(config.hls.target_duration_s)),
+            sfu::Rules {
+                key_interval: Duration::from_secs(u64::from(config.hls.target_duration_s)),
+                silence: config.ingest.silence(),
+            },
         )?;
         let mailer = Mailer::new(&config.mail)?;
         let door = Arc::new(Door::new(

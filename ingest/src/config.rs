@@ -46,7 +46,8 @@ impl Config {
         Duration::from_millis(self.grace_ms)
     }
 
-    pub(crate) const fn silence(&self) -> Duration {
+    /// How long a publisher may be silent.
+    pub const fn silence(&self) -> Duration {
         Duration::from_millis(self.silence_ms)
     }
 }

@@ -26,4 +26,5 @@ pub mod tracks;
 mod viewer;
 
 pub use config::Config;
+pub use publisher::Rules;
 pub use service::Service;

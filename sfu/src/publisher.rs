@@ -33,11 +33,22 @@ const SLEW_MICROS: i64 = 500;
 /// Clocks that claim to be further apart than this are wrong.
 const SKEW_MAX_MICROS: i64 = 10_000_000;
 
+/// What publishers are held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// A keyframe is asked for when the last is older than this.
+    pub key_interval: Duration,
+    /// A publisher that sends no media for so long is gone.
+    pub silence: Duration,
+}
+
 /// Why a publisher's session is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Over {
     /// Somebody else is on stage.
     Taken,
+    /// It sends nothing.
+    Silent,
     /// What it sends cannot be used, for this reason.
     Unusable(String),
 }
@@ -96,7 +107,8 @@ struct Stream {
     heard_at: Instant,
     /// What is added to its numbers and timestamps to continue the track.
     renumber: Option<(i64, u32)>,
-    last_key: Option<Instant>,
+    /// When the latest keyframe came, and its timestamp.
+    last_key: Option<(Instant, u32)>,
 }
 
 impl std::fmt::Debug for Stream {
@@ -121,7 +133,8 @@ pub(crate) struct Publisher {
     began: Instant,
     /// From the publisher's clock to the broadcast's timeline, once a frame was placed.
     offset_micros: Option<i64>,
-    key_interval: Duration,
+    rules: Rules,
+    heard_at: Instant,
     asked_key_at: Option<Instant>,
     wants_key: bool,
     reported_at: Instant,
@@ -136,7 +149,7 @@ impl Publisher {
         registry: Arc<Registry>,
         agreement: Agreement,
         ssrc: u32,
-        key_interval: Duration,
+        rules: Rules,
         now: Instant,
     ) -> Self {
         Self {
@@ -151,7 +164,8 @@ impl Publisher {
             ssrc,
             began: now,
             offset_micros: None,
-            key_interval,
+            rules,
+            heard_at: now,
             asked_key_at: None,
             wants_key: false,
             reported_at: now,
@@ -161,10 +175,11 @@ impl Publisher {
     }
 
     /// Comes on stage: media can flow.
-    pub(crate) fn enter(&mut self) -> Result<(), Over> {
+    pub(crate) fn enter(&mut self, now: Instant) -> Result<(), Over> {
         let Some(on_exit) = self.on_exit.take() else {
             return Ok(());
         };
+        self.heard_at = now;
         let _runtime = self.runtime.enter();
         let publishing = self.permit.enter(on_exit).map_err(|_| Over::Taken)?;
         let broadcast = publishing.broadcast();
@@ -207,6 +222,7 @@ impl Publisher {
         let Some(header) = Header::parse(packet) else {
             return Ok(());
         };
+        self.heard_at = now;
         self.note_arrival(now, &header);
         let Some((kind, codec, again)) = self.meaning(header.payload_type) else {
             return Ok(());
@@ -343,9 +359,13 @@ impl Publisher {
             return;
         };
         let stream = &mut self.streams[index];
-        let key = stream.codec.begins_key(payload);
+        // Of the parameter sets and the slices of a keyframe, what comes first begins it.
+        let goes_on = stream
+            .last_key
+            .is_some_and(|(_, key)| key == header.timestamp);
+        let key = stream.codec.begins_key(payload) && !goes_on;
         if key && stream.kind == TrackKind::Video {
-            stream.last_key = Some(now);
+            stream.last_key = Some((now, header.timestamp));
         }
         let track = forwarding.tracks.track(stream.kind);
         let elapsed = publishing.broadcast().elapsed();
@@ -393,7 +413,7 @@ impl Publisher {
             at: elapsed,
             codec: stream.codec,
             marker: header.marker,
-            key: key && stream.kind == TrackKind::Video || stream.kind == TrackKind::Audio,
+            key: key || stream.kind == TrackKind::Audio,
             payload: payload.clone(),
         };
         // Fenced off: somebody else publishes, and this session is about to hear of it.
@@ -519,8 +539,8 @@ impl Publisher {
             self.wants_key |= forwarding.tracks.video.take_key_wanted();
         }
         // Segments begin with keyframes.
-        let old = |at: Instant| now.saturating_duration_since(at) >= self.key_interval;
-        let wanted = self.wants_key || video.last_key.is_some_and(old);
+        let old = |at: Instant| now.saturating_duration_since(at) >= self.rules.key_interval;
+        let wanted = self.wants_key || video.last_key.is_some_and(|(at, _)| old(at));
         let lately = |at: Instant| now.saturating_duration_since(at) < KEY_EVERY;
         if wanted && !self.asked_key_at.is_some_and(lately) {
             self.wants_key = false;
@@ -534,7 +554,11 @@ impl Publisher {
         for index in 0..self.streams.len() {
             self.assemble(now, index)?;
         }
-        Ok(())
+        if now.saturating_duration_since(self.heard_at) < self.rules.silence {
+            Ok(())
+        } else {
+            Err(Over::Silent)
+        }
     }
 
     /// The channel's handle.

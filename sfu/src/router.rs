@@ -101,7 +101,7 @@ async fn watch(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let offer = text(&headers, SDP, &body)?;
-    let made = service.watch(&handle, peer.ip(), offer)?;
+    let made = service.watch(&handle, peer.ip(), offer).await?;
     Ok(created(&made))
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use kit::stream::{Broadcast, Streams};
+use fanout::{Lag, Start};
+use kit::stream::{Broadcast, Phase, Streams};
 use media::{TrackConfig, TrackKind, VideoConfig};
 use sfu_core::answer::{self, Agreement, Identity, Role, Sources};
 use sfu_core::ice::Ice;
@@ -17,7 +18,7 @@ use wire::{BroadcastId, NodeId};
 
 use crate::config::Config;
 use crate::problem::Problem;
-use crate::publisher::Publisher;
+use crate::publisher::{Publisher, Rules};
 use crate::publishing::{Leaving, OnExit, Permit, Stage};
 use crate::shard::{self, Command, Newcomer, Shards};
 use crate::socket;
@@ -27,6 +28,9 @@ use crate::viewer::Viewer;
 
 /// How long a shard may take to tell of a session.
 const DUMP_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long the first picture of a broadcast is waited for before a viewer is answered.
+const FIRST_PICTURE: Duration = Duration::from_millis(500);
 
 /// A session as the rest of the process knows it.
 #[derive(Debug)]
@@ -63,7 +67,8 @@ pub struct Service {
     /// Where peers elsewhere find us.
     addresses: Vec<IpAddr>,
     sessions: Sessions,
-    key_interval: Duration,
+    /// What publishers are held to.
+    rules: Rules,
 }
 
 impl std::fmt::Debug for Service {
@@ -88,8 +93,7 @@ impl Drop for Slot {
 }
 
 impl Service {
-    /// Opens the port and starts the threads; nothing if it is turned off. Publishers are asked for
-    /// a keyframe when the last is older than `key_interval`.
+    /// Opens the port and starts the threads; nothing if it is turned off.
     ///
     /// # Errors
     /// When the port cannot be had.
@@ -98,7 +102,7 @@ impl Service {
         node: NodeId,
         streams: Arc<Streams>,
         stage: Arc<dyn Stage>,
-        key_interval: Duration,
+        rules: Rules,
     ) -> anyhow::Result<Option<Arc<Self>>> {
         if config.listen.is_empty() {
             return Ok(None);
@@ -135,7 +139,7 @@ impl Service {
             at,
             addresses,
             sessions: Arc::default(),
-            key_interval,
+            rules,
         })))
     }
 
@@ -201,20 +205,12 @@ impl Service {
             return Err(Problem::Taken);
         }
         let now = Instant::now();
-        let (registry, key_interval) = (Arc::clone(&self.registry), self.key_interval);
+        let (registry, rules) = (Arc::clone(&self.registry), self.rules);
         self.make(&offer, &agreement, Role::Publisher, peer, Some(key), |id| {
             let on_exit = self.on_exit(id);
             let agreement = agreement.clone();
             let ssrc = rand::random();
-            let publisher = Publisher::new(
-                permit,
-                on_exit,
-                registry,
-                agreement,
-                ssrc,
-                key_interval,
-                now,
-            );
+            let publisher = Publisher::new(permit, on_exit, registry, agreement, ssrc, rules, now);
             shard::Role::Publisher(Box::new(publisher))
         })
     }
@@ -231,7 +227,7 @@ impl Service {
     }
 
     /// Makes a session for somebody who watches.
-    pub(crate) fn watch(
+    pub(crate) async fn watch(
         self: &Arc<Self>,
         handle: &str,
         peer: IpAddr,
@@ -244,6 +240,7 @@ impl Service {
             return Err(Problem::NothingToDo("watched"));
         }
         let tracks = self.registry.watch(&broadcast);
+        first_picture(&broadcast).await;
         let forwarded = tracks.is_forwarded();
         if !forwarded && reorders(&broadcast) {
             return Err(Problem::Reordered);
@@ -414,6 +411,16 @@ impl Service {
         self.shards.get(shard)?.ask(Command::Dump(id, answer));
         tokio::time::timeout(DUMP_WITHIN, told).await.ok()?.ok()
     }
+}
+
+/// Waits until it is known what pictures are to be sent, if they are about to come.
+async fn first_picture(broadcast: &Broadcast) {
+    if broadcast.announced().video == Some(false) || broadcast.phase() != Phase::Live {
+        return;
+    }
+    let mut pictures = broadcast.video.reader(Start::LatestKey, Lag::Record);
+    // Without one, what comes is sent if it can be.
+    let _ = tokio::time::timeout(FIRST_PICTURE, pictures.read()).await;
 }
 
 /// Whether the viewer can be sent the pictures there are. Those that come later are sent if it can.

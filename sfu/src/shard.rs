@@ -433,7 +433,15 @@ impl Worker {
             if let Some(&at) = self.by_ufrag.get(ufrag) {
                 return self.on_datagram(now, at, &handed);
             }
-            let shard = shard_of(ufrag).filter(|shard| *shard != self.number);
+            let shard = shard_of(ufrag);
+            if shard == Some(self.number) {
+                // Who has just been made a session is here before the word of it.
+                self.take_commands(now);
+                if let Some(&at) = self.by_ufrag.get(ufrag) {
+                    self.on_datagram(now, at, &handed);
+                }
+                return;
+            }
             if let Some(shard) = shard.filter(|shard| *shard < self.others.len()) {
                 if self.elsewhere.len() >= ELSEWHERE_MAX {
                     self.elsewhere.clear();
@@ -463,6 +471,8 @@ impl Worker {
         let over = match received {
             Ok(Received::Nothing) => Ok(()),
             Ok(Received::Ready) => {
+                // Our last word of the handshake first: without it the peer can open nothing.
+                self.transmit(at);
                 self.on_ready(now, at);
                 return self.transmit(at);
             }
@@ -500,7 +510,7 @@ impl Worker {
         tracing::debug!(session.id = %session.id, "media can flow");
         match &mut session.role {
             Role::Publisher(publisher) => {
-                if let Err(over) = publisher.enter() {
+                if let Err(over) = publisher.enter(now) {
                     self.on_over(now, at, &over);
                 }
             }
@@ -517,6 +527,7 @@ impl Worker {
     fn on_over(&mut self, now: Instant, at: usize, over: &Over) {
         let (how, why) = match over {
             Over::Taken => (Leaving::Finished, "somebody else publishes to the channel"),
+            Over::Silent => (Leaving::Vanished, "the publisher sends nothing"),
             Over::Unusable(why) => (Leaving::Unusable, why.as_str()),
         };
         if let Some(session) = self.sessions.get_mut(at) {
@@ -569,24 +580,30 @@ impl Worker {
 
     // ---- coming and going ------------------------------------------------------------------------
 
-    fn take_inbox(&mut self) {
-        let Inbox {
-            commands,
-            handed,
-            rung,
-            ends,
-        } = std::mem::take(&mut *self.shared.inbox());
-        let now = Instant::now();
+    fn take_commands(&mut self, now: Instant) {
+        let commands = std::mem::take(&mut self.shared.inbox().commands);
         for command in commands {
             self.obey(now, command);
         }
+    }
+
+    fn take_inbox(&mut self) {
+        let now = Instant::now();
+        self.take_commands(now);
+        let (handed, rung) = {
+            let mut inbox = self.shared.inbox();
+            self.ends |= inbox.ends;
+            (
+                std::mem::take(&mut inbox.handed),
+                std::mem::take(&mut inbox.rung),
+            )
+        };
         for handed in handed {
             self.route(now, handed);
         }
         for log in rung {
             self.on_ring(now, log);
         }
-        self.ends |= ends;
     }
 
     fn obey(&mut self, now: Instant, command: Command) {

@@ -309,7 +309,11 @@ impl Drop for Forwarding {
 }
 
 async fn make_both(tracks: &Tracks, ffmpeg: &str) {
-    tokio::join!(make_pictures(tracks), make_sound(tracks, ffmpeg));
+    tokio::select! {
+        // Both end with the broadcast; and without pictures that can be shown there is nothing.
+        () = make_pictures(tracks) => {}
+        () = make_sound(tracks, ffmpeg) => {}
+    }
 }
 
 /// Makes packets of pictures, from the latest keyframe on.
@@ -320,6 +324,8 @@ async fn make_pictures(tracks: &Tracks) {
     while let Some(step) = frames.read().await {
         match step {
             Read::Item(_, frame) if tracks.is_forwarded() => maker.note_forwarded(&frame),
+            // Nobody here can show them; who is sent away finds out why and goes elsewhere.
+            Read::Item(_, frame) if maker.is_reordered(&frame) => return,
             Read::Item(_, frame) => maker.take(&frame, &tracks.video),
             Read::Gap { .. } | Read::TooSlow(_) => maker.seeking = true,
         }
@@ -410,6 +416,8 @@ struct Maker {
     run: Option<u32>,
     /// The newest frame that was forwarded as packets.
     forwarded: Option<u32>,
+    /// When the newest frame is shown, and its run.
+    shown: Option<(u32, MediaTime)>,
 }
 
 impl Maker {
@@ -420,7 +428,14 @@ impl Maker {
             seeking: matches!(kind, TrackKind::Video),
             run: None,
             forwarded: None,
+            shown: None,
         }
+    }
+
+    /// Whether a picture is shown before one that was decoded before it.
+    fn is_reordered(&mut self, frame: &Frame) -> bool {
+        let before = self.shown.replace((frame.run, frame.pts));
+        before.is_some_and(|(run, pts)| run == frame.run && frame.pts < pts)
     }
 
     fn note_forwarded(&mut self, frame: &Frame) {

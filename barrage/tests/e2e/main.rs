@@ -39,3 +39,4 @@ mod support;
 mod timestamps;
 mod tls;
 mod webhooks;
+mod webrtc;

@@ -6,6 +6,7 @@
 //! - [`ffmpeg`]: a publisher that everybody has, and an eye for what viewers get.
 //! - [`clip`]: media made once by ffmpeg, to be sent by hand.
 //! - [`member`]: somebody in a room.
+//! - [`peer`]: somebody who publishes or watches over WebRTC, packet by packet.
 //! - [`person`]: somebody with a browser's cookies.
 //! - [`player`]: a viewer over FLV or RTMP.
 //! - [`postgres`]: a database of its own, where there is a server for it.
@@ -19,6 +20,7 @@ pub(crate) mod engines;
 pub(crate) mod ffmpeg;
 pub(crate) mod frames;
 pub(crate) mod member;
+pub(crate) mod peer;
 pub(crate) mod person;
 pub(crate) mod player;
 pub(crate) mod postgres;

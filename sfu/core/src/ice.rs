@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn whoever_knows_the_password_is_answered_and_chosen() {
-        let provider = rtc_crypto::default_provider().unwrap();
+        let provider = crate::secure::provider();
         let crypto = provider.crypto();
         let now = Instant::now();
         let mut ice = session(now);
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn nobody_else_is_answered() {
-        let provider = rtc_crypto::default_provider().unwrap();
+        let provider = crate::secure::provider();
         let crypto = provider.crypto();
         let now = Instant::now();
         let mut ice = session(now);
@@ -313,7 +313,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_datagram_is_taken(mut datagram in proptest::collection::vec(any::<u8>(), 0..120)) {
-            let provider = rtc_crypto::default_provider().unwrap();
+            let provider = crate::secure::provider();
             if datagram.len() >= 8 {
                 datagram[0] &= 3;
                 datagram[4..8].copy_from_slice(&[0x21, 0x12, 0xa4, 0x42]);

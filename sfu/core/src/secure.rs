@@ -65,6 +65,11 @@ pub enum Error {
     Keys(String),
 }
 
+/// Where cryptography comes from.
+pub fn provider() -> Arc<dyn RTCCryptoProvider> {
+    rtc_crypto::default_provider().expect("one is compiled in")
+}
+
 /// The certificate that every session of a process shows, and how hands are shaken with it.
 pub struct Credentials {
     provider: Arc<dyn RTCCryptoProvider>,
@@ -88,7 +93,7 @@ impl Credentials {
     /// When the system gives no randomness.
     pub fn generate() -> Result<Self, Error> {
         let failed = |error: &dyn std::fmt::Display| Error::Keys(error.to_string());
-        let provider = rtc_crypto::default_provider().map_err(|error| failed(&error))?;
+        let provider = provider();
         let certificate =
             Certificate::generate_self_signed(vec!["barrage".to_owned()], provider.crypto())
                 .map_err(|error| failed(&error))?;

@@ -238,7 +238,7 @@ mod tests {
     use crate::rtp;
 
     fn pair(profile: ProtectionProfile) -> (Sealed, Sealed) {
-        let provider = rtc_crypto::default_provider().unwrap();
+        let provider = crate::secure::provider();
         let length = 2 * (profile.key_len() + profile.salt_len());
         let material: Vec<u8> = (0..length).map(|byte| byte as u8).collect();
         let [client, server] = [true, false].map(|client| {

@@ -286,7 +286,7 @@ mod tests {
 
     impl Pair {
         fn ask(&mut self, from: Path) {
-            let provider = rtc_crypto::default_provider().unwrap();
+            let provider = crate::secure::provider();
             let crypto = provider.crypto();
             let asked = ice::request("server:client", PASSWORD, [1; 12], crypto).unwrap();
             self.server.handle(self.now, from, &asked).unwrap();

@@ -1,0 +1,677 @@
+//! WHIP and WHEP as their clients know them: sessions over HTTP, media over one port.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use media::codec::h264;
+use media::flv::{self, TagKind};
+use reqwest::{Method, header};
+use sfu_core::assemble::{Assembler, Output};
+use sfu_core::rtcp::{self, Said};
+use sfu_core::transport::Received;
+use sfu_core::up::{Place, UpTrack};
+use sfu_core::{Codec, packetize};
+use tokio::net::UdpSocket;
+
+use crate::support::peer::{self, AUDIO_SSRC, H264, H264_RTX, OPUS, Peer, Sent, VIDEO_SSRC, VP8};
+use crate::support::server::CHANNEL;
+use crate::support::{Clip, Publisher, Server, Source, Viewer, until, within};
+
+/// The pictures of a recording as packets, and the coded bytes that are to come out.
+struct Pictures {
+    packets: Vec<(u32, bool, Bytes)>,
+    units: Vec<Bytes>,
+}
+
+async fn pictures(seconds: u32) -> Pictures {
+    let clip = Clip::of(&Source::new().without_audio(), seconds).await;
+    let flv::Video::H264SequenceHeader(record) =
+        flv::Video::parse(&clip.header(TagKind::Video).body).unwrap()
+    else {
+        panic!("ffmpeg codes H.264");
+    };
+    let record = h264::parse_record(&record).unwrap();
+    let media::VideoConfig::H264 { record, .. } = record.config;
+    let sets = h264::parameter_sets_of(&record);
+    let mut all = Pictures {
+        packets: Vec::new(),
+        units: Vec::new(),
+    };
+    for tag in clip.frames_of(TagKind::Video) {
+        let flv::Video::H264Frame { key, data, .. } = flv::Video::parse(&tag.body).unwrap() else {
+            continue;
+        };
+        let payloads = packetize::h264(&data, if key { &sets } else { &[] });
+        let last = payloads.len() - 1;
+        let timestamp = tag.timestamp.wrapping_mul(90).wrapping_add(4_000_000_000);
+        for (index, payload) in payloads.into_iter().enumerate() {
+            all.packets.push((timestamp, index == last, payload));
+        }
+        all.units.push(without_sets(&data));
+    }
+    all
+}
+
+/// An access unit as it comes out of packets: parameter sets, delimiters and filler left out.
+fn without_sets(unit: &Bytes) -> Bytes {
+    let mut out = Vec::new();
+    for nal in h264::NalUnits::new(unit, 4).map(Result::unwrap) {
+        if !matches!(nal[0] & 0x1f, 7 | 8 | 9 | 12) {
+            out.extend_from_slice(&u32::try_from(nal.len()).unwrap().to_be_bytes());
+            out.extend_from_slice(nal);
+        }
+    }
+    out.into()
+}
+
+fn video(timestamp: u32, marker: bool) -> Sent {
+    Sent {
+        ssrc: VIDEO_SSRC,
+        kind: H264,
+        timestamp,
+        marker,
+    }
+}
+
+/// Sends pictures as a camera does, in real time, and sound with them.
+async fn send_all(publisher: &mut Peer, pictures: &Pictures) {
+    let began = tokio::time::Instant::now();
+    let first = pictures.packets[0].0;
+    let mut sound = 0u32;
+    for (timestamp, marker, payload) in &pictures.packets {
+        let at = Duration::from_millis(u64::from(timestamp.wrapping_sub(first) / 90));
+        tokio::time::sleep_until(began + at).await;
+        while u128::from(sound) * 20 <= at.as_millis() {
+            let sent = Sent {
+                ssrc: AUDIO_SSRC,
+                kind: OPUS,
+                timestamp: sound * 960,
+                marker: false,
+            };
+            publisher.send(sent, &[0xfc, 0xff, 0xfe]).await;
+            sound += 1;
+        }
+        publisher.send(video(*timestamp, *marker), payload).await;
+    }
+}
+
+/// Whether nothing comes for so many milliseconds.
+async fn is_silent(socket: &UdpSocket, millis: u64) -> bool {
+    let mut datagram = [0; 99];
+    let heard = tokio::time::timeout(Duration::from_millis(millis), socket.recv(&mut datagram));
+    heard.await.is_err()
+}
+
+/// Puts together what a viewer gets, asking for what is missing as a browser does.
+struct Screen {
+    track: Option<UpTrack>,
+    assembler: Assembler,
+    units: Vec<Bytes>,
+    sound: usize,
+    lost: usize,
+    repairs: usize,
+}
+
+impl Screen {
+    fn new() -> Self {
+        Self {
+            track: None,
+            assembler: Assembler::new(Codec::H264).unwrap(),
+            units: Vec::new(),
+            sound: 0,
+            lost: 0,
+            repairs: 0,
+        }
+    }
+
+    /// Watches until there are so many pictures.
+    async fn watch(&mut self, viewer: &mut Peer, count: usize) {
+        let began = Instant::now();
+        while self.units.len() < count {
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "{} pictures of {count}",
+                self.units.len()
+            );
+            if let Some(Received::Rtp(packet)) = viewer.hear_within(Duration::from_millis(10)).await
+            {
+                self.take(&packet);
+            }
+            let missing = self.track.as_mut();
+            let missing = missing.map(|track| {
+                let again = track.nacks(Instant::now(), Duration::from_millis(10));
+                (track.ssrc(), again)
+            });
+            if let Some((ssrc, missing)) = missing.filter(|(_, missing)| !missing.is_empty()) {
+                let mut out = Vec::new();
+                rtcp::write_nack(&mut out, 1, ssrc, &missing);
+                viewer.say(&out).await;
+            }
+        }
+    }
+
+    fn take(&mut self, packet: &[u8]) {
+        let now = Instant::now();
+        let header = sfu_core::rtp::Header::parse(packet).unwrap();
+        let mut payload = header.payload(packet).unwrap();
+        let mut sequence = header.sequence;
+        match header.payload_type {
+            OPUS => {
+                self.sound += 1;
+                return;
+            }
+            H264_RTX => {
+                self.repairs += 1;
+                sequence = u16::from_be_bytes([payload[0], payload[1]]);
+                payload = &payload[2..];
+            }
+            _ => {
+                self.track
+                    .get_or_insert_with(|| UpTrack::new(header.ssrc, 90_000, now));
+            }
+        }
+        let Some(track) = &mut self.track else { return };
+        let again = header.payload_type == H264_RTX;
+        if let Place::At(number) = track.receive(now, sequence, header.timestamp, again) {
+            let payload = Bytes::copy_from_slice(payload);
+            self.assembler
+                .push(now, number, header.timestamp, header.marker, payload);
+        }
+        while let Some(output) = self.assembler.poll(now) {
+            match output {
+                Output::Unit(unit) => self.units.push(unit.data),
+                Output::Lost => self.lost += 1,
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_one_publishes_another_sees_byte_by_byte_and_so_does_everybody_else() {
+    let server = Server::start().await;
+    let pictures = pictures(6).await;
+    let mut publisher = Peer::publish(&server).await;
+    let (sent, seen) = tokio::join!(send_all(&mut publisher, &pictures), async {
+        server.live().await;
+        let mut viewer = Peer::watch(&server, CHANNEL).await;
+        let mut screen = Screen::new();
+        screen.watch(&mut viewer, 90).await;
+        let now = server.stream().await.unwrap();
+        (screen, now)
+    });
+    let ((), (screen, now)) = (sent, seen);
+    // A stretch of what was sent, from a keyframe on.
+    let at = pictures
+        .units
+        .iter()
+        .position(|unit| *unit == screen.units[0])
+        .unwrap();
+    assert_eq!(
+        screen.units[..],
+        pictures.units[at..at + screen.units.len()]
+    );
+    assert_eq!((screen.lost, screen.repairs), (0, 0));
+    assert!(screen.sound > 100, "{}", screen.sound);
+    assert_eq!(now["viewers"]["webrtc"], 1);
+    assert_eq!(now["audio"]["codec"], "opus");
+    assert_eq!(now["video"]["width"], 320);
+    // The same over LL-HLS, as a tool that knows nothing of us has it.
+    let playlist = server.url(&format!("/hls/{CHANNEL}/index.m3u8"));
+    let found = crate::support::ffmpeg::probe(&playlist, &["-show_streams"]).await;
+    let codecs: Vec<&str> = found["streams"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|stream| stream["codec_name"].as_str())
+        .collect();
+    assert!(
+        codecs.contains(&"h264") && codecs.contains(&"opus"),
+        "{codecs:?}"
+    );
+    assert_eq!(publisher.end(&server, Some(&server.key)).await, 200);
+    server.offline().await;
+}
+
+#[tokio::test]
+async fn what_rtmp_publishes_is_seen_and_heard_over_webrtc() {
+    let server = Server::start().await;
+    let _encoder = Source::new().publish(&server);
+    server.live().await;
+    let mut viewer = Peer::watch(&server, CHANNEL).await;
+    let mut screen = Screen::new();
+    screen.watch(&mut viewer, 60).await;
+    let began = Instant::now();
+    while screen.sound < 50 {
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "{} packets of sound",
+            screen.sound
+        );
+        if let Some(Received::Rtp(packet)) = viewer.hear_within(Duration::from_secs(1)).await {
+            screen.take(&packet);
+        }
+    }
+    assert_eq!(screen.lost, 0);
+    // Nobody watches: the encoder of the sound goes too.
+    assert_eq!(viewer.end(&server, None).await, 200);
+    server
+        .stream_until("nobody watches", |now| now["viewers"]["webrtc"] == 0)
+        .await;
+}
+
+#[tokio::test]
+async fn what_is_lost_on_the_way_to_a_viewer_is_sent_again() {
+    let server = Server::start().await;
+    let pictures = pictures(8).await;
+    let mut publisher = Peer::publish(&server).await;
+    let seen = tokio::join!(send_all(&mut publisher, &pictures), async {
+        server.live().await;
+        let mut viewer = Peer::watch(&server, CHANNEL).await;
+        // Every twentieth datagram, repairs among them.
+        let mut count = 0u32;
+        viewer.loses = Box::new(move || {
+            count += 1;
+            count.is_multiple_of(20)
+        });
+        let mut screen = Screen::new();
+        screen.watch(&mut viewer, 120).await;
+        screen
+    });
+    let screen = seen.1;
+    let at = pictures
+        .units
+        .iter()
+        .position(|unit| *unit == screen.units[0])
+        .unwrap();
+    assert_eq!(
+        screen.units[..],
+        pictures.units[at..at + screen.units.len()]
+    );
+    assert_eq!(screen.lost, 0);
+    assert!(screen.repairs >= 5, "{}", screen.repairs);
+}
+
+#[tokio::test]
+async fn what_a_publisher_loses_is_asked_for_and_what_it_repeats_is_taken() {
+    let server = Server::start().await;
+    let pictures = pictures(2).await;
+    let mut publisher = Peer::publish(&server).await;
+    // The second packet is withheld, until the server asks for it; the rest comes.
+    let (timestamp, marker, payload) = pictures.packets[1].clone();
+    let first = &pictures.packets[0];
+    publisher.send(video(first.0, first.1), &first.2).await;
+    let _ = publisher.seal(video(timestamp, marker), &payload);
+    let (timestamp, marker, third) = &pictures.packets[2];
+    publisher.send(video(*timestamp, *marker), third).await;
+    let expected = 11;
+    within("the server asks for what is missing", async {
+        loop {
+            let Received::Rtcp(compound) = publisher.hear().await else {
+                continue;
+            };
+            let mut asked = false;
+            rtcp::parse(&compound, |said| {
+                asked |= said
+                    == Said::Nack {
+                        ssrc: VIDEO_SSRC,
+                        sequences: vec![expected],
+                    };
+            });
+            if asked {
+                return;
+            }
+        }
+    })
+    .await;
+    let mut again = expected.to_be_bytes().to_vec();
+    again.extend_from_slice(&payload);
+    let sent = Sent {
+        ssrc: peer::RTX_SSRC,
+        kind: H264_RTX,
+        timestamp: *timestamp,
+        marker: pictures.packets[1].1,
+    };
+    publisher.send(sent, &again).await;
+    let rest = Pictures {
+        packets: pictures.packets[3..].to_vec(),
+        units: Vec::new(),
+    };
+    send_all(&mut publisher, &rest).await;
+    let now = server
+        .stream_until("all pictures have come", |now| {
+            now["video"]["frames"].as_u64() >= Some(40)
+        })
+        .await;
+    assert_eq!(now["dropped_frames"], 0, "{now}");
+}
+
+#[tokio::test]
+async fn a_viewer_who_needs_a_keyframe_has_the_publisher_asked_for_one_though_not_at_every_word() {
+    let server = Server::start().await;
+    let pictures = pictures(2).await;
+    let mut publisher = Peer::publish(&server).await;
+    for (timestamp, marker, payload) in &pictures.packets {
+        publisher.send(video(*timestamp, *marker), payload).await;
+    }
+    server.live().await;
+    let mut viewer = Peer::watch(&server, CHANNEL).await;
+    let mut screen = Screen::new();
+    screen.watch(&mut viewer, 1).await;
+    let ssrc = screen.track.map(|track| track.ssrc()).unwrap();
+    let mut want = Vec::new();
+    rtcp::write_pli(&mut want, 1, ssrc);
+    let began = Instant::now();
+    let mut asked = 0;
+    while began.elapsed() < Duration::from_millis(1_200) {
+        viewer.say(&want).await;
+        if let Some(Received::Rtcp(compound)) =
+            publisher.hear_within(Duration::from_millis(5)).await
+        {
+            rtcp::parse(&compound, |said| {
+                asked += usize::from(said == Said::KeyframeWanted { ssrc: VIDEO_SSRC });
+            });
+        }
+    }
+    // Twice a second at most, and the first of them may be of the publisher's own beginning.
+    assert!((1..=4).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
+async fn a_publisher_that_vanishes_and_returns_continues_its_broadcast() {
+    let server = Server::with(&[("ingest.silence_ms", "1000")]).await;
+    let pictures = pictures(3).await;
+    let mut first = Peer::publish(&server).await;
+    for (timestamp, marker, payload) in &pictures.packets {
+        first.send(video(*timestamp, *marker), payload).await;
+    }
+    let before = server.live().await;
+    let mut viewer = Peer::watch(&server, CHANNEL).await;
+    let mut screen = Screen::new();
+    screen.watch(&mut viewer, 10).await;
+    // Its connection is gone, as when a lid is closed.
+    first.transport.close(Instant::now());
+    first.flush().await;
+    drop(first);
+    server.offline().await;
+    let mut second = Peer::publish(&server).await;
+    for (timestamp, marker, payload) in &pictures.packets {
+        second.send(video(*timestamp, *marker), payload).await;
+    }
+    let after = server.live().await;
+    assert_ne!(
+        before["broadcast_id"], after["broadcast_id"],
+        "it had said that it was done"
+    );
+
+    // Without a word it is waited for, and goes on.
+    drop(second);
+    let mut third = loop {
+        match Peer::try_publish(&server, &server.key).await {
+            Ok(peer) => break peer,
+            Err(refused) => assert_eq!(refused.body["code"], "taken", "{refused:?}"),
+        }
+    };
+    for (timestamp, marker, payload) in &pictures.packets {
+        third.send(video(*timestamp, *marker), payload).await;
+    }
+    let again = server
+        .stream_until("it is live again", |now| now["state"] == "live")
+        .await;
+    assert_eq!(after["broadcast_id"], again["broadcast_id"]);
+}
+
+#[tokio::test]
+async fn sessions_are_asked_for_rightly_or_refused_in_words() {
+    let server = Server::start().await;
+    let good = peer::offer("sendonly", &[7; 32]);
+    let watch = peer::offer("recvonly", &[7; 32]);
+    let whep = format!("/whep/{CHANNEL}");
+    let many = good.clone() + &"m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n".repeat(200);
+    let key = Some(server.key.as_str());
+    for (path, key, offer, status, code) in [
+        ("/whip", None, good.clone(), 401, "wrong_key"),
+        ("/whip", Some("bk_nobody"), good.clone(), 401, "wrong_key"),
+        ("/whip", key, "v=1".into(), 400, "offer"),
+        ("/whip", key, many, 400, "offer"),
+        ("/whip", key, good.replace("sha-256", "sha-1"), 400, "offer"),
+        ("/whip", key, " ".repeat(65_537), 413, "offer"),
+        ("/whip", key, watch.clone(), 422, "nothing_to_do"),
+        ("/whep/nobody_here", None, watch.clone(), 404, "not_live"),
+        (whep.as_str(), None, watch.clone(), 404, "not_live"),
+    ] {
+        let refused = peer::ask(&server, path, key, offer).await.unwrap_err();
+        assert_eq!(
+            (refused.status, refused.body["code"].as_str()),
+            (status, Some(code)),
+            "{path}"
+        );
+        assert!(
+            refused.body["detail"]
+                .as_str()
+                .is_some_and(|text| text.ends_with('.'))
+        );
+        assert_eq!(refused.body["status"], status);
+    }
+    let request = server.client.request(Method::POST, server.url("/whip"));
+    let answer = request
+        .bearer_auth(&server.key)
+        .body(good)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 415, "no type");
+    let preflight = server.client.request(Method::OPTIONS, server.url("/whip"));
+    let preflight = preflight.send().await.unwrap();
+    assert_eq!(
+        preflight.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN],
+        "*"
+    );
+    assert_eq!(preflight.headers()["accept-post"], "application/sdp");
+
+    // Somebody is live, and says no word of VP8.
+    let _encoder = Source::new().publish(&server);
+    server.live().await;
+    let other = watch
+        .replace(
+            &format!("a=rtpmap:{H264} H264/90000"),
+            &format!("a=rtpmap:{VP8} VP8/90000"),
+        )
+        .replace(&format!("SAVPF {H264} "), &format!("SAVPF {VP8} "));
+    let refused = peer::ask(&server, &whep, None, other).await.unwrap_err();
+    assert_eq!(
+        (refused.status, refused.body["code"].as_str()),
+        (406, Some("codec"))
+    );
+    let taken = peer::ask(&server, "/whip", key, peer::offer("sendonly", &[7; 32])).await;
+    let taken = taken.unwrap_err();
+    assert_eq!(
+        (taken.status, taken.body["code"].as_str()),
+        (409, Some("taken"))
+    );
+}
+
+#[tokio::test]
+async fn pictures_out_of_order_send_viewers_to_hls_at_once() {
+    let server = Server::start().await;
+    let _encoder = Source::new().b_frames(2).publish(&server);
+    server
+        .stream_until("there are pictures", |now| {
+            now["video"]["frames"].as_u64() >= Some(30)
+        })
+        .await;
+    let began = Instant::now();
+    let watch = peer::offer("recvonly", &[7; 32]);
+    let refused = peer::ask(&server, &format!("/whep/{CHANNEL}"), None, watch)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (refused.status, refused.body["code"].as_str()),
+        (406, Some("b_frames"))
+    );
+    assert!(
+        began.elapsed() < Duration::from_millis(300),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_session_is_changed_and_ended_by_who_has_it_and_reaped_if_nobody_comes() {
+    let settings = [
+        ("webrtc.connect_timeout_ms", "400"),
+        ("webrtc.max_sessions_per_address", "3"),
+    ];
+    let server = Server::with(&settings).await;
+    let key = server.key.clone();
+    let offer = peer::offer("sendonly", &[7; 32]);
+    let (location, _) = peer::ask(&server, "/whip", Some(&key), offer.clone())
+        .await
+        .unwrap();
+    until("a session that nobody completes is gone", async || {
+        let request = server.client.request(Method::DELETE, server.url(&location));
+        let answer = request.bearer_auth(&key).send().await.unwrap();
+        (answer.status() == 404).then_some(())
+    })
+    .await;
+
+    let publisher = Peer::publish(&server).await;
+    let patch = async |tag: Option<&str>, key: &str, body: &str| {
+        let mut request = server
+            .client
+            .request(Method::PATCH, server.url(&publisher.location));
+        request = request.header(header::CONTENT_TYPE, "application/trickle-ice-sdpfrag");
+        if let Some(tag) = tag {
+            request = request.header(header::IF_MATCH, tag);
+        }
+        let answer = request
+            .bearer_auth(key)
+            .body(body.to_owned())
+            .send()
+            .await
+            .unwrap();
+        let tag = answer
+            .headers()
+            .get(header::ETAG)
+            .map(|tag| tag.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), tag, answer.text().await.unwrap())
+    };
+    let fragment = "a=ice-ufrag:tests\r\na=ice-pwd:a-password-for-the-tests\r\na=mid:0\r\n";
+    assert_eq!(patch(None, &key, fragment).await.0, 428);
+    assert_eq!(patch(Some("\"9\""), &key, fragment).await.0, 412);
+    assert_eq!(patch(Some("\"0\""), &key, "a=mid:0\r\n").await.0, 400);
+    assert_eq!(patch(Some("\"0\""), "bk_another", fragment).await.0, 404);
+    assert_eq!(patch(Some("\"0\""), &key, fragment).await.0, 204);
+    let (status, tag, answer) = patch(Some("*"), &key, fragment).await;
+    assert_eq!((status, tag.as_deref()), (200, Some("\"1\"")));
+    let old = publisher
+        .answer
+        .lines()
+        .find(|line| line.starts_with("a=ice-ufrag:"))
+        .unwrap();
+    assert!(answer.contains("a=ice-ufrag:") && !answer.contains(old));
+    // From now on the old name and password open nothing.
+    let elsewhere = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    elsewhere
+        .send_to(&publisher.check(), publisher.server)
+        .await
+        .unwrap();
+    assert!(is_silent(&elsewhere, 200).await);
+
+    assert_eq!(publisher.end(&server, Some("bk_another")).await, 404);
+    assert_eq!(publisher.end(&server, None).await, 404);
+    assert_eq!(publisher.end(&server, Some(&key)).await, 200);
+    until("it is gone", async || {
+        (publisher.end(&server, Some(&key)).await == 404).then_some(())
+    })
+    .await;
+
+    let mut codes = Vec::new();
+    for _ in 0..4 {
+        let asked = peer::ask(&server, "/whip", Some(&key), offer.clone()).await;
+        codes.push(asked.err().map(|refused| refused.status));
+    }
+    assert_eq!(codes, [None, None, None, Some(503)]);
+}
+
+#[tokio::test]
+async fn nonsense_on_the_port_disturbs_nobody_and_is_not_answered() {
+    let server = Server::start().await;
+    let pictures = pictures(5).await;
+    let mut publisher = Peer::publish(&server).await;
+    let port = publisher.server;
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let check = publisher.check();
+    let sealed = publisher.seal(video(1, true), b"x");
+    let sent = tokio::join!(send_all(&mut publisher, &pictures), async {
+        server.live().await;
+        let mut viewer = Peer::watch(&server, CHANNEL).await;
+        let mut screen = Screen::new();
+        let mut seed = 1u64;
+        for round in 0..2_000u64 {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(round);
+            let mut datagram: Vec<u8> = match round % 6 {
+                0 => check.clone(),
+                1 => sealed.clone(),
+                2 => vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 1, 2, 3],
+                3 => vec![0x80; 1_200],
+                4 => vec![0; 20],
+                _ => seed.to_be_bytes().repeat(9),
+            };
+            if round % 6 == 0 {
+                // A check whose signature is wrong, or for a session that is not there.
+                let at = 24 + (round as usize / 6) % 40;
+                datagram[at] ^= 1;
+            }
+            stranger.send_to(&datagram, port).await.unwrap();
+        }
+        screen.watch(&mut viewer, 60).await;
+        screen
+    });
+    let screen = sent.1;
+    let at = pictures
+        .units
+        .iter()
+        .position(|unit| *unit == screen.units[0])
+        .unwrap();
+    assert_eq!(
+        screen.units[..],
+        pictures.units[at..at + screen.units.len()]
+    );
+    assert!(is_silent(&stranger, 50).await, "a stranger was answered");
+    assert_eq!(
+        server.metric("barrage_webrtc_shard_restarts_total").await,
+        0.0
+    );
+}
+
+#[tokio::test]
+async fn rtmp_and_whip_publishers_share_one_stage() {
+    let server = Server::start().await;
+    let clip = Clip::plain().await;
+    let mut rtmp = Publisher::start(&server).await;
+    rtmp.introduce(&clip).await;
+    rtmp.send_all(&clip.frames[..200]).await;
+    let before = server.live().await;
+    let refused = Peer::try_publish(&server, &server.key).await;
+    assert_eq!(refused.err().map(|refused| refused.status), Some(409));
+    drop(rtmp);
+    // The broadcast waits, and a publisher of another protocol continues it.
+    server
+        .stream_until("its publisher is missed", |now| now["state"] != "live")
+        .await;
+    let pictures = pictures(2).await;
+    let mut publisher = Peer::publish(&server).await;
+    for (timestamp, marker, payload) in &pictures.packets {
+        publisher.send(video(*timestamp, *marker), payload).await;
+    }
+    let after = server.live().await;
+    assert_eq!(before["broadcast_id"], after["broadcast_id"]);
+    let viewer = Viewer::tune_in(&server).await;
+    assert_eq!(
+        viewer.tracks.len(),
+        2,
+        "sound from before, pictures from both"
+    );
+}
