@@ -69,6 +69,7 @@ test: setup-test web ## every test: crates, real clients, pages, browser
 	$(STEP) 'studio in a browser' npm --prefix web run journeys
 	$(STEP) 'OBS Studio, Chromium and Firefox' npm --prefix web run obs
 	$(STEP) 'player in a browser' npm --prefix web run playback
+	$(STEP) 'WebRTC in browsers' npm --prefix web run webrtc
 	$(STEP) 'accessibility of the pages' npm --prefix web run axe
 	$(STEP) 'a short try of the fuzz targets' scripts/fuzz $(FUZZ_TRY_SECONDS)
 

@@ -9,6 +9,7 @@
 //! - [`flv`]: tags and their bodies.
 //! - [`fn@websocket`]: frames, and messages that are compressed.
 //! - [`said`], [`room_token`], [`since`]: what members of rooms send.
+//! - [`offer`], [`webrtc`]: session descriptions, and datagrams of peers.
 //! - [`seeds`]: what the corpora begin with.
 
 mod amf;
@@ -16,28 +17,32 @@ mod flv;
 mod room;
 mod rtmp;
 pub mod seeds;
+mod webrtc;
 mod websocket;
 
 pub use amf::{amf0, amf3};
 pub use flv::flv;
 pub use room::{room_token, said, since};
 pub use rtmp::{chunk, handshake, session};
+pub use webrtc::{offer, webrtc};
 pub use websocket::websocket;
 
 /// What runs a target on one input.
 pub type Run = fn(&[u8]);
 
 /// A function for each target, by the name of its corpus.
-pub const TARGETS: [(&str, Run); 10] = [
+pub const TARGETS: [(&str, Run); 12] = [
     ("amf0", amf0),
     ("amf3", amf3),
     ("chunk", chunk),
     ("flv", flv),
     ("handshake", handshake),
+    ("offer", offer),
     ("room_token", room_token),
     ("said", said),
     ("session", session),
     ("since", since),
+    ("webrtc", webrtc),
     ("websocket", websocket),
 ];
 

@@ -21,10 +21,12 @@ pub fn of(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "chunk" => chunk_seeds(),
         "flv" => flv_seeds(),
         "handshake" => handshake_seeds(),
+        "offer" => offer_seeds(),
         "room_token" => room_token_seeds(),
         "said" => said_seeds(),
         "session" => session_seeds(),
         "since" => since_seeds(),
+        "webrtc" => webrtc_seeds(),
         "websocket" => websocket_seeds(),
         _ => Vec::new(),
     }
@@ -73,6 +75,63 @@ fn amf_seeds(encode: impl Fn(&Value, &mut BytesMut)) -> Vec<(&'static str, Vec<u
         (name, out.to_vec())
     })
     .collect()
+}
+
+fn offer_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let print = vec!["AB"; 32].join(":");
+    let transport = format!(
+        "c=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n\
+         a=fingerprint:sha-256 {print}\r\na=setup:actpass\r\na=rtcp-mux\r\n"
+    );
+    let both = |direction: &str| {
+        format!(
+            "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
+             m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n{transport}a=mid:0\r\na={direction}\r\n\
+             a=rtpmap:111 opus/48000/2\r\na=ssrc:1 cname:x\r\n\
+             m=video 9 UDP/TLS/RTP/SAVPF 96 97 102\r\n{transport}a=mid:1\r\na={direction}\r\n\
+             a=extmap:3 {}\r\na=rtpmap:96 VP8/90000\r\na=rtcp-fb:* nack pli\r\n\
+             a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=rtpmap:102 H264/90000\r\n\
+             a=fmtp:102 packetization-mode=1;profile-level-id=42e01f\r\n\
+             a=ssrc-group:FID 2 3\r\na=ssrc:2 cname:x\r\na=ssrc:3 cname:x\r\n",
+            sfu_core::answer::TRANSPORT_CC
+        )
+        .into_bytes()
+    };
+    vec![
+        ("publishes", both("sendonly")),
+        ("watches", both("recvonly")),
+    ]
+}
+
+fn webrtc_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let framed = |datagrams: &[Vec<u8>]| {
+        let each = datagrams.iter();
+        each.flat_map(|one| [&[one.len() as u8], &one[..]].concat())
+            .collect()
+    };
+    let packet = |kind: u8, sequence: u16, marker: bool, payload: &[u8]| {
+        let mut out = Vec::new();
+        sfu_core::rtp::write_header(&mut out, kind, marker, sequence, 9_000, 1);
+        out.extend_from_slice(payload);
+        out
+    };
+    let mut reports = Vec::new();
+    sfu_core::rtcp::write_nack(&mut reports, 1, 2, &[1, 3, 40]);
+    sfu_core::rtcp::write_pli(&mut reports, 1, 2);
+    let provider = sfu_core::secure::provider();
+    let asked = sfu_core::ice::request("server:peer", "other", [1; 12], provider.crypto());
+    let pictures = [
+        packet(96, 1, false, &[0x78, 0, 2, 0x67, 0x42, 0, 2, 0x68, 1]),
+        packet(96, 2, false, &[0x7c, 0x85, 1, 2, 3]),
+        packet(96, 4, true, &[0x41, 9, 9]),
+        packet(96, 3, true, &[0x7c, 0x45, 4, 5]),
+    ];
+    vec![
+        ("asked", framed(&[asked.expect("short names")])),
+        ("pictures", framed(&pictures)),
+        ("reports", framed(&[reports])),
+        ("sound", framed(&[packet(111, 1, false, &[0xfc, 1, 2])])),
+    ]
 }
 
 /// An input whose first byte says that it arrives in pieces of this length.

@@ -240,7 +240,9 @@ impl Service {
             return Err(Problem::NothingToDo("watched"));
         }
         let tracks = self.registry.watch(&broadcast);
-        first_picture(&broadcast).await;
+        if !tracks.is_forwarded() {
+            first_picture(&broadcast).await;
+        }
         let forwarded = tracks.is_forwarded();
         if !forwarded && reorders(&broadcast) {
             return Err(Problem::Reordered);

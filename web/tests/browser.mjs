@@ -7,20 +7,19 @@ import { chromium } from 'playwright-core';
 /** A page that a test answers for counts as one from elsewhere, and such may not open WebSockets to this machine. */
 const OTHERS = process.env.WEB_DIST ? ['--disable-features=LocalNetworkAccessChecks'] : [];
 
-export function openBrowser() {
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      '--no-first-run',
-      '--autoplay-policy=no-user-gesture-required',
-      ...OTHERS,
-    ],
-  });
+const ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
+  '--autoplay-policy=no-user-gesture-required',
+  ...OTHERS,
+];
+
+export function openBrowser(more = []) {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [...ARGUMENTS, ...more] });
 }
 
 /**
