@@ -3,6 +3,8 @@
 use utoipa::ToSchema;
 use wire::BroadcastId;
 
+use crate::rooms::Later;
+
 /// Who watches a broadcast, by protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, ToSchema)]
 pub struct Viewers {
@@ -18,6 +20,51 @@ pub struct Viewers {
     pub total: u64,
 }
 
+/// A peer over WebRTC, as an engineer reads it.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, ToSchema)]
+pub struct Peer {
+    /// Whether it publishes; otherwise it watches.
+    pub publishes: bool,
+    /// The channel's handle.
+    #[schema(example = "stage")]
+    pub channel: String,
+    /// How far it is: `checking` (nobody came yet), `shaking` (hands) or `ready`.
+    #[schema(example = "ready")]
+    pub state: &'static str,
+    /// Where it is, once it was found.
+    #[schema(example = "udp 192.0.2.7:50000")]
+    pub peer: Option<String>,
+    /// Seconds since it asked.
+    pub age_s: f64,
+    /// The thread that serves it.
+    pub shard: usize,
+    /// Datagrams on its path that were not sealed by it.
+    pub forged: u64,
+    /// Its tracks.
+    pub tracks: Vec<PeerTrack>,
+}
+
+/// A track of a peer over WebRTC.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, ToSchema)]
+pub struct PeerTrack {
+    /// `video` or `audio`.
+    pub kind: &'static str,
+    /// The codec in use, once there is one.
+    pub codec: Option<&'static str>,
+    /// Packets that came from a publisher, or went to a viewer.
+    pub packets: u64,
+    /// Packets that came again because we asked, or that we sent again because the viewer did.
+    pub repaired: u64,
+    /// Packets that did not come at all, or that a viewer asked for and nobody has any more.
+    pub lost: u64,
+    /// The share that a viewer lost of late.
+    pub loss: Option<f64>,
+    /// How uneven packets come, in milliseconds.
+    pub jitter_ms: f64,
+    /// The time to a viewer and back, in milliseconds.
+    pub round_trip_ms: Option<f64>,
+}
+
 /// Serves viewers, and counts them.
 pub trait Delivery: Send + Sync + 'static {
     /// Who watches `broadcast` now.
@@ -25,6 +72,9 @@ pub trait Delivery: Send + Sync + 'static {
 
     /// Frames of `broadcast` that came and could not be delivered.
     fn dropped_frames(&self, broadcast: BroadcastId) -> u64;
+
+    /// Peers over WebRTC, at most `limit` of them.
+    fn peers(&self, limit: usize) -> Later<'_, Vec<Peer>>;
 
     /// Sets the metrics that are known only when somebody asks.
     fn measure(&self);

@@ -253,6 +253,7 @@ fn operators() -> Router<AppState> {
         .route("/api/v1/admin/channels", get(admin::channels))
         .route("/api/v1/admin/config", get(admin::config))
         .route("/api/v1/admin/health", get(admin::health))
+        .route("/api/v1/admin/webrtc", get(admin::webrtc))
 }
 
 /// A handle that somebody wants to have.

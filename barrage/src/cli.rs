@@ -124,6 +124,9 @@ struct ConfigArgs {
     /// Listen here for RTMP publishers and players; port 0 takes a free one [default: 0.0.0.0:1935]
     #[arg(long, value_name = "ADDRESS")]
     rtmp_listen: Option<String>,
+    /// Listen here for WebRTC's media; port 0 takes a free one, "" none [default: [::]:8189]
+    #[arg(long, value_name = "ADDRESS")]
+    webrtc_listen: Option<String>,
     /// Any other setting by its name, such as --set log.level=debug
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
@@ -150,6 +153,7 @@ impl ConfigArgs {
             ("http.listen", self.http_listen),
             ("https.listen", self.https_listen),
             ("rtmp.listen", self.rtmp_listen),
+            ("webrtc.listen", self.webrtc_listen),
         ];
         let named = named
             .into_iter()

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use api::Store;
-use api::delivery::{Delivery, Viewers};
+use api::delivery::{Delivery, Peer, PeerTrack, Viewers};
 use api::keyring::{KeyError, Keyring};
 use api::publishers::Publishers;
 use api::rooms::{Later, Name, NotSaid, Replay, Rooms, Wanted, Words};
@@ -350,6 +350,15 @@ impl Delivery for Delivered {
             .map_or(0, |stats| stats.packager.dropped_frames)
     }
 
+    fn peers(&self, limit: usize) -> Later<'_, Vec<Peer>> {
+        Box::pin(async move {
+            match &self.webrtc {
+                Some(webrtc) => webrtc.dumps(limit).await.into_iter().map(peer).collect(),
+                None => Vec::new(),
+            }
+        })
+    }
+
     fn measure(&self) {
         for (number, shard) in self.play.shards().stats().into_iter().enumerate() {
             let number = number.to_string();
@@ -369,5 +378,38 @@ impl Delivery for Delivered {
             metrics::counter!("barrage_webrtc_shard_restarts_total", "shard" => number)
                 .absolute(restarts as u64);
         }
+    }
+}
+
+fn peer(dump: sfu::stats::Dump) -> Peer {
+    let up = dump.up.into_iter().map(|up| PeerTrack {
+        kind: up.kind,
+        codec: Some(up.codec),
+        packets: up.packets,
+        repaired: up.repaired,
+        lost: up.lost,
+        loss: None,
+        jitter_ms: up.jitter_ms,
+        round_trip_ms: None,
+    });
+    let down = dump.down.into_iter().map(|down| PeerTrack {
+        kind: down.kind,
+        codec: down.codec,
+        packets: down.packets,
+        repaired: down.repaired,
+        lost: down.unrepaired,
+        loss: Some(down.loss),
+        jitter_ms: down.jitter_ms,
+        round_trip_ms: down.round_trip_ms,
+    });
+    Peer {
+        publishes: dump.publishes,
+        channel: dump.channel,
+        state: dump.state,
+        peer: dump.peer,
+        age_s: dump.age_s,
+        shard: dump.shard,
+        forged: dump.forged,
+        tracks: up.chain(down).collect(),
     }
 }

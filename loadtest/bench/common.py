@@ -108,7 +108,8 @@ class Barrage(Server):
     def command(self):
         settings = [f"--set={key}={value}" for key, value in self.settings.items()]
         return [BARRAGE, "serve", "--data-dir", "data", "--http-listen", f"127.0.0.1:{self.http}",
-                "--https-listen", "", "--rtmp-listen", f"127.0.0.1:{self.rtmp}", *settings]
+                "--https-listen", "", "--rtmp-listen", f"127.0.0.1:{self.rtmp}",
+                "--webrtc-listen", "", *settings]
 
     def first_run(self):
         path = self.home / "data" / "first-run.json"

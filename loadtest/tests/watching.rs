@@ -38,6 +38,7 @@ impl Live {
         config.http.listen = "127.0.0.1:0".into();
         config.https.listen = "127.0.0.1:0".into();
         config.rtmp.listen = "127.0.0.1:0".into();
+        config.webrtc.listen = "127.0.0.1:0".into();
         let app = App::load(config).await.expect("it starts");
         let (channel, key) = app.first_channel_key().await.expect("a channel");
         let runtime = app.runtime();

@@ -397,21 +397,31 @@ impl Service {
         Some((ufrag, password, generation))
     }
 
-    /// Every session, by its name.
-    pub fn sessions(&self) -> Vec<String> {
-        self.known().keys().map(ToString::to_string).collect()
-    }
-
-    /// How a session is.
-    pub async fn dump(&self, id: &str) -> Option<Dump> {
-        let found = self
-            .known()
-            .get_key_value(id)
-            .map(|(id, known)| (Arc::clone(id), known.shard));
-        let (id, shard) = found?;
-        let (answer, told) = tokio::sync::oneshot::channel();
-        self.shards.get(shard)?.ask(Command::Dump(id, answer));
-        tokio::time::timeout(DUMP_WITHIN, told).await.ok()?.ok()
+    /// How sessions are, at most `limit` of them.
+    pub async fn dumps(&self, limit: usize) -> Vec<Dump> {
+        let known: Vec<(Arc<str>, usize)> = {
+            let known = self.known();
+            let some = known.iter().take(limit);
+            some.map(|(id, known)| (Arc::clone(id), known.shard))
+                .collect()
+        };
+        let mut asked = Vec::new();
+        for (id, shard) in known {
+            let (answer, told) = tokio::sync::oneshot::channel();
+            if let Some(shard) = self.shards.get(shard) {
+                shard.ask(Command::Dump(id, answer));
+                asked.push(told);
+            }
+        }
+        let until = tokio::time::Instant::now() + DUMP_WITHIN;
+        let mut dumps = Vec::new();
+        for told in asked {
+            // One that ended meanwhile tells nothing.
+            if let Ok(Ok(dump)) = tokio::time::timeout_at(until, told).await {
+                dumps.push(dump);
+            }
+        }
+        dumps
     }
 }
 

@@ -430,18 +430,12 @@ impl Worker {
             return self.on_datagram(now, at, &handed);
         }
         if let Some(ufrag) = ice::addressee(&handed.bytes) {
+            // Who has just been made a session, or had it changed, may be here before word of that.
+            self.take_commands(now);
             if let Some(&at) = self.by_ufrag.get(ufrag) {
                 return self.on_datagram(now, at, &handed);
             }
-            let shard = shard_of(ufrag);
-            if shard == Some(self.number) {
-                // Who has just been made a session is here before the word of it.
-                self.take_commands(now);
-                if let Some(&at) = self.by_ufrag.get(ufrag) {
-                    self.on_datagram(now, at, &handed);
-                }
-                return;
-            }
+            let shard = shard_of(ufrag).filter(|shard| *shard != self.number);
             if let Some(shard) = shard.filter(|shard| *shard < self.others.len()) {
                 if self.elsewhere.len() >= ELSEWHERE_MAX {
                     self.elsewhere.clear();
@@ -919,7 +913,7 @@ fn dump(session: &Session, shard: usize, now: Instant) -> Dump {
         (false, false) => "checking",
     };
     let mut dump = Dump {
-        role: "",
+        publishes: matches!(session.role, Role::Publisher(_)),
         channel: String::new(),
         state,
         peer,
@@ -931,12 +925,10 @@ fn dump(session: &Session, shard: usize, now: Instant) -> Dump {
     };
     match &session.role {
         Role::Publisher(publisher) => {
-            dump.role = "publisher";
             publisher.handle().as_str().clone_into(&mut dump.channel);
             dump.up = publisher.streams().collect();
         }
         Role::Viewer(viewer) => {
-            dump.role = "viewer";
             viewer
                 .tracks
                 .broadcast

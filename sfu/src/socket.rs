@@ -21,26 +21,27 @@ const GATHERED_BYTES: usize = 64 * 1024;
 /// # Errors
 /// When the address cannot be had.
 pub(crate) fn bind(listen: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>> {
-    let first = match open(listen) {
+    // The shards share the port among them, and with no other server: one alone finds that out.
+    let first = match open(listen, false) {
         // A system without IPv6.
         Err(error)
             if listen.is_ipv6()
                 && listen.ip().is_unspecified()
                 && error.raw_os_error() == Some(NO_SUCH_FAMILY) =>
         {
-            open(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port()))?
+            open(
+                SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port()),
+                false,
+            )?
         }
         opened => opened?,
     };
     let at = first.local_addr()?;
-    let mut all = vec![first];
-    for _ in 1..count {
-        all.push(open(at)?);
-    }
-    Ok(all)
+    drop(first);
+    (0..count.max(1)).map(|_| open(at, true)).collect()
 }
 
-fn open(listen: SocketAddr) -> io::Result<UdpSocket> {
+fn open(listen: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(
         Domain::for_address(listen),
         Type::DGRAM,
@@ -49,7 +50,7 @@ fn open(listen: SocketAddr) -> io::Result<UdpSocket> {
     if listen.is_ipv6() {
         socket.set_only_v6(false)?;
     }
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
     // The system gives what it allows.
     let _ = socket.set_send_buffer_size(BUFFER_BYTES);
@@ -167,5 +168,20 @@ impl Port {
             // A peer that cannot be reached just now is one whose datagrams are lost.
             Ok(()) | Err(_) => Sent::All,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shards_share_a_port_that_nobody_else_has() {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let all = bind(any, 3).unwrap();
+        let at = all[0].local_addr().unwrap();
+        assert!(all.iter().all(|socket| socket.local_addr().unwrap() == at));
+        let second = bind(at, 1).unwrap_err();
+        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
     }
 }

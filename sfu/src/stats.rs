@@ -1,9 +1,7 @@
 //! What is told of sessions.
 
-use serde::Serialize;
-
 /// How a publisher's track comes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UpStats {
     /// `video` or `audio`.
     pub kind: &'static str,
@@ -20,7 +18,7 @@ pub struct UpStats {
 }
 
 /// How a viewer's track goes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DownStats {
     /// `video` or `audio`.
     pub kind: &'static str,
@@ -28,8 +26,6 @@ pub struct DownStats {
     pub codec: Option<&'static str>,
     /// Packets sent.
     pub packets: u64,
-    /// Bytes of media sent.
-    pub bytes: u64,
     /// Packets sent again.
     pub repaired: u64,
     /// Packets that were asked for and that nobody has any more.
@@ -43,10 +39,10 @@ pub struct DownStats {
 }
 
 /// A session as an engineer reads it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Dump {
-    /// `publisher` or `viewer`.
-    pub role: &'static str,
+    /// Whether it publishes; otherwise it watches.
+    pub publishes: bool,
     /// The channel.
     pub channel: String,
     /// Where its state machine is: `checking`, `shaking` or `ready`.

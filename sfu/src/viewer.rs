@@ -338,7 +338,6 @@ impl Viewer {
                 kind: leg.kind.as_str(),
                 codec: leg.codec.map(Codec::as_str),
                 packets: fares.packets,
-                bytes: fares.bytes,
                 repaired: fares.repaired,
                 unrepaired: fares.unrepaired,
                 loss: fares.loss,

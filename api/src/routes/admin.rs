@@ -14,6 +14,7 @@ use super::recoveries::recovery_link;
 use super::request::{AskedBy, Body, HandlePath, Params};
 use super::streams::{ChannelView, find_channel, find_user, timestamp, uncached};
 use super::{AppState, valid_handle};
+use crate::delivery::Peer;
 use crate::door::Caller;
 use crate::error::{ApiError, ErrorBody, Guarded, WithBody};
 use crate::scope::Scope;
@@ -445,6 +446,37 @@ pub async fn health(
         version: env!("CARGO_PKG_VERSION"),
         started_at: timestamp(state.started_at),
         dependencies,
+    }))
+}
+
+/// Most peers in one answer.
+const PEERS_MAX: usize = 500;
+
+/// Peers over WebRTC.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Peers {
+    /// Some five hundred at most.
+    peers: Vec<Peer>,
+}
+
+/// How each peer over WebRTC fares: where it is, how far, and what becomes of its packets.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/webrtc",
+    tag = "operator",
+    security(("session" = []), ("token" = ["operator"])),
+    responses(
+        (status = 200, description = "How they fare.", body = Peers),
+        Guarded,
+    )
+)]
+pub async fn webrtc(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> Result<impl IntoResponse, ApiError> {
+    caller.require(Scope::Operator)?;
+    Ok(uncached(Peers {
+        peers: state.delivery.peers(PEERS_MAX).await,
     }))
 }
 

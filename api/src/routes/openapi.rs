@@ -78,6 +78,7 @@ use super::{
         admin::channels,
         admin::config,
         admin::health,
+        admin::webrtc,
         show,
         health::live,
         health::ready,

@@ -160,8 +160,10 @@ async fn help_tells_a_newcomer_where_to_begin() {
         "--data-dir",
         "--http-listen",
         "--rtmp-listen",
+        "--webrtc-listen",
         "8080",
         "1935",
+        "8189",
     ] {
         assert!(text.contains(word), "{word} is not in:\n{text}");
     }

@@ -143,6 +143,8 @@ async fn a_second_server_on_the_same_data_is_refused_and_the_first_goes_on() {
         "127.0.0.1:0",
         "--rtmp-listen",
         "127.0.0.1:0",
+        "--webrtc-listen",
+        "127.0.0.1:0",
     ];
     let second = run(&[&["serve", "--data-dir", dir], &free[..]].concat(), "").await;
     assert_eq!(second.status.code(), Some(1));
@@ -164,16 +166,23 @@ async fn a_port_that_is_taken_is_named() {
     let other = tempfile::tempdir().unwrap();
     let dir = other.path().to_str().unwrap();
     let (http, rtmp) = (server.http.to_string(), server.rtmp.to_string());
+    let runtime = read_json(&server.path("runtime.json")).unwrap();
+    let webrtc = runtime["webrtc"]["listen"].as_str().unwrap();
+    let free = "127.0.0.1:0";
     for (listen, key) in [
-        (
-            ["--http-listen", &http, "--rtmp-listen", "127.0.0.1:0"],
-            "http.listen",
-        ),
-        (
-            ["--http-listen", "127.0.0.1:0", "--rtmp-listen", &rtmp],
-            "rtmp.listen",
-        ),
+        ([http.as_str(), free, free], "http.listen"),
+        ([free, rtmp.as_str(), free], "rtmp.listen"),
+        ([free, free, webrtc], "webrtc.listen"),
     ] {
+        let [http, rtmp, webrtc] = listen;
+        let listen = [
+            "--http-listen",
+            http,
+            "--rtmp-listen",
+            rtmp,
+            "--webrtc-listen",
+            webrtc,
+        ];
         let second = run(&[&["serve", "--data-dir", dir], &listen[..]].concat(), "").await;
         assert_eq!(second.status.code(), Some(1));
         let told = String::from_utf8_lossy(&second.stderr).into_owned();

@@ -244,7 +244,8 @@ fn table() -> Vec<(Who, Method, &'static str, Value)> {
         ),
         (Operator, get.clone(), "/api/v1/admin/channels", none()),
         (Operator, get.clone(), "/api/v1/admin/config", none()),
-        (Operator, get, "/api/v1/admin/health", none()),
+        (Operator, get.clone(), "/api/v1/admin/health", none()),
+        (Operator, get, "/api/v1/admin/webrtc", none()),
         // Last: they end what the others lean on.
         (
             All,

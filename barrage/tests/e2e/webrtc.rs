@@ -15,7 +15,7 @@ use tokio::net::UdpSocket;
 
 use crate::support::peer::{self, AUDIO_SSRC, H264, H264_RTX, OPUS, Peer, Sent, VIDEO_SSRC, VP8};
 use crate::support::server::CHANNEL;
-use crate::support::{Clip, Publisher, Server, Source, Viewer, until, within};
+use crate::support::{Clip, Person, Publisher, Server, Source, Viewer, until, within};
 
 /// The pictures of a recording as packets, and the coded bytes that are to come out.
 struct Pictures {
@@ -197,9 +197,10 @@ async fn what_one_publishes_another_sees_byte_by_byte_and_so_does_everybody_else
         let mut screen = Screen::new();
         screen.watch(&mut viewer, 90).await;
         let now = server.stream().await.unwrap();
-        (screen, now)
+        let admin = Person::admin(&server).await;
+        (screen, now, admin.read("/api/v1/admin/webrtc").await)
     });
-    let ((), (screen, now)) = (sent, seen);
+    let ((), (screen, now, peers)) = (sent, seen);
     // A stretch of what was sent, from a keyframe on.
     let at = pictures
         .units
@@ -215,6 +216,30 @@ async fn what_one_publishes_another_sees_byte_by_byte_and_so_does_everybody_else
     assert_eq!(now["viewers"]["webrtc"], 1);
     assert_eq!(now["audio"]["codec"], "opus");
     assert_eq!(now["video"]["width"], 320);
+    let peers = peers["peers"].as_array().unwrap();
+    let find = |publishes: bool| {
+        peers
+            .iter()
+            .find(|peer| peer["publishes"] == publishes)
+            .unwrap()
+    };
+    for (publishes, least) in [(true, 90), (false, 90)] {
+        let peer = find(publishes);
+        assert_eq!(
+            (peer["channel"].as_str(), peer["state"].as_str()),
+            (Some(CHANNEL), Some("ready"))
+        );
+        let tracks = peer["tracks"].as_array().unwrap();
+        let video = tracks
+            .iter()
+            .find(|track| track["kind"] == "video")
+            .unwrap();
+        assert_eq!(
+            (video["codec"].as_str(), video["lost"].as_u64()),
+            (Some("H264"), Some(0))
+        );
+        assert!(video["packets"].as_u64() >= Some(least), "{video}");
+    }
     // The same over LL-HLS, as a tool that knows nothing of us has it.
     let playlist = server.url(&format!("/hls/{CHANNEL}/index.m3u8"));
     let found = crate::support::ffmpeg::probe(&playlist, &["-show_streams"]).await;
