@@ -17,7 +17,7 @@ use ingest::publisher::Publisher;
 use ingest::rtmp::Secret;
 use ingest::stage::Leaving;
 use ingest::theatre::{Exit, Theatre, Why};
-use kit::stream::Broadcast;
+use kit::stream::{Broadcast, Protocol};
 use media::MediaTime;
 use sfu_core::assemble::Unit;
 use tokio::task::AbortHandle;
@@ -254,7 +254,9 @@ impl sfu::publishing::Permit for Admitted {
         on_exit: sfu::publishing::OnExit,
     ) -> Result<Box<dyn sfu::publishing::Publishing>, sfu::publishing::Taken> {
         let (stream, exit) = (StreamId::new(), Arc::<Exit>::default());
-        let publisher = self.theatre.enter(&self.permit, self.peer, stream, &exit);
+        let publisher =
+            self.theatre
+                .enter(&self.permit, self.peer, stream, &exit, Protocol::WebRtc);
         let publisher = publisher.map_err(|_| sfu::publishing::Taken)?;
         let why = Arc::<OnceLock<Why>>::default();
         let told = Arc::clone(&why);

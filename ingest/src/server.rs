@@ -12,7 +12,7 @@ use kit::bus::Bus;
 use kit::drain::Drain;
 use kit::proxies::TrustedProxies;
 use kit::proxy_protocol;
-use kit::stream::{Broadcast, Streams};
+use kit::stream::{Broadcast, Protocol, Streams};
 use kit::telemetry::LogBudget;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -452,7 +452,13 @@ impl Connection {
                 .slot
                 .shared
                 .theatre
-                .enter(permit, self.slot.peer.ip(), self.stream_id, &self.exit)
+                .enter(
+                    permit,
+                    self.slot.peer.ip(),
+                    self.stream_id,
+                    &self.exit,
+                    Protocol::Rtmp,
+                )
                 .map_err(|taken| (Refusal::InUse, taken.to_string())),
             Err(refusal) => Err((refusal_for(*refusal), refusal.to_string())),
         };

@@ -9,7 +9,7 @@ use std::time::Instant;
 use kit::bus::Bus;
 use kit::clock;
 use kit::drain::Drain;
-use kit::stream::{Broadcast, Phase, Streams};
+use kit::stream::{Broadcast, Phase, Protocol, Streams};
 use tokio::sync::Notify;
 use wire::{BroadcastId, ChannelId, Ended, Event, StreamId, StreamKeyId};
 
@@ -125,7 +125,7 @@ impl Theatre {
         cast.stage.is_taken(permit.channel, rule)
     }
 
-    /// Puts `stream` of somebody at `peer` on stage. `exit` is told when it has to go.
+    /// Puts `stream` of somebody at `peer`, who comes over `protocol`, on stage. `exit` is told when it has to go.
     ///
     /// # Errors
     /// When somebody is there and stays.
@@ -135,6 +135,7 @@ impl Theatre {
         peer: IpAddr,
         stream: StreamId,
         exit: &Arc<Exit>,
+        protocol: Protocol,
     ) -> Result<Publisher, Taken> {
         let mut cast = self.cast();
         let (who, now) = ((permit.key, peer), Instant::now());
@@ -177,6 +178,7 @@ impl Theatre {
             exit: Arc::clone(exit),
         };
         cast.players.insert(stream, player);
+        broadcast.update_stats(|stats| stats.protocol = protocol);
         // Still under the lock: of two who take over, the later one fences the earlier one off.
         Ok(Publisher::new(broadcast, self.config.caps))
     }

@@ -60,6 +60,26 @@ pub struct TrackStats {
     pub keyframe_interval_ms: u64,
 }
 
+/// How somebody publishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// RTMP.
+    #[default]
+    Rtmp,
+    /// WebRTC.
+    WebRtc,
+}
+
+impl Protocol {
+    /// As the API has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rtmp => "rtmp",
+            Self::WebRtc => "webrtc",
+        }
+    }
+}
+
 /// What is measured of a broadcast while it is published.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
@@ -71,6 +91,8 @@ pub struct Stats {
     pub dropped_frames: u64,
     /// What the publisher calls itself.
     pub encoder: Option<String>,
+    /// How it comes here.
+    pub protocol: Protocol,
 }
 
 /// One going-live of a channel.

@@ -329,7 +329,7 @@ pub(super) fn view(state: &AppState, broadcast: &Broadcast, channel: &Channel) -
         },
         started_at: timestamp(broadcast.began_at),
         uptime_ms: kit::clock::now().since(broadcast.began_at) / 1000,
-        protocol: "rtmp",
+        protocol: stats.protocol.as_str(),
         encoder: stats.encoder.clone(),
         video: stats.video.as_ref().and_then(video),
         audio: stats.audio.as_ref().and_then(audio),

@@ -214,7 +214,10 @@ async fn what_one_publishes_another_sees_byte_by_byte_and_so_does_everybody_else
     assert_eq!((screen.lost, screen.repairs), (0, 0));
     assert!(screen.sound > 100, "{}", screen.sound);
     assert_eq!(now["viewers"]["webrtc"], 1);
-    assert_eq!(now["audio"]["codec"], "opus");
+    assert_eq!(
+        (now["audio"]["codec"].as_str(), now["protocol"].as_str()),
+        (Some("opus"), Some("webrtc"))
+    );
     assert_eq!(now["video"]["width"], 320);
     let peers = peers["peers"].as_array().unwrap();
     let find = |publishes: bool| {
