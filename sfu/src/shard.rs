@@ -288,6 +288,28 @@ struct Session {
     _slot: Box<dyn std::any::Any + Send>,
 }
 
+impl Session {
+    /// The viewer, if it is one whose place is known, and the way to it.
+    fn viewer<'a>(
+        &'a mut self,
+        port: &'a Port,
+        burst: &'a mut Burst,
+    ) -> Option<(&'a mut Viewer, Way<'a>)> {
+        let (Role::Viewer(viewer), Some(path)) = (&mut self.role, self.transport.ice().path())
+        else {
+            return None;
+        };
+        let way = Way {
+            transport: &mut self.transport,
+            port,
+            to: path.peer(),
+            from: self.local,
+            burst,
+        };
+        Some((viewer, way))
+    }
+}
+
 struct Worker {
     number: usize,
     poll: Poll,
@@ -535,25 +557,12 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(at) else {
             return;
         };
-        match &mut session.role {
-            Role::Publisher(publisher) => publisher.on_rtcp(now, compound),
-            Role::Viewer(viewer) => {
-                let Some(path) = session.transport.ice().path() else {
-                    return;
-                };
-                let mut way = Way {
-                    transport: &mut session.transport,
-                    port: &self.port,
-                    to: path.peer(),
-                    from: session.local,
-                    burst: &mut self.burst,
-                };
-                viewer.on_rtcp(now, compound, &mut way);
-                let behind = [TrackKind::Video, TrackKind::Audio].into_iter();
-                self.behind |= behind
-                    .filter_map(|kind| viewer.leg(kind))
-                    .any(crate::viewer::Leg::is_behind);
-            }
+        if let Role::Publisher(publisher) = &mut session.role {
+            return publisher.on_rtcp(now, compound);
+        }
+        if let Some((viewer, mut way)) = session.viewer(&self.port, &mut self.burst) {
+            viewer.on_rtcp(now, compound, &mut way);
+            self.behind |= viewer.is_behind();
         }
     }
 
@@ -783,18 +792,8 @@ impl Worker {
             let Some(session) = self.sessions.get_mut(at) else {
                 continue;
             };
-            let Role::Viewer(viewer) = &mut session.role else {
+            let Some((viewer, mut way)) = session.viewer(&self.port, &mut self.burst) else {
                 continue;
-            };
-            let Some(path) = session.transport.ice().path() else {
-                continue;
-            };
-            let mut way = Way {
-                transport: &mut session.transport,
-                port: &self.port,
-                to: path.peer(),
-                from: session.local,
-                burst: &mut self.burst,
             };
             viewer.write_live(feed.kind, &packets, &mut way);
         }
@@ -804,26 +803,14 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(at) else {
             return;
         };
-        let Role::Viewer(viewer) = &mut session.role else {
+        let Some((viewer, mut way)) = session.viewer(&self.port, &mut self.burst) else {
             return;
-        };
-        let Some(path) = session.transport.ice().path() else {
-            return;
-        };
-        let mut way = Way {
-            transport: &mut session.transport,
-            port: &self.port,
-            to: path.peer(),
-            from: session.local,
-            burst: &mut self.burst,
         };
         // What those at the end have been sent already is the end.
         viewer.catch_up(now, &mut way, |log| {
             self.feeds.get(&log).map(|feed| feed.seen)
         });
-        self.behind |= viewer
-            .leg(TrackKind::Video)
-            .is_some_and(crate::viewer::Leg::is_behind);
+        self.behind |= viewer.is_behind();
     }
 
     // ---- as time goes by -------------------------------------------------------------------------
@@ -847,13 +834,7 @@ impl Worker {
                         self.on_over(now, at, &over);
                     }
                 }
-                Role::Viewer(viewer)
-                    if viewer
-                        .leg(TrackKind::Video)
-                        .is_some_and(crate::viewer::Leg::is_behind) =>
-                {
-                    self.catch_up(now, at);
-                }
+                Role::Viewer(viewer) if viewer.is_behind() => self.catch_up(now, at),
                 Role::Publisher(_) | Role::Viewer(_) => {}
             }
         }

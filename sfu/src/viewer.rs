@@ -69,11 +69,6 @@ impl Leg {
         let found = self.offered.iter().find(|one| one.codec == codec)?;
         Some((found.payload_type, found.rtx))
     }
-
-    /// Whether it has to be looked after by itself.
-    pub(crate) const fn is_behind(&self) -> bool {
-        matches!(self.place, Place::Behind { .. })
-    }
 }
 
 /// Who packets are for and how they get there.
@@ -152,8 +147,10 @@ impl Viewer {
         }
     }
 
-    pub(crate) fn leg(&self, kind: TrackKind) -> Option<&Leg> {
-        self.legs.iter().find(|leg| leg.kind == kind)
+    /// Whether a leg has to be looked after by itself.
+    pub(crate) fn is_behind(&self) -> bool {
+        let mut places = self.legs.iter().map(|leg| leg.place);
+        places.any(|place| matches!(place, Place::Behind { .. }))
     }
 
     /// The logs it reads.

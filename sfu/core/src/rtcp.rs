@@ -24,7 +24,7 @@ const CNAME: &[u8] = b"barrage";
 pub struct ReportBlock {
     /// The source.
     pub ssrc: u32,
-    /// Packets lost since the report before, in 256ths.
+    /// Packets lost since the report before, in units of 1/256.
     pub fraction_lost: u8,
     /// Packets lost in all; less than none if some came twice.
     pub lost: i32,
@@ -34,7 +34,7 @@ pub struct ReportBlock {
     pub jitter: u32,
     /// The middle of the time of the last sender report; zero before there is one.
     pub last_sr: u32,
-    /// How long ago that came, in 65 536ths of a second.
+    /// How long ago that came, in units of 1/65 536 s.
     pub delay: u32,
 }
 
