@@ -275,6 +275,7 @@ impl sfu::publishing::Permit for Admitted {
             stream,
             why,
             waits: waits.abort_handle(),
+            has_left: false,
         }))
     }
 }
@@ -287,6 +288,16 @@ struct Performing {
     /// Why it was told to go.
     why: Arc<OnceLock<Why>>,
     waits: AbortHandle,
+    has_left: bool,
+}
+
+impl Drop for Performing {
+    /// Whatever went wrong, nobody stays on stage who is not there.
+    fn drop(&mut self) {
+        if !self.has_left {
+            sfu::publishing::Publishing::leave(self, sfu::publishing::Leaving::Vanished);
+        }
+    }
 }
 
 impl sfu::publishing::Publishing for Performing {
@@ -308,6 +319,7 @@ impl sfu::publishing::Publishing for Performing {
     fn leave(&mut self, how: sfu::publishing::Leaving) {
         use sfu::publishing::Leaving as How;
         self.waits.abort();
+        self.has_left = true;
         let how = match (how, self.why.get()) {
             (How::ToldToGo, Some(Why::ShownOut(_))) => Leaving::ShownOut,
             (How::Finished | How::ToldToGo, _) => Leaving::Finished,

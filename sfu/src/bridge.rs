@@ -106,10 +106,9 @@ impl ToOpus {
         };
         let header = aac::adts_header(record, frame.data.len());
         let header = header.context("frames that no header can tell of")?;
-        let lasts =
-            i64::from(asc.samples_per_frame) * 1_000_000 / i64::from(asc.sample_rate.max(1));
         anyhow::ensure!(
-            self.timing.put(frame.pts, lasts),
+            self.timing
+                .put(frame.pts, asc.samples_per_frame, asc.sample_rate),
             "nothing comes out of the encoder"
         );
         let write = async {
@@ -151,15 +150,17 @@ impl ToOpus {
 struct Timing {
     /// When each frame begins, counted in what was put in, and where it stands.
     under_way: VecDeque<(i64, MediaTime)>,
-    put_micros: i64,
+    put_samples: i64,
     taken_samples: i64,
 }
 
 impl Timing {
     /// Notes a frame. Tells whether there is room.
-    fn put(&mut self, at: MediaTime, lasts_micros: i64) -> bool {
-        self.under_way.push_back((self.put_micros, at));
-        self.put_micros += lasts_micros;
+    fn put(&mut self, at: MediaTime, samples: u32, rate: u32) -> bool {
+        // Counted and not added up: what is rounded away would add up too.
+        let begins = self.put_samples * 1_000_000 / i64::from(rate.max(1));
+        self.under_way.push_back((begins, at));
+        self.put_samples += i64::from(samples);
         self.under_way.len() <= UNDER_WAY_MAX
     }
 
@@ -189,7 +190,7 @@ mod tests {
         let ms = MediaTime::from_millis;
         // Frames of 32 ms, with a pause of a second after the third.
         for at in [5_000, 5_032, 5_064, 6_096] {
-            assert!(timing.put(ms(at), 32_000));
+            assert!(timing.put(ms(at), 1_024, 32_000));
         }
         let all: Vec<i64> = (0..7)
             .map(|_| timing.take(960).unwrap().as_micros() + LOOKAHEAD_MICROS)
@@ -206,7 +207,7 @@ mod tests {
     fn an_encoder_that_gives_nothing_is_given_no_more() {
         let mut timing = Timing::default();
         let put = (0..1_000)
-            .take_while(|_| timing.put(MediaTime::ZERO, 1))
+            .take_while(|_| timing.put(MediaTime::ZERO, 1, 48_000))
             .count();
         assert_eq!(put, UNDER_WAY_MAX);
     }

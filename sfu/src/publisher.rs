@@ -97,6 +97,17 @@ impl SourceClock {
     }
 }
 
+/// How a source continues a track.
+#[derive(Clone, Copy, Debug)]
+struct Renumber {
+    /// What is added to its numbers.
+    numbers: i64,
+    /// What is added to its timestamps.
+    timestamps: u32,
+    /// The first number that nobody before it had.
+    from: i64,
+}
+
 /// One track.
 struct Stream {
     kind: TrackKind,
@@ -105,8 +116,8 @@ struct Stream {
     assembler: Option<Assembler>,
     clock: SourceClock,
     heard_at: Instant,
-    /// What is added to its numbers and timestamps to continue the track.
-    renumber: Option<(i64, u32)>,
+    /// What its numbers and timestamps are on the track.
+    renumber: Option<Renumber>,
     /// When the latest keyframe came, and its timestamp.
     last_key: Option<(Instant, u32)>,
 }
@@ -369,29 +380,30 @@ impl Publisher {
         }
         let track = forwarding.tracks.track(stream.kind);
         let elapsed = publishing.broadcast().elapsed();
-        let (numbers, timestamps) = *stream.renumber.get_or_insert_with(|| {
+        let renumber = *stream.renumber.get_or_insert_with(|| {
             let (next, last) = track.next();
             // Whatever was there before, time has passed since.
             let ticks = elapsed.ticks(stream.codec.clock_rate()) & 0xffff_ffff;
-            let begin = if next == 0 {
-                ticks as u32
+            let wall = ticks as u32;
+            let ahead = wall.wrapping_sub(last).cast_signed();
+            let begin = if next == 0 || ahead > 0 {
+                wall
             } else {
-                let wall = ticks as u32;
-                let ahead = wall.wrapping_sub(last).cast_signed();
-                if ahead > 0 {
-                    wall
-                } else {
-                    last.wrapping_add(1)
-                }
+                last.wrapping_add(1)
             };
-            // Room for what was overtaken by the first.
-            let room = if next == 0 { 1 << 10 } else { 1 };
-            (
-                next.cast_signed() + room - number,
-                begin.wrapping_sub(header.timestamp),
-            )
+            // Room for what was overtaken by the first; viewers who are there see no gap.
+            let room = if next == 0 { 1 << 10 } else { 0 };
+            Renumber {
+                numbers: next.cast_signed() + room - number,
+                timestamps: begin.wrapping_sub(header.timestamp),
+                from: next.cast_signed(),
+            }
         });
-        let Ok(number) = u64::try_from(number + numbers) else {
+        let timestamps = renumber.timestamps;
+        // A number is never used twice: viewers' packets are sealed by it.
+        let number = number.checked_add(renumber.numbers);
+        let number = number.filter(|number| *number >= renumber.from);
+        let Some(number) = number.and_then(|number| u64::try_from(number).ok()) else {
             return;
         };
         // Pictures that are not looked into stand where their packets say, beside the sound.
@@ -417,7 +429,7 @@ impl Publisher {
             payload: payload.clone(),
         };
         // Fenced off: somebody else publishes, and this session is about to hear of it.
-        let _ = forwarding.writer(stream.kind).append(packet);
+        let _ = track.append(forwarding.writer(stream.kind), packet);
     }
 
     /// Hands over what is whole.
@@ -446,7 +458,7 @@ impl Publisher {
             let at = publishing.add(micros, unit);
             let at = at.map_err(Over::Unusable)?;
             self.offset_micros = Some(at.as_micros() - micros);
-            if let Some((_, timestamps)) = stream.renumber {
+            if let Some(Renumber { timestamps, .. }) = stream.renumber {
                 forwarding.tracks.track(stream.kind).set_clock(Clock {
                     timestamp: timestamp.wrapping_add(timestamps),
                     at,
@@ -540,7 +552,7 @@ impl Publisher {
         }
         // Segments begin with keyframes.
         let old = |at: Instant| now.saturating_duration_since(at) >= self.rules.key_interval;
-        let wanted = self.wants_key || video.last_key.is_some_and(|(at, _)| old(at));
+        let wanted = self.wants_key || video.last_key.is_none_or(|(at, _)| old(at));
         let lately = |at: Instant| now.saturating_duration_since(at) < KEY_EVERY;
         if wanted && !self.asked_key_at.is_some_and(lately) {
             self.wants_key = false;

@@ -136,7 +136,7 @@ async fn change(
         .and_then(|tag| tag.to_str().ok());
     let begins_anew = match expected {
         None => return Err(Problem::NoTag),
-        Some("*") => true,
+        Some("*" | "\"*\"") => true,
         Some(tagged) if tagged == tag(generation) => false,
         Some(_) => return Err(Problem::OldTag),
     };

@@ -279,9 +279,8 @@ struct Session {
     id: Arc<str>,
     transport: Transport,
     role: Role,
-    /// Where the peer sends to, for answers to come from there.
-    local: Option<IpAddr>,
-    paths: Vec<Path>,
+    /// Where the peer was heard from, and where it sends to, for answers to come from there.
+    paths: Vec<(Path, Option<IpAddr>)>,
     made_at: Instant,
     ready_by: Option<Instant>,
     began: bool,
@@ -299,15 +298,22 @@ impl Session {
         else {
             return None;
         };
+        let local = local_of(&self.paths, path);
         let way = Way {
             transport: &mut self.transport,
             port,
             to: path.peer(),
-            from: self.local,
+            from: local,
             burst,
         };
         Some((viewer, way))
     }
+}
+
+/// Where on this machine a peer on `path` sends to.
+fn local_of(paths: &[(Path, Option<IpAddr>)], path: Path) -> Option<IpAddr> {
+    let found = paths.iter().find(|(known, _)| *known == path)?;
+    found.1
 }
 
 struct Worker {
@@ -397,6 +403,7 @@ impl Worker {
         self.by_ufrag.clear();
         self.by_path.clear();
         self.publishers = 0;
+        self.burst = Burst::default();
         while let Some(at) = self.sessions.iter().next().map(|(at, _)| at) {
             let session = self.sessions.remove(at);
             self.shared.sessions.fetch_sub(1, Ordering::Relaxed);
@@ -433,7 +440,7 @@ impl Worker {
             });
             let now = Instant::now();
             for handed in all {
-                self.route(now, handed);
+                self.route(now, handed, true);
             }
             match received {
                 Ok(true) => {}
@@ -444,8 +451,9 @@ impl Worker {
         true
     }
 
-    /// Gives a datagram to the session, or to the shard, that it is for.
-    fn route(&mut self, now: Instant, handed: Handed) {
+    /// Gives a datagram to the session, or to the shard, that it is for. What was handed on once is
+    /// not handed on again.
+    fn route(&mut self, now: Instant, handed: Handed, may_hand: bool) {
         if let Some(&at) = self.by_path.get(&handed.path)
             && !ice::is_stun(&handed.bytes)
         {
@@ -458,16 +466,18 @@ impl Worker {
                 return self.on_datagram(now, at, &handed);
             }
             let shard = shard_of(ufrag).filter(|shard| *shard != self.number);
-            if let Some(shard) = shard.filter(|shard| *shard < self.others.len()) {
-                if self.elsewhere.len() >= ELSEWHERE_MAX {
-                    self.elsewhere.clear();
+            if let Some(shard) = shard.filter(|shard| may_hand && *shard < self.others.len()) {
+                if self.elsewhere.len() >= ELSEWHERE_MAX
+                    && let Some(some) = self.elsewhere.keys().next().copied()
+                {
+                    self.elsewhere.remove(&some);
                 }
                 self.elsewhere.insert(handed.path, shard);
                 self.others[shard].hand(handed);
             }
             return;
         }
-        if let Some(&shard) = self.elsewhere.get(&handed.path) {
+        if may_hand && let Some(&shard) = self.elsewhere.get(&handed.path) {
             self.others[shard].hand(handed);
         }
     }
@@ -478,9 +488,27 @@ impl Worker {
         };
         let received = session.transport.handle(now, handed.path, &handed.bytes);
         if session.transport.ice().knows(handed.path) {
-            session.local = handed.local.or(session.local);
-            if !session.paths.contains(&handed.path) {
-                session.paths.push(handed.path);
+            let found = session
+                .paths
+                .iter_mut()
+                .find(|(path, _)| *path == handed.path);
+            match found {
+                Some((_, local)) => *local = handed.local.or(*local),
+                None => {
+                    let ice = session.transport.ice();
+                    session.paths.retain(|(path, _)| {
+                        let known = ice.knows(*path);
+                        if !known && self.by_path.get(path) == Some(&at) {
+                            self.by_path.remove(path);
+                        }
+                        known
+                    });
+                    session.paths.push((handed.path, handed.local));
+                    self.by_path.insert(handed.path, at);
+                }
+            }
+            // Its signed questions say whose it is, whoever else claimed it.
+            if ice::is_stun(&handed.bytes) {
                 self.by_path.insert(handed.path, at);
             }
         }
@@ -532,10 +560,17 @@ impl Worker {
             }
             Role::Viewer(viewer) => {
                 viewer.begin(now);
-                for kind in viewer.kinds() {
+                let kinds = viewer.kinds();
+                let logs = kinds.iter().map(|kind| viewer.tracks.track(*kind).log.id());
+                let logs: Vec<u64> = logs.collect();
+                for kind in kinds {
                     self.join(at, kind);
                 }
                 self.catch_up(now, at);
+                // One that has ended meanwhile rings no more.
+                for log in logs {
+                    self.on_ring(now, log);
+                }
             }
         }
     }
@@ -574,7 +609,8 @@ impl Worker {
         for transmit in session.transport.take_transmits() {
             match transmit.path {
                 Path::Udp(peer) => {
-                    self.port.send(peer, session.local, &transmit.bytes, None);
+                    let local = local_of(&session.paths, transmit.path);
+                    self.port.send(peer, local, &transmit.bytes, None);
                 }
                 Path::Tcp(_) => {}
             }
@@ -602,7 +638,7 @@ impl Worker {
             )
         };
         for handed in handed {
-            self.route(now, handed);
+            self.route(now, handed, false);
         }
         for log in rung {
             self.on_ring(now, log);
@@ -657,7 +693,6 @@ impl Worker {
             id: Arc::clone(&id),
             transport,
             role,
-            local: None,
             paths: Vec::new(),
             made_at: now,
             ready_by: Some(ready_by),
@@ -676,7 +711,7 @@ impl Worker {
         self.shared.sessions.fetch_sub(1, Ordering::Relaxed);
         self.by_id.remove(&session.id);
         self.by_ufrag.remove(session.transport.ice().ufrag());
-        for path in &session.paths {
+        for (path, _) in &session.paths {
             if self.by_path.get(path) == Some(&at) {
                 self.by_path.remove(path);
             }

@@ -77,6 +77,7 @@ pub(crate) fn own_addresses() -> Vec<IpAddr> {
 pub(crate) struct Port {
     pub(crate) socket: mio::net::UdpSocket,
     state: UdpSocketState,
+    is_v6: bool,
     buffers: Vec<u8>,
     each: usize,
 }
@@ -99,6 +100,7 @@ impl Port {
             DATAGRAM_BYTES
         };
         Ok(Self {
+            is_v6: socket.local_addr()?.is_ipv6(),
             socket: mio::net::UdpSocket::from_std(socket),
             state,
             buffers: vec![0; each * BATCH_SIZE],
@@ -149,9 +151,8 @@ impl Port {
         bytes: &[u8],
         size: Option<usize>,
     ) -> Sent {
-        let is_v6 = self.socket.local_addr().is_ok_and(|at| at.is_ipv6());
         let destination = match to {
-            SocketAddr::V4(v4) if is_v6 => {
+            SocketAddr::V4(v4) if self.is_v6 => {
                 SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port())
             }
             SocketAddr::V4(_) | SocketAddr::V6(_) => to,

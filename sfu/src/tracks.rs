@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fanout::{Lag, Limits, Log, Meta, Read, Start, Writer};
+use fanout::{AppendError, Lag, Limits, Log, Meta, Read, Start, Writer};
 use kit::stream::Broadcast;
 use media::codec::h264;
 use media::{AudioConfig, Frame, MediaTime, TrackConfig, TrackKind, VideoConfig};
@@ -57,6 +57,8 @@ pub struct Track {
     clock: Mutex<Option<Clock>>,
     /// Set when a viewer needs a keyframe, until the publisher was asked for it.
     key_wanted: AtomicBool,
+    /// The number after the highest so far, and its timestamp.
+    next: Mutex<(u64, u32)>,
 }
 
 impl Track {
@@ -65,6 +67,7 @@ impl Track {
             log: Log::new(0, WINDOW, measure),
             clock: Mutex::default(),
             key_wanted: AtomicBool::new(false),
+            next: Mutex::default(),
         }
     }
 
@@ -88,15 +91,23 @@ impl Track {
         self.key_wanted.swap(false, Ordering::AcqRel)
     }
 
-    /// The number and timestamp after everything so far.
+    /// The number after everything so far, and the timestamp of the newest.
     pub fn next(&self) -> (u64, u32) {
-        // Late packets stand behind newer ones, but never far.
-        self.log.look(|window, _| {
-            let end = window.end();
-            let recent = (end.saturating_sub(64)..end).filter_map(|offset| window.get(offset));
-            let newest = recent.max_by_key(|packet| packet.number);
-            newest.map_or((0, 0), |packet| (packet.number + 1, packet.timestamp))
-        })
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a packet.
+    ///
+    /// # Errors
+    /// When somebody else writes by now, or the log has ended.
+    pub fn append(&self, writer: &Writer<Packet>, packet: Packet) -> Result<(), AppendError> {
+        let (after, timestamp) = (packet.number + 1, packet.timestamp);
+        writer.append(packet)?;
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        if after > next.0 {
+            *next = (after, timestamp);
+        }
+        Ok(())
     }
 
     /// A packet by its number, if it is still held.
@@ -118,6 +129,15 @@ impl Track {
     }
 }
 
+/// Who writes the packets of a broadcast.
+#[derive(Debug, Default)]
+struct ForwardingState {
+    /// Publishers over WebRTC: one, or two while one takes over.
+    publishers: usize,
+    /// How far they wrote the frames of pictures and of sound: those are packets already.
+    frames_to: [u64; 2],
+}
+
 /// The packets of a broadcast.
 #[derive(Debug)]
 pub struct Tracks {
@@ -129,8 +149,7 @@ pub struct Tracks {
     pub audio: Track,
     holds: AtomicUsize,
     viewers: AtomicUsize,
-    /// Whether a publisher over WebRTC writes the packets.
-    forwarded: AtomicBool,
+    forwarding: Mutex<ForwardingState>,
 }
 
 impl Tracks {
@@ -141,7 +160,7 @@ impl Tracks {
             audio: Track::new(),
             holds: AtomicUsize::new(0),
             viewers: AtomicUsize::new(0),
-            forwarded: AtomicBool::new(false),
+            forwarding: Mutex::default(),
         }
     }
 
@@ -155,12 +174,39 @@ impl Tracks {
 
     /// Whether a publisher over WebRTC sends them, which can be asked for keyframes.
     pub fn is_forwarded(&self) -> bool {
-        self.forwarded.load(Ordering::Acquire)
+        self.forwarding().publishers > 0
+    }
+
+    fn forwarding(&self) -> MutexGuard<'_, ForwardingState> {
+        // It is whole between any two statements.
+        self.forwarding
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the frame at `offset` of its log is to be made into packets: no publisher over WebRTC
+    /// writes, nor has written it as packets itself.
+    fn is_to_be_made(&self, kind: TrackKind, offset: u64) -> bool {
+        let state = self.forwarding();
+        state.publishers == 0 && offset >= state.frames_to[index_of(kind)]
+    }
+
+    /// The right to write packets that were made, unless a publisher over WebRTC has it.
+    fn writer(&self, kind: TrackKind) -> Option<Writer<Packet>> {
+        let state = self.forwarding();
+        (state.publishers == 0).then(|| self.track(kind).log.writer())
     }
 
     /// How many watch.
     pub fn viewers(&self) -> usize {
         self.viewers.load(Ordering::Relaxed)
+    }
+}
+
+const fn index_of(kind: TrackKind) -> usize {
+    match kind {
+        TrackKind::Video => 0,
+        TrackKind::Audio => 1,
     }
 }
 
@@ -225,7 +271,7 @@ impl Registry {
     }
 
     fn hold(self: &Arc<Self>, broadcast: &Arc<Broadcast>, watches: bool) -> Hold {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.lock();
         if let Some(tracks) = all.get(&broadcast.id) {
             return Hold::new(Arc::clone(tracks), watches);
         }
@@ -246,30 +292,45 @@ impl Registry {
                 () = make_both(&tracks, &registry.ffmpeg) => {}
                 () = registry.let_go(&tracks) => {}
             }
+            let mut all = registry.lock();
+            // Another may have taken its place.
+            if all.get(&id).is_some_and(|now| Arc::ptr_eq(now, &tracks)) {
+                all.remove(&id);
+            }
+            drop(all);
             tracks.video.log.end();
             tracks.audio.log.end();
-            let mut all = registry.all.lock().unwrap_or_else(PoisonError::into_inner);
-            all.remove(&id);
         });
     }
 
-    /// Returns when nobody has watched for a while.
+    /// Returns when nobody has watched for a while; from then on nobody finds it.
     async fn let_go(&self, tracks: &Arc<Tracks>) {
         let mut idle = Duration::ZERO;
         let step = LINGER / 10;
-        while idle < LINGER {
+        loop {
             tokio::time::sleep(step).await;
-            let idles = tracks.holds.load(Ordering::Acquire) == 0;
-            idle = if idles { idle + step } else { Duration::ZERO };
+            // Whoever takes hold of it does so under the same lock.
+            let mut all = self.lock();
+            if tracks.holds.load(Ordering::Acquire) > 0 {
+                idle = Duration::ZERO;
+                continue;
+            }
+            idle += step;
+            if idle >= LINGER {
+                all.remove(&tracks.broadcast.id);
+                return;
+            }
         }
-        // From here on nobody finds it; who found it a moment ago is told that it has ended.
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(&tracks.broadcast.id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<BroadcastId, Arc<Tracks>>> {
+        // Entries are whole between any two statements.
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Viewers of a broadcast.
     pub fn viewers(&self, broadcast: BroadcastId) -> usize {
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.lock();
         all.get(&broadcast).map_or(0, |tracks| tracks.viewers())
     }
 }
@@ -285,10 +346,13 @@ pub struct Forwarding {
 
 impl Forwarding {
     fn begin(tracks: Hold) -> Self {
-        tracks.forwarded.store(true, Ordering::Release);
+        let mut state = tracks.forwarding();
+        state.publishers += 1;
+        let (video, audio) = (tracks.video.log.writer(), tracks.audio.log.writer());
+        drop(state);
         Self {
-            video: tracks.video.log.writer(),
-            audio: tracks.audio.log.writer(),
+            video,
+            audio,
             tracks,
         }
     }
@@ -304,7 +368,12 @@ impl Forwarding {
 
 impl Drop for Forwarding {
     fn drop(&mut self) {
-        self.tracks.forwarded.store(false, Ordering::Release);
+        let broadcast = &self.tracks.broadcast;
+        let ends = [&broadcast.video, &broadcast.audio];
+        let ends = ends.map(|log| log.look(|window, _| window.end()));
+        let mut state = self.tracks.forwarding();
+        state.publishers -= 1;
+        state.frames_to = ends;
     }
 }
 
@@ -323,10 +392,12 @@ async fn make_pictures(tracks: &Tracks) {
     let mut maker = Maker::new(TrackKind::Video);
     while let Some(step) = frames.read().await {
         match step {
-            Read::Item(_, frame) if tracks.is_forwarded() => maker.note_forwarded(&frame),
+            Read::Item(at, _) if !tracks.is_to_be_made(TrackKind::Video, at.offset) => {
+                maker.begin_anew();
+            }
             // Nobody here can show them; who is sent away finds out why and goes elsewhere.
             Read::Item(_, frame) if maker.is_reordered(&frame) => return,
-            Read::Item(_, frame) => maker.take(&frame, &tracks.video),
+            Read::Item(_, frame) => maker.take(&frame, tracks),
             Read::Gap { .. } | Read::TooSlow(_) => maker.seeking = true,
         }
     }
@@ -349,7 +420,7 @@ async fn make_sound(tracks: &Tracks, ffmpeg: &str) {
             step = frames.read() => step,
             made = made => {
                 match made {
-                    Ok((at, packet)) => maker.take_opus(at, packet, &tracks.audio),
+                    Ok((at, packet)) => maker.take_opus(at, packet, tracks),
                     Err(error) => {
                         encoder = None;
                         rests_until = rest(&tracks.broadcast, &error);
@@ -358,21 +429,21 @@ async fn make_sound(tracks: &Tracks, ffmpeg: &str) {
                 continue;
             }
         };
-        let frame = match step {
-            Some(Read::Item(_, frame)) => frame,
+        let (at, frame) = match step {
+            Some(Read::Item(at, frame)) => (at, frame),
             Some(Read::Gap { .. } | Read::TooSlow(_)) => continue,
             None => return,
         };
-        if tracks.is_forwarded() {
-            maker.note_forwarded(&frame);
+        if !tracks.is_to_be_made(TrackKind::Audio, at.offset) {
+            maker.begin_anew();
             encoder = None;
             continue;
         }
         if !matches!(&*frame.config, TrackConfig::Audio(AudioConfig::Aac { .. })) {
-            maker.take(&frame, &tracks.audio);
+            maker.take(&frame, tracks);
             continue;
         }
-        if Instant::now() < rests_until || maker.forwarded == Some(frame.run) {
+        if Instant::now() < rests_until {
             continue;
         }
         if encoder
@@ -414,8 +485,6 @@ struct Maker {
     /// Whether a keyframe has to come first.
     seeking: bool,
     run: Option<u32>,
-    /// The newest frame that was forwarded as packets.
-    forwarded: Option<u32>,
     /// When the newest frame is shown, and its run.
     shown: Option<(u32, MediaTime)>,
 }
@@ -427,7 +496,6 @@ impl Maker {
             writer: None,
             seeking: matches!(kind, TrackKind::Video),
             run: None,
-            forwarded: None,
             shown: None,
         }
     }
@@ -438,18 +506,14 @@ impl Maker {
         before.is_some_and(|(run, pts)| run == frame.run && frame.pts < pts)
     }
 
-    fn note_forwarded(&mut self, frame: &Frame) {
-        self.forwarded = Some(frame.run);
-        // The publisher fences this writer off; afterwards there is another.
+    /// Somebody else wrote; what comes next stands by itself.
+    fn begin_anew(&mut self) {
         self.writer = None;
-        self.seeking = self.kind == TrackKind::Video;
+        self.seeking = matches!(self.kind, TrackKind::Video);
+        self.shown = None;
     }
 
-    fn take(&mut self, frame: &Frame, track: &Track) {
-        // What a publisher over WebRTC left is in the log as packets already.
-        if self.forwarded == Some(frame.run) {
-            return;
-        }
+    fn take(&mut self, frame: &Frame, tracks: &Tracks) {
         if self
             .run
             .replace(frame.run)
@@ -474,12 +538,12 @@ impl Maker {
             // It is made into Opus first.
             TrackConfig::Audio(AudioConfig::Aac { .. }) => return,
         };
-        self.append(frame.pts, codec, frame.key, payloads, track);
+        self.append(frame.pts, codec, frame.key, payloads, tracks);
     }
 
     /// Takes sound that an encoder made.
-    fn take_opus(&mut self, at: MediaTime, packet: Bytes, track: &Track) {
-        self.append(at, Codec::Opus, true, vec![packet], track);
+    fn take_opus(&mut self, at: MediaTime, packet: Bytes, tracks: &Tracks) {
+        self.append(at, Codec::Opus, true, vec![packet], tracks);
     }
 
     fn append(
@@ -488,13 +552,17 @@ impl Maker {
         codec: Codec,
         key: bool,
         payloads: Vec<Bytes>,
-        track: &Track,
+        tracks: &Tracks,
     ) {
         let ticks = at.ticks(codec.clock_rate());
         let timestamp = (ticks & 0xffff_ffff) as u32;
+        if self.writer.is_none() {
+            self.writer = tracks.writer(self.kind);
+        }
+        let Some(writer) = &self.writer else { return };
+        let track = tracks.track(self.kind);
         track.set_clock(Clock { timestamp, at });
         let (mut number, _) = track.next();
-        let writer = self.writer.get_or_insert_with(|| track.log.writer());
         let count = payloads.len();
         for (index, payload) in payloads.into_iter().enumerate() {
             let packet = Packet {
@@ -507,7 +575,7 @@ impl Maker {
                 payload,
             };
             number += 1;
-            if writer.append(packet).is_err() {
+            if track.append(writer, packet).is_err() {
                 // A publisher over WebRTC has taken over.
                 self.writer = None;
                 return;

@@ -259,6 +259,9 @@ impl Viewer {
         };
         let track = self.tracks.track(leg.kind);
         for &sequence in sequences {
+            if !leg.down.may_ask(now) {
+                return;
+            }
             let Some(number) = leg.down.asked_for(sequence) else {
                 continue;
             };
@@ -266,7 +269,9 @@ impl Viewer {
                 leg.down.note_unrepaired();
                 continue;
             };
-            let Some((payload_type, rtx)) = leg.format(packet.codec) else {
+            // Without a source for repairs what was lost is lost.
+            let Some((_, Some(rtx))) = leg.format(packet.codec) else {
+                leg.down.note_unrepaired();
                 continue;
             };
             if !leg.down.may_repair(now, number, packet.payload.len()) {
@@ -274,12 +279,8 @@ impl Viewer {
             }
             let bytes = way.burst.bytes();
             let start = bytes.len();
-            let written = leg
-                .down
-                .write_again(&packet, payload_type, rtx, sequence, bytes);
-            if let Some(written) = written {
-                way.add(start, written);
-            }
+            let written = leg.down.write_again(&packet, rtx, sequence, bytes);
+            way.add(start, written);
         }
     }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use media::codec::h264;
 use media::flv::{self, TagKind};
 use reqwest::{Method, header};
+use serde_json::json;
 use sfu_core::assemble::{Assembler, Output};
 use sfu_core::rtcp::{self, Said};
 use sfu_core::transport::Received;
@@ -446,6 +447,46 @@ async fn a_publisher_that_vanishes_and_returns_continues_its_broadcast() {
         .stream_until("it is live again", |now| now["state"] == "live")
         .await;
     assert_eq!(after["broadcast_id"], again["broadcast_id"]);
+}
+
+#[tokio::test]
+async fn who_takes_over_keeps_the_viewers_and_who_is_replaced_takes_nobody_along() {
+    let server = Server::start().await;
+    let admin = Person::admin(&server).await;
+    let change = json!({ "second_publisher": "replace" });
+    let channel = format!("/api/v1/channels/{CHANNEL}");
+    admin.ok(Method::PATCH, &channel, &change).await;
+    let pictures = pictures(4).await;
+    let mut first = Peer::publish(&server).await;
+    for (timestamp, marker, payload) in &pictures.packets {
+        first.send(video(*timestamp, *marker), payload).await;
+    }
+    let before = server.live().await;
+    let mut viewer = Peer::watch(&server, CHANNEL).await;
+    let mut screen = Screen::new();
+    screen.watch(&mut viewer, 5).await;
+    let mut second = Peer::publish(&server).await;
+    within("the first is shown out", async {
+        while !matches!(first.hear().await, Received::Closed) {}
+    })
+    .await;
+    let seen = tokio::join!(send_all(&mut second, &pictures), async {
+        screen.watch(&mut viewer, 100).await;
+        screen
+    });
+    let at = |unit: &Bytes| pictures.units.iter().position(|one| one == unit);
+    // From the first keyframe of the second publisher on, nothing is missing.
+    let of_second = seen
+        .1
+        .units
+        .iter()
+        .rposition(|unit| at(unit) == Some(0))
+        .unwrap();
+    let of_second = &seen.1.units[of_second..];
+    assert!(of_second.len() > 50, "{}", of_second.len());
+    assert_eq!(of_second[..], pictures.units[..of_second.len()]);
+    let after = server.live().await;
+    assert_eq!(before["broadcast_id"], after["broadcast_id"]);
 }
 
 #[tokio::test]

@@ -118,7 +118,13 @@ fn usable(section: &Section) -> Vec<Offered> {
         Some(one.codec.kind()) == section.kind
             && (one.codec != Codec::H264 || one.parameter("packetization-mode") == Some("1"))
     };
-    section.codecs.iter().filter(fits).cloned().collect()
+    let usable = section.codecs.iter().filter(fits).cloned();
+    // Sound that comes too late is of no use, and has no source for repairs.
+    let without_rtx = |one: Offered| match one.codec.kind() {
+        TrackKind::Audio => Offered { rtx: None, ..one },
+        TrackKind::Video => one,
+    };
+    usable.map(without_rtx).collect()
 }
 
 /// Whether pictures coded as `profile` (the six digits of `profile-level-id`) can be sent as

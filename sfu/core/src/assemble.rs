@@ -135,7 +135,9 @@ impl Assembler {
                 continue;
             }
             let Some(end) = self.end_of_unit(number) else {
-                if late {
+                // A large picture on a slow path is not late as long as more of it comes.
+                let newest = self.newest_from(number).unwrap_or(first.at);
+                if full || now.saturating_duration_since(newest) >= WAIT_MAX {
                     // Its end is lost, and all that refers to it.
                     self.skip(number);
                     self.seeking = self.codec.kind() == TrackKind::Video;
@@ -152,6 +154,13 @@ impl Assembler {
     fn skip(&mut self, number: i64) {
         self.waiting.remove(&number);
         self.next = Some(number + 1);
+    }
+
+    /// When the last packet came of those that follow `number` without a gap.
+    fn newest_from(&self, number: i64) -> Option<Instant> {
+        let following = (number..).zip(self.waiting.range(number..));
+        let following = following.take_while(|(expected, (at, _))| expected == *at);
+        following.map(|(_, (_, packet))| packet.at).max()
     }
 
     /// The number after the unit that begins with `number`, if all of it is there.

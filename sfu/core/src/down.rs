@@ -18,6 +18,13 @@ const REWRITTEN_MAX: usize = 512;
 /// trip is given it once.
 const AGAIN_MAX: usize = 128;
 
+/// How far behind the newest a late packet may be and still be sent.
+const LATE_MAX: u64 = 1_024;
+
+/// How many packets a viewer may ask for again in a second, and at once.
+const ASKS_PER_SECOND: f64 = 1_000.0;
+const ASKS_BURST: f64 = 512.0;
+
 /// A share of what was sent that may be sent again, and what may be at once: who asks for more has
 /// no use for it, and costs others.
 const REPAIR_SHARE: u64 = 2;
@@ -62,14 +69,23 @@ pub struct DownTrack {
     /// The next sequence number without wraps, and of the repairs.
     next: u64,
     rtx_next: u64,
+    /// Which of the last numbers were used, by their remainder: sealing under one twice would give
+    /// the key away.
+    used: [u64; (LATE_MAX / 64) as usize],
     /// From which number of the track on, what is to be added to get the viewer's.
     stretches: VecDeque<(u64, i64)>,
     /// The number after the newest that was sent.
     sent_to: Option<u64>,
-    /// Timestamps that were not the track's, and the first number that had each.
-    rewritten: VecDeque<(u64, u32)>,
-    /// The timestamp of the newest picture as sent, and as the track has it.
-    last: Option<(u32, u32)>,
+    /// Timestamps of the track that were sent as others, and as which.
+    rewritten: VecDeque<(u32, u32)>,
+    /// The newest timestamp as sent, and of the picture that has it as the track has it.
+    last: Option<u32>,
+    newest: Option<u32>,
+    /// Whether what is sent may be ahead of the track's own time.
+    shifted: bool,
+    /// What may be asked for again, and until when that was reckoned.
+    asks: f64,
+    asks_at: Option<Instant>,
     again: VecDeque<(u64, Instant)>,
     repair_bytes: u64,
     fares: Fares,
@@ -85,10 +101,15 @@ impl DownTrack {
             clock_rate,
             next: u64::from(first & 0x3fff) + 1,
             rtx_next: u64::from(first & 0x3fff) + 1,
+            used: [0; (LATE_MAX / 64) as usize],
             stretches: VecDeque::new(),
             sent_to: None,
             rewritten: VecDeque::new(),
             last: None,
+            newest: None,
+            shifted: false,
+            asks: ASKS_BURST,
+            asks_at: None,
             again: VecDeque::new(),
             repair_bytes: REPAIR_BURST,
             fares: Fares::default(),
@@ -112,8 +133,10 @@ impl DownTrack {
 
     /// What comes next does not continue what came before: it is numbered as if it did, so that
     /// nobody asks for what was left out on purpose.
-    pub const fn skip(&mut self) {
+    pub fn skip(&mut self) {
         self.sent_to = None;
+        self.rewritten.clear();
+        self.newest = None;
     }
 
     /// Writes a packet behind `out`. `live` is the track's newest timestamp: pictures from before
@@ -126,8 +149,12 @@ impl DownTrack {
         live: Option<u32>,
         out: &mut Vec<u8>,
     ) -> Option<Written> {
+        let is_new = self.sent_to.is_none_or(|sent_to| packet.number >= sent_to);
         let index = self.number(packet.number)?;
-        let timestamp = self.stamp(packet, live);
+        if !self.use_up(index) {
+            return None;
+        }
+        let timestamp = self.stamp(packet, live, is_new);
         rtp::write_header(
             out,
             payload_type,
@@ -159,8 +186,9 @@ impl DownTrack {
                 }
                 self.stretches.push_back((number, offset));
                 self.sent_to = Some(number + 1);
-                self.next += 1;
-                Some(self.next - 1)
+                let index = self.next;
+                self.advance_to(index + 1);
+                Some(index)
             }
             Some(sent_to) => {
                 let &(from, offset) = self.stretches.back()?;
@@ -170,43 +198,71 @@ impl DownTrack {
                 let index = number.checked_add_signed(offset)?;
                 if number >= sent_to {
                     self.sent_to = Some(number + 1);
-                    self.next = index + 1;
+                    self.advance_to(index + 1);
                 }
                 Some(index)
             }
         }
     }
 
-    fn stamp(&mut self, packet: &Packet, live: Option<u32>) -> u32 {
-        if let Some((sent, of_track)) = self.last
-            && of_track == packet.timestamp
-        {
-            return sent;
+    /// The next number is `next`; those up to it have not been used yet.
+    fn advance_to(&mut self, next: u64) {
+        for index in self.next.max(next.saturating_sub(LATE_MAX))..next {
+            let (word, bit) = place_of(index);
+            self.used[word] &= !bit;
         }
+        self.next = next;
+    }
+
+    /// Takes a number for good; tells whether nobody has had it.
+    fn use_up(&mut self, index: u64) -> bool {
+        if index + LATE_MAX < self.next {
+            return false;
+        }
+        let (word, bit) = place_of(index);
+        let unused = self.used[word] & bit == 0;
+        self.used[word] |= bit;
+        unused
+    }
+
+    fn stamp(&mut self, packet: &Packet, live: Option<u32>, is_new: bool) -> u32 {
+        let before = self.stamped(packet);
+        let goes_on = self.newest == Some(packet.timestamp);
+        if before != packet.timestamp || goes_on || !is_new {
+            // The rest of a picture, and what came late, has the time of what it belongs to.
+            return before;
+        }
+        self.shifted |= live.is_some();
         let wanted = live.unwrap_or(packet.timestamp);
         // Time goes on, if only by a tick, also when what is sent now was sent as later before.
         let timestamp = match self.last {
-            Some((sent, _)) if live.is_some() || self.rewritten.back().is_some() => {
-                let ahead = wanted.wrapping_sub(sent).cast_signed();
-                if ahead > 0 {
-                    wanted
-                } else {
-                    sent.wrapping_add(1)
-                }
+            Some(last) if self.shifted && wanted.wrapping_sub(last).cast_signed() <= 0 => {
+                last.wrapping_add(1)
             }
             _ => wanted,
         };
-        if timestamp != packet.timestamp {
+        if timestamp == packet.timestamp {
+            self.shifted &= live.is_some();
+        } else {
             if self.rewritten.len() == REWRITTEN_MAX {
                 self.rewritten.pop_front();
             }
-            self.rewritten.push_back((packet.number, timestamp));
-        } else if live.is_none() {
-            // From here on the track's own times are right again.
-            self.rewritten.push_back((packet.number, timestamp));
+            self.rewritten.push_back((packet.timestamp, timestamp));
         }
-        self.last = Some((timestamp, packet.timestamp));
+        (self.last, self.newest) = (Some(timestamp), Some(packet.timestamp));
         timestamp
+    }
+
+    /// Whether something may be asked for again: more than a path can lose is not looked up.
+    pub fn may_ask(&mut self, now: Instant) -> bool {
+        let since = self.asks_at.replace(now);
+        let since = since.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
+        self.asks = (self.asks + since * ASKS_PER_SECOND).min(ASKS_BURST);
+        let may = self.asks >= 1.0;
+        if may {
+            self.asks -= 1.0;
+        }
+        may
     }
 
     /// Which packet of the track the viewer means by `sequence`.
@@ -253,36 +309,17 @@ impl DownTrack {
         self.fares.unrepaired += 1;
     }
 
-    /// Writes a packet again behind `out`: as it was (RFC 4585), or over the source of repairs if
-    /// there is one with a payload type (RFC 4588).
+    /// Writes a packet again behind `out`, over the source of repairs (RFC 4588), with the payload
+    /// type that was agreed on for that.
     pub fn write_again(
         &mut self,
         packet: &Packet,
-        payload_type: u8,
-        rtx: Option<u8>,
+        rtx: u8,
         sequence: u16,
         out: &mut Vec<u8>,
-    ) -> Option<Written> {
-        let original = self.index_of(sequence)?;
+    ) -> Written {
         let timestamp = self.stamped(packet);
         self.fares.repaired += 1;
-        let Some(rtx) = rtx else {
-            rtp::write_header(
-                out,
-                payload_type,
-                packet.marker,
-                sequence,
-                timestamp,
-                self.ssrc,
-            );
-            let payload = out.len();
-            out.extend_from_slice(&packet.payload);
-            return Some(Written {
-                payload,
-                ssrc: self.ssrc,
-                index: original,
-            });
-        };
         let index = self.rtx_next;
         self.rtx_next += 1;
         let number = (index & 0xffff) as u16;
@@ -290,23 +327,18 @@ impl DownTrack {
         let payload = out.len();
         out.extend_from_slice(&sequence.to_be_bytes());
         out.extend_from_slice(&packet.payload);
-        Some(Written {
+        Written {
             payload,
             ssrc: self.rtx_ssrc,
             index,
-        })
+        }
     }
 
     /// The timestamp that a packet was sent with.
     fn stamped(&self, packet: &Packet) -> u32 {
         let mut rewritten = self.rewritten.iter().rev();
-        let found = rewritten.find(|(from, _)| *from <= packet.number);
-        match (found, self.rewritten.back()) {
-            // Behind the last that was rewritten times are the track's own.
-            (Some(found), Some(last)) if found != last => found.1,
-            (Some(found), _) if self.last == Some((found.1, packet.timestamp)) => found.1,
-            _ => packet.timestamp,
-        }
+        let found = rewritten.find(|(of_track, _)| *of_track == packet.timestamp);
+        found.map_or(packet.timestamp, |(_, sent)| *sent)
     }
 
     /// What time the timestamps mean, if anything was sent: `timestamp` of the track is `ntp`.
@@ -327,6 +359,12 @@ impl DownTrack {
         self.fares.jitter = Duration::from_secs_f64(seconds.min(60.0));
         self.fares.round_trip = block.round_trip(now).or(self.fares.round_trip);
     }
+}
+
+/// Where a number is remembered.
+const fn place_of(index: u64) -> (usize, u64) {
+    let at = index % LATE_MAX;
+    ((at / 64) as usize, 1 << (at % 64))
 }
 
 #[cfg(test)]
@@ -368,6 +406,11 @@ mod tests {
         assert_eq!(send(&mut track, 502, 0, None), Some((12, 0)));
         assert_eq!(send(&mut track, 501, 0, None), Some((11, 0)), "late");
         assert_eq!(send(&mut track, 499, 0, None), None, "from before it came");
+        assert_eq!(
+            send(&mut track, 501, 0, None),
+            None,
+            "nothing is sealed under a number twice"
+        );
         track.skip();
         assert_eq!(send(&mut track, 900, 9_000, None), Some((13, 9_000)));
         assert_eq!(track.asked_for(11), Some(501));
@@ -408,6 +451,34 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_has_one_time_whatever_comes_between_its_packets() {
+        let mut track = DownTrack::new(1, 2, 90_000, 0);
+        // The newest picture itself is caught up with, in two packets.
+        assert_eq!(send(&mut track, 10, 3_000, Some(3_000)).unwrap().1, 3_000);
+        assert_eq!(send(&mut track, 11, 3_000, Some(3_000)).unwrap().1, 3_000);
+        assert_eq!(send(&mut track, 13, 6_000, None).unwrap().1, 6_000);
+        // One that was repaired on its way here belongs to the picture before.
+        assert_eq!(send(&mut track, 12, 3_000, None).unwrap().1, 3_000);
+        assert_eq!(send(&mut track, 14, 6_000, None).unwrap().1, 6_000);
+        // Begun anew with a keyframe that was sent before.
+        track.skip();
+        assert_eq!(send(&mut track, 13, 6_000, Some(6_000)).unwrap().1, 6_001);
+        for number in 15..5_000 {
+            send(&mut track, number, number as u32 * 3_000, None).unwrap();
+        }
+        assert!(track.rewritten.len() < 8, "{}", track.rewritten.len());
+    }
+
+    #[test]
+    fn who_asks_for_more_than_a_path_can_lose_is_not_looked_up() {
+        let now = Instant::now();
+        let mut track = DownTrack::new(1, 2, 90_000, 0);
+        let asked = |track: &mut DownTrack, at| (0..5_000).filter(|_| track.may_ask(at)).count();
+        assert_eq!(asked(&mut track, now), 512);
+        assert_eq!(asked(&mut track, now + Duration::from_millis(100)), 100);
+    }
+
+    #[test]
     fn what_was_lost_is_sent_again_once_a_round_trip_and_within_bounds() {
         let now = Instant::now();
         let mut track = DownTrack::new(1, 2, 90_000, 0);
@@ -416,9 +487,7 @@ mod tests {
         assert!(!track.may_repair(now, 70, 100));
         assert!(track.may_repair(now + Duration::from_millis(20), 70, 100));
         let mut out = Vec::new();
-        let written = track
-            .write_again(&packet(70, 5), 96, Some(97), 1, &mut out)
-            .unwrap();
+        let written = track.write_again(&packet(70, 5), 97, 1, &mut out);
         let header = rtp::Header::parse(&out).unwrap();
         assert_eq!(
             (header.ssrc, header.payload_type, header.timestamp),

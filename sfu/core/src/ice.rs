@@ -125,6 +125,12 @@ impl Ice {
         now.saturating_duration_since(self.heard_at) > SILENT_MAX
     }
 
+    /// Notes that the peer sent something that only it can have sealed. Some that publish never ask
+    /// again once they were answered.
+    pub const fn note_heard(&mut self, now: Instant) {
+        self.heard_at = now;
+    }
+
     /// Forgets a connection that is closed.
     pub fn forget(&mut self, path: Path) {
         self.checked.retain(|known| *known != path);

@@ -16,6 +16,8 @@ const SECTIONS_MAX: usize = 16;
 
 /// Most codecs, header extensions and sources that are looked at in one section.
 const CODECS_MAX: usize = 64;
+/// Most lines of one kind that say something of codecs: there are 128 payload types.
+const LINES_MAX: usize = 128;
 const EXTENSIONS_MAX: usize = 32;
 const SSRCS_MAX: usize = 16;
 
@@ -275,15 +277,26 @@ fn of_type(value: &str) -> Option<(u8, &str)> {
 
 fn codecs(media: &MediaDescription) -> Vec<Offered> {
     let formats = media.media_name.formats.iter();
-    let order: Vec<u8> = formats.filter_map(|format| format.parse().ok()).collect();
-    let maps: Vec<(u8, &str)> = values(media, "rtpmap").filter_map(of_type).collect();
+    let mut order: Vec<u8> = Vec::new();
+    for format in formats.filter_map(|format| format.parse().ok()) {
+        if !order.contains(&format) && order.len() < CODECS_MAX {
+            order.push(format);
+        }
+    }
+    // Each is read once, and no more of them than there can be types.
+    let first = |key| -> Vec<(u8, &str)> {
+        let all = values(media, key).filter_map(of_type);
+        all.take(LINES_MAX).collect()
+    };
+    let (maps, formats) = (first("rtpmap"), first("fmtp"));
+    let feedbacks: Vec<&str> = values(media, "rtcp-fb").take(LINES_MAX * 8).collect();
     let parameters = |wanted: u8| {
-        let mut all = values(media, "fmtp").filter_map(of_type);
+        let mut all = formats.iter();
         all.find(|(number, _)| *number == wanted)
-            .map_or("", |(_, rest)| rest)
+            .map_or("", |(_, rest)| *rest)
     };
     let feedback = |wanted: u8, what: &str| {
-        values(media, "rtcp-fb").any(|value| {
+        feedbacks.iter().any(|value| {
             let Some((number, rest)) = value.split_once(' ') else {
                 return false;
             };
@@ -302,7 +315,7 @@ fn codecs(media: &MediaDescription) -> Vec<Offered> {
         rtx.find(|(number, _)| repairs(*number))
             .map(|(number, _)| *number)
     };
-    let known = order.iter().take(CODECS_MAX).filter_map(|&number| {
+    let known = order.iter().filter_map(|&number| {
         let (_, map) = maps.iter().find(|(mapped, _)| *mapped == number)?;
         let (name, rate) = map.split_once('/')?;
         let codec = Codec::of_name(name)?;

@@ -42,6 +42,16 @@ const PROFILES: [(SrtpProtectionProfile, ProtectionProfile); 3] = [
 /// The one that is agreed on with whoever can do it.
 const CHEAPEST: SrtpProtectionProfile = PROFILES[0].0;
 
+/// Most datagrams, records and bytes of a handshake. An honest one has a tenth of that; the library
+/// keeps what it is given.
+const DATAGRAMS_MAX: u32 = 64;
+const RECORDS_MAX: u32 = 256;
+const BYTES_MAX: usize = 64 * 1024;
+
+/// Content type and header length of records (RFC 6347 §4.1).
+const HANDSHAKE: u8 = 22;
+const RECORD_HEADER: usize = 13;
+
 /// Label of the keys (RFC 5764 §4.2).
 const LABEL: &str = "EXTRACTOR-dtls_srtp";
 
@@ -155,6 +165,50 @@ pub struct Secure {
     we_connect: bool,
     /// The peer's first words, until they are whole.
     hello: Option<Hello>,
+    spent: Spent,
+}
+
+/// What the peer has had of its handshake.
+#[derive(Debug, Default)]
+struct Spent {
+    datagrams: u32,
+    records: u32,
+    bytes: usize,
+    /// When hands had been shaken, and when the peer last repeated itself since.
+    done_at: Option<Instant>,
+    repeated_at: Option<Instant>,
+}
+
+impl Spent {
+    /// Counts a datagram; tells whether it is to be looked at, or that it is too much.
+    fn count(&mut self, now: Instant, datagram: &[u8]) -> Result<bool, Error> {
+        let (mut records, mut shakes, mut rest) = (0, false, datagram);
+        while let Some((header, body)) = rest.split_at_checked(RECORD_HEADER) {
+            records += 1;
+            shakes |= header[0] == HANDSHAKE;
+            let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
+            rest = body.get(length..).unwrap_or_default();
+        }
+        if self.done_at.is_some() {
+            // It may have missed our last word, and say its own again.
+            let lately = |at: Instant| now.saturating_duration_since(at) < FLIGHT;
+            if shakes && (records > 4 || self.repeated_at.is_some_and(lately)) {
+                return Ok(false);
+            }
+            if shakes {
+                self.repeated_at = Some(now);
+                self.records += records;
+            }
+            return Ok(self.records <= RECORDS_MAX * 2);
+        }
+        self.datagrams += 1;
+        self.records += records;
+        self.bytes += datagram.len();
+        if self.datagrams > DATAGRAMS_MAX || self.records > RECORDS_MAX || self.bytes > BYTES_MAX {
+            return Err(Error::Handshake("it has no end".to_owned()));
+        }
+        Ok(true)
+    }
 }
 
 impl std::fmt::Debug for Secure {
@@ -173,6 +227,7 @@ impl Secure {
             fingerprint,
             we_connect,
             hello: (!we_connect).then(Hello::default),
+            spent: Spent::default(),
         }
     }
 
@@ -194,6 +249,9 @@ impl Secure {
     /// # Errors
     /// When there will be no secure session with it.
     pub fn handle(&mut self, now: Instant, datagram: &[u8]) -> Result<Step, Error> {
+        if !self.spent.count(now, datagram)? {
+            return Ok(Step::Nothing);
+        }
         let mut events = Ok(Vec::new());
         // The library lets the peer choose, and browsers choose what costs three times as much.
         match &mut self.hello {
@@ -222,7 +280,10 @@ impl Secure {
         let mut step = Step::Nothing;
         for event in events {
             match event {
-                EndpointEvent::HandshakeComplete => step = Step::Done(Box::new(self.keys()?)),
+                EndpointEvent::HandshakeComplete => {
+                    self.spent.done_at = Some(now);
+                    step = Step::Done(Box::new(self.keys()?));
+                }
                 EndpointEvent::PeerClosed => return Ok(Step::Closed),
                 // Data channels are not offered to anybody.
                 EndpointEvent::ApplicationData(_) => {}
@@ -280,5 +341,42 @@ impl Secure {
     /// Tells the peer that the session is over.
     pub fn close(&mut self, now: Instant) {
         self.endpoint.stop(now, PEER);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handshake_without_end_is_given_up() {
+        let now = Instant::now();
+        let credentials = Arc::new(Credentials::generate().unwrap());
+        let mut secure = Secure::new(credentials, [0; 32], false);
+        // Fragments of one byte each of a message that never becomes whole.
+        let mut datagram = Vec::new();
+        for at in 1..40u8 {
+            datagram.extend_from_slice(&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, at, 0, 13]);
+            datagram.extend_from_slice(&[11, 0, 255, 0, 0, 9, 0, 200, at, 0, 0, 1, 7]);
+        }
+        let taken = (0..100)
+            .take_while(|_| secure.handle(now, &datagram).is_ok())
+            .count();
+        assert!(taken < 10, "{taken}");
+    }
+
+    #[test]
+    fn who_has_shaken_hands_may_repeat_itself_now_and_then() {
+        let now = Instant::now();
+        let mut spent = Spent {
+            done_at: Some(now),
+            ..Spent::default()
+        };
+        let again = [22, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0];
+        assert_eq!(spent.count(now, &again), Ok(true));
+        assert_eq!(spent.count(now, &again), Ok(false));
+        assert_eq!(spent.count(now + FLIGHT, &again), Ok(true));
+        let closed = [21, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0];
+        assert_eq!(spent.count(now + FLIGHT, &closed), Ok(true));
     }
 }

@@ -119,7 +119,7 @@ impl Transport {
         match datagram.first() {
             // RFC 7983 §7.
             Some(20..=63) => self.shake(now, datagram),
-            Some(128..=191) => Ok(self.open(datagram)),
+            Some(128..=191) => Ok(self.open(now, datagram)),
             _ => Ok(Received::Nothing),
         }
     }
@@ -141,7 +141,7 @@ impl Transport {
         }
     }
 
-    fn open(&mut self, datagram: &[u8]) -> Received {
+    fn open(&mut self, now: Instant, datagram: &[u8]) -> Received {
         let Some(sealed) = &mut self.sealed else {
             return Received::Nothing;
         };
@@ -164,6 +164,7 @@ impl Transport {
         };
         match opened {
             Ok(received) => {
+                self.ice.note_heard(now);
                 if !known {
                     self.sources.push(ssrc);
                 }

@@ -92,12 +92,16 @@ impl UpTrack {
             return Place::At(number);
         };
         if (number - self.highest).abs() > JUMP {
+            if again {
+                return Place::Useless;
+            }
             self.missing.clear();
             self.begin(number);
             return Place::Anew(number);
         }
         if number > self.highest {
-            for gap in self.highest + 1..number {
+            let newest = number - MISSING_MAX as i64;
+            for gap in (self.highest + 1).max(newest)..number {
                 if self.missing.len() == MISSING_MAX {
                     self.missing.pop_first();
                 }
