@@ -10,7 +10,7 @@ use sfu_core::answer::Agreement;
 use sfu_core::assemble::{Assembler, Output};
 use sfu_core::offer::Offered;
 use sfu_core::rtcp::{self, Arrivals, Said};
-use sfu_core::rtp::{Header, Unwrapped};
+use sfu_core::rtp::{self, Header, Unwrapped};
 use sfu_core::up::{Place, UpTrack};
 use sfu_core::{Codec, Packet};
 
@@ -383,8 +383,7 @@ impl Publisher {
         let renumber = *stream.renumber.get_or_insert_with(|| {
             let (next, last) = track.next();
             // Whatever was there before, time has passed since.
-            let ticks = elapsed.ticks(stream.codec.clock_rate()) & 0xffff_ffff;
-            let wall = ticks as u32;
+            let wall = rtp::timestamp(elapsed, stream.codec.clock_rate());
             let ahead = wall.wrapping_sub(last).cast_signed();
             let begin = if next == 0 || ahead > 0 {
                 wall
@@ -452,7 +451,7 @@ impl Publisher {
             };
             let arrived = now.saturating_duration_since(self.began).as_micros();
             let arrived = i64::try_from(arrived).unwrap_or(i64::MAX);
-            let timestamp = (unit.timestamp & 0xffff_ffff) as u32;
+            let timestamp = unit.timestamp;
             let unwrapped = stream.clock.timestamps.unwrap(timestamp);
             let micros = stream.clock.place(unwrapped, arrived);
             let at = publishing.add(micros, unit);

@@ -52,6 +52,16 @@ pub(crate) struct Made {
     pub(crate) answer: String,
 }
 
+/// Who asks for a session, and what it is given.
+struct Asked {
+    role: Role,
+    peer: IpAddr,
+    /// The key of a publisher, hashed.
+    key: Option<[u8; 32]>,
+    /// What is sent; of a viewer alone.
+    sources: Sources,
+}
+
 type Sessions = Arc<Mutex<HashMap<Arc<str>, Known>>>;
 
 /// WebRTC of this node.
@@ -206,7 +216,13 @@ impl Service {
         }
         let now = Instant::now();
         let (registry, rules) = (Arc::clone(&self.registry), self.rules);
-        self.make(&offer, &agreement, Role::Publisher, peer, Some(key), |id| {
+        let asked = Asked {
+            role: Role::Publisher,
+            peer,
+            key: Some(key),
+            sources: Sources::default(),
+        };
+        self.make(&offer, &agreement, asked, |id| {
             let on_exit = self.on_exit(id);
             let agreement = agreement.clone();
             let ssrc = rand::random();
@@ -256,45 +272,31 @@ impl Service {
         let profile = profile_of(&broadcast);
         let now = Instant::now();
         let viewer = Viewer::new(tracks, &agreement, sources, profile, now);
-        self.make_with(
-            &offer,
-            &agreement,
-            Role::Viewer,
+        let asked = Asked {
+            role: Role::Viewer,
             peer,
-            None,
+            key: None,
             sources,
-            |_| shard::Role::Viewer(Box::new(viewer)),
-        )
+        };
+        self.make(&offer, &agreement, asked, |_| {
+            shard::Role::Viewer(Box::new(viewer))
+        })
     }
 
+    /// Makes a session; `fill` makes what it is for, once its name is known.
     fn make(
         self: &Arc<Self>,
         offer: &Offer,
         agreement: &Agreement,
-        role: Role,
-        peer: IpAddr,
-        key: Option<[u8; 32]>,
+        asked: Asked,
         fill: impl FnOnce(&Arc<str>) -> shard::Role,
     ) -> Result<Made, Problem> {
-        let sources = Sources {
-            audio: 0,
-            video: 0,
-            video_rtx: 0,
-        };
-        self.make_with(offer, agreement, role, peer, key, sources, fill)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the answer")]
-    fn make_with(
-        self: &Arc<Self>,
-        offer: &Offer,
-        agreement: &Agreement,
-        role: Role,
-        peer: IpAddr,
-        key: Option<[u8; 32]>,
-        sources: Sources,
-        fill: impl FnOnce(&Arc<str>) -> shard::Role,
-    ) -> Result<Made, Problem> {
+        let Asked {
+            role,
+            peer,
+            key,
+            sources,
+        } = asked;
         let id: Arc<str> = self.new_id().into();
         let slot = {
             let mut known = self.known();

@@ -13,7 +13,7 @@ use fanout::{AppendError, Lag, Limits, Log, Meta, Read, Start, Writer};
 use kit::stream::Broadcast;
 use media::codec::h264;
 use media::{AudioConfig, Frame, MediaTime, TrackConfig, TrackKind, VideoConfig};
-use sfu_core::{Codec, Packet, packetize};
+use sfu_core::{Codec, Packet, packetize, rtp};
 use wire::BroadcastId;
 
 use crate::bridge::ToOpus;
@@ -554,8 +554,7 @@ impl Maker {
         payloads: Vec<Bytes>,
         tracks: &Tracks,
     ) {
-        let ticks = at.ticks(codec.clock_rate());
-        let timestamp = (ticks & 0xffff_ffff) as u32;
+        let timestamp = rtp::timestamp(at, codec.clock_rate());
         if self.writer.is_none() {
             self.writer = tracks.writer(self.kind);
         }

@@ -11,7 +11,7 @@ use sfu_core::down::DownTrack;
 use sfu_core::offer::Offered;
 use sfu_core::rtcp::{self, Said};
 use sfu_core::transport::Transport;
-use sfu_core::{Codec, Packet};
+use sfu_core::{Codec, Packet, rtp};
 
 use crate::burst::Burst;
 use crate::socket::Port;
@@ -318,7 +318,7 @@ impl Viewer {
             };
             // What the timestamp of a picture taken just now would be.
             let since = MediaTime::from_micros(wall.since(zero + clock.at));
-            let ticks = (since.ticks(leg.down.clock_rate()) & 0xffff_ffff) as u32;
+            let ticks = rtp::timestamp(since, leg.down.clock_rate());
             let timestamp = clock.timestamp.wrapping_add(ticks);
             let ntp = ntp_of(wall.as_micros());
             if let Some(report) = leg.down.sender_report(ntp, timestamp) {

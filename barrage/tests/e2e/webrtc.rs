@@ -24,6 +24,15 @@ struct Pictures {
     units: Vec<Bytes>,
 }
 
+impl Pictures {
+    /// Asserts that `units` are what was sent, without a gap.
+    fn has_stretch(&self, units: &[Bytes]) {
+        let at = self.units.iter().position(|unit| *unit == units[0]);
+        let at = at.expect("it was sent");
+        assert_eq!(units, &self.units[at..at + units.len()]);
+    }
+}
+
 async fn pictures(seconds: u32) -> Pictures {
     let clip = Clip::of(&Source::new().without_audio(), seconds).await;
     let flv::Video::H264SequenceHeader(record) =
@@ -71,6 +80,13 @@ fn video(timestamp: u32, marker: bool) -> Sent {
         kind: H264,
         timestamp,
         marker,
+    }
+}
+
+/// Sends pictures as fast as they go.
+async fn send_at_once(publisher: &mut Peer, pictures: &Pictures) {
+    for (timestamp, marker, payload) in &pictures.packets {
+        publisher.send(video(*timestamp, *marker), payload).await;
     }
 }
 
@@ -203,15 +219,7 @@ async fn what_one_publishes_another_sees_byte_by_byte_and_so_does_everybody_else
     });
     let ((), (screen, now, peers)) = (sent, seen);
     // A stretch of what was sent, from a keyframe on.
-    let at = pictures
-        .units
-        .iter()
-        .position(|unit| *unit == screen.units[0])
-        .unwrap();
-    assert_eq!(
-        screen.units[..],
-        pictures.units[at..at + screen.units.len()]
-    );
+    pictures.has_stretch(&screen.units);
     assert_eq!((screen.lost, screen.repairs), (0, 0));
     assert!(screen.sound > 100, "{}", screen.sound);
     assert_eq!(now["viewers"]["webrtc"], 1);
@@ -307,15 +315,7 @@ async fn what_is_lost_on_the_way_to_a_viewer_is_sent_again() {
         screen
     });
     let screen = seen.1;
-    let at = pictures
-        .units
-        .iter()
-        .position(|unit| *unit == screen.units[0])
-        .unwrap();
-    assert_eq!(
-        screen.units[..],
-        pictures.units[at..at + screen.units.len()]
-    );
+    pictures.has_stretch(&screen.units);
     assert_eq!(screen.lost, 0);
     assert!(screen.repairs >= 5, "{}", screen.repairs);
 }
@@ -379,9 +379,7 @@ async fn a_viewer_who_needs_a_keyframe_has_the_publisher_asked_for_one_though_no
     let server = Server::start().await;
     let pictures = pictures(2).await;
     let mut publisher = Peer::publish(&server).await;
-    for (timestamp, marker, payload) in &pictures.packets {
-        publisher.send(video(*timestamp, *marker), payload).await;
-    }
+    send_at_once(&mut publisher, &pictures).await;
     server.live().await;
     let mut viewer = Peer::watch(&server, CHANNEL).await;
     let mut screen = Screen::new();
@@ -410,9 +408,7 @@ async fn a_publisher_that_vanishes_and_returns_continues_its_broadcast() {
     let server = Server::with(&[("ingest.silence_ms", "1000")]).await;
     let pictures = pictures(3).await;
     let mut first = Peer::publish(&server).await;
-    for (timestamp, marker, payload) in &pictures.packets {
-        first.send(video(*timestamp, *marker), payload).await;
-    }
+    send_at_once(&mut first, &pictures).await;
     let before = server.live().await;
     let mut viewer = Peer::watch(&server, CHANNEL).await;
     let mut screen = Screen::new();
@@ -423,9 +419,7 @@ async fn a_publisher_that_vanishes_and_returns_continues_its_broadcast() {
     drop(first);
     server.offline().await;
     let mut second = Peer::publish(&server).await;
-    for (timestamp, marker, payload) in &pictures.packets {
-        second.send(video(*timestamp, *marker), payload).await;
-    }
+    send_at_once(&mut second, &pictures).await;
     let after = server.live().await;
     assert_ne!(
         before["broadcast_id"], after["broadcast_id"],
@@ -440,9 +434,7 @@ async fn a_publisher_that_vanishes_and_returns_continues_its_broadcast() {
             Err(refused) => assert_eq!(refused.body["code"], "taken", "{refused:?}"),
         }
     };
-    for (timestamp, marker, payload) in &pictures.packets {
-        third.send(video(*timestamp, *marker), payload).await;
-    }
+    send_at_once(&mut third, &pictures).await;
     let again = server
         .stream_until("it is live again", |now| now["state"] == "live")
         .await;
@@ -458,9 +450,7 @@ async fn who_takes_over_keeps_the_viewers_and_who_is_replaced_takes_nobody_along
     admin.ok(Method::PATCH, &channel, &change).await;
     let pictures = pictures(4).await;
     let mut first = Peer::publish(&server).await;
-    for (timestamp, marker, payload) in &pictures.packets {
-        first.send(video(*timestamp, *marker), payload).await;
-    }
+    send_at_once(&mut first, &pictures).await;
     let before = server.live().await;
     let mut viewer = Peer::watch(&server, CHANNEL).await;
     let mut screen = Screen::new();
@@ -699,15 +689,7 @@ async fn nonsense_on_the_port_disturbs_nobody_and_is_not_answered() {
         screen
     });
     let screen = sent.1;
-    let at = pictures
-        .units
-        .iter()
-        .position(|unit| *unit == screen.units[0])
-        .unwrap();
-    assert_eq!(
-        screen.units[..],
-        pictures.units[at..at + screen.units.len()]
-    );
+    pictures.has_stretch(&screen.units);
     assert!(is_silent(&stranger, 50).await, "a stranger was answered");
     assert_eq!(
         server.metric("barrage_webrtc_shard_restarts_total").await,
@@ -732,9 +714,7 @@ async fn rtmp_and_whip_publishers_share_one_stage() {
         .await;
     let pictures = pictures(2).await;
     let mut publisher = Peer::publish(&server).await;
-    for (timestamp, marker, payload) in &pictures.packets {
-        publisher.send(video(*timestamp, *marker), payload).await;
-    }
+    send_at_once(&mut publisher, &pictures).await;
     let after = server.live().await;
     assert_eq!(before["broadcast_id"], after["broadcast_id"]);
     let viewer = Viewer::tune_in(&server).await;

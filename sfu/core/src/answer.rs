@@ -66,7 +66,7 @@ pub struct Identity<'a> {
 }
 
 /// The sources of the tracks that we send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
     /// Of sound.
     pub audio: u32,

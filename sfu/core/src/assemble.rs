@@ -10,7 +10,6 @@ use media::codec::{h264, opus};
 use media::{AudioConfig, TrackConfig, TrackKind};
 
 use crate::Codec;
-use crate::rtp::Unwrapped;
 
 /// How long what is missing is waited for while later packets are there.
 const WAIT_MAX: Duration = Duration::from_millis(400);
@@ -33,8 +32,8 @@ struct Waiting {
 /// An access unit or a frame of sound.
 #[derive(Clone, Debug)]
 pub struct Unit {
-    /// Its RTP timestamp without wraps.
-    pub timestamp: i64,
+    /// Its RTP timestamp; wraps.
+    pub timestamp: u32,
     /// Whether decoding can start here.
     pub key: bool,
     /// The decoder set-up it is coded under.
@@ -58,7 +57,6 @@ pub struct Assembler {
     codec: Codec,
     waiting: BTreeMap<i64, Waiting>,
     next: Option<i64>,
-    timestamps: Unwrapped<32>,
     /// Whether pictures wait for a keyframe.
     seeking: bool,
     config: Option<Arc<TrackConfig>>,
@@ -77,7 +75,6 @@ impl Assembler {
             codec,
             waiting: BTreeMap::new(),
             next: None,
-            timestamps: Unwrapped::default(),
             seeking: codec.kind() == TrackKind::Video,
             config: None,
             sps: Bytes::new(),
@@ -190,7 +187,6 @@ impl Assembler {
         self.next = Some(to);
         debug_assert!(packets.keys().all(|number| (from..to).contains(number)));
         let timestamp = packets.values().next()?.timestamp;
-        let timestamp = self.timestamps.unwrap(timestamp);
         let mut payloads = packets.into_values().map(|packet| packet.payload);
         if self.codec == Codec::Opus {
             return self.sound(timestamp, payloads.next()?);
@@ -198,7 +194,7 @@ impl Assembler {
         self.picture(timestamp, payloads)
     }
 
-    fn sound(&mut self, timestamp: i64, data: Bytes) -> Option<Unit> {
+    fn sound(&mut self, timestamp: u32, data: Bytes) -> Option<Unit> {
         let samples = opus::samples(&data)?;
         let config = TrackConfig::Audio(AudioConfig::Opus {
             channels: 2,
@@ -212,7 +208,7 @@ impl Assembler {
         })
     }
 
-    fn picture(&mut self, timestamp: i64, payloads: impl Iterator<Item = Bytes>) -> Option<Unit> {
+    fn picture(&mut self, timestamp: u32, payloads: impl Iterator<Item = Bytes>) -> Option<Unit> {
         let mut data = BytesMut::new();
         let mut fragment: Option<BytesMut> = None;
         for payload in payloads {
@@ -343,7 +339,7 @@ mod tests {
         all
     }
 
-    fn units(assembler: &mut Assembler, now: Instant) -> (Vec<i64>, usize) {
+    fn units(assembler: &mut Assembler, now: Instant) -> (Vec<u32>, usize) {
         let (mut stamps, mut lost) = (Vec::new(), 0);
         while let Some(output) = assembler.poll(now) {
             match output {

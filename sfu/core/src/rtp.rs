@@ -1,5 +1,7 @@
 //! RTP packet headers (RFC 3550 §5.1) and header extensions (RFC 8285).
 
+use media::MediaTime;
+
 /// Bytes of a header without sources and extensions.
 pub const HEADER_BYTES: usize = 12;
 
@@ -96,6 +98,11 @@ impl<'a> Header<'a> {
             rest = &body[length..];
         }
     }
+}
+
+/// A moment by a clock of `rate` ticks a second, as timestamps have it: modulo 2^32.
+pub fn timestamp(at: MediaTime, rate: u32) -> u32 {
+    (at.ticks(rate) & 0xffff_ffff) as u32
 }
 
 /// Whether a datagram is RTCP and not RTP (RFC 5761 §4).
