@@ -13,12 +13,13 @@ const ROOM: &str = "room=stage";
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
 
 /// Many may be said at once, and long.
-const GENEROUS: [(&str, &str); 5] = [
+const GENEROUS: [(&str, &str); 6] = [
     ("chat.text_max", "500"),
     ("chat.user_burst", "10000"),
-    ("chat.user_per_minute", "60000"),
+    ("chat.user_per_minute", "6000000"),
     ("chat.connection_burst", "10000"),
-    ("chat.connection_per_second", "1000"),
+    ("chat.connection_per_second", "100000"),
+    ("chat.room_per_second", "100000"),
 ];
 
 /// The next frame in which there is something of this kind, and what it is.
