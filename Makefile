@@ -31,7 +31,7 @@ FUZZ_TRY_SECONDS ?= 10
 BENCH_RUNS ?= 3
 BENCH_SECONDS ?= 10
 
-.PHONY: help run demo build test check fuzz autobahn screens bench-media bench-chat setup-% web
+.PHONY: help run demo build test check fuzz autobahn screens bench-media bench-chat bench-webrtc setup-% web
 
 help: ## this list
 	@echo 'Barrage: a self-hosted live-streaming server'
@@ -100,6 +100,9 @@ bench-media: setup-bench build ## measure RTMP, FLV and LL-HLS beside nginx, int
 
 bench-chat: setup-bench build ## measure rooms full of viewers beside nchan, into docs/benchmarks.md
 	$(STEP) 'rooms beside nchan' env BENCH_RUNS=$(BENCH_RUNS) BENCH_SECONDS=$(BENCH_SECONDS) loadtest/bench/chat
+
+bench-webrtc: setup-bench-webrtc build ## measure WebRTC beside Janus, into docs/benchmarks.md
+	$(STEP) 'WebRTC beside Janus' env BENCH_RUNS=$(BENCH_RUNS) BENCH_SECONDS=$(BENCH_SECONDS) loadtest/bench/webrtc
 
 setup-%:
 	@scripts/setup $*

@@ -171,6 +171,13 @@ def ratio(figures, cell, base, name):
     return f"{ours / theirs:.2f} ×" if ours is not None and theirs else "–"
 
 
+def aims_table(aims):
+    """What is aimed at: a name, a bound (the least, if it is negative), what was measured, and its unit."""
+    rows = [[name, f"{'at least' if aim < 0 else 'at most'} {abs(aim):g} {unit}", f"{shown(abs(measured))} {unit}",
+             "yes" if measured <= aim else "no"] for name, aim, measured, unit in aims]
+    return table(["what", "aim", "measured", "met"], rows)
+
+
 def write(text, begin, end):
     """Puts a section into the page, in place of what stood there."""
     old = PAGE.read_text()

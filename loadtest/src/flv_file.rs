@@ -12,7 +12,6 @@ const MAX_TAG_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct FlvFile {
     tags: Vec<Tag>,
-    /// How long one round takes, in milliseconds.
     round_ms: u32,
 }
 
@@ -44,6 +43,16 @@ impl FlvFile {
             round_ms: last - first + gap.max(1),
             tags,
         })
+    }
+
+    /// Every tag of one round.
+    pub(crate) fn tags(&self) -> &[Tag] {
+        &self.tags
+    }
+
+    /// How long one round takes, in milliseconds.
+    pub(crate) const fn round_ms(&self) -> u32 {
+        self.round_ms
     }
 
     /// Every tag in order, round after round, with stamps that go on and on.

@@ -6,6 +6,7 @@ mod flv_file;
 mod http;
 mod place;
 mod publish;
+mod session;
 mod stamp;
 mod tell;
 mod times;
@@ -28,10 +29,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Publish an FLV file over RTMP, again and again, in real time.
+    /// Publish an FLV file over RTMP or WHIP, again and again, in real time.
     Publish(publish::Args),
-    /// Watch a stream as many viewers at once, over RTMP, FLV or LL-HLS, and measure joins, delays
-    /// and losses.
+    /// Watch a stream as many viewers at once, over RTMP, FLV, LL-HLS or WHEP, and measure
+    /// joins, delays and losses.
     Watch(watch::Args),
     /// Fill a room with viewers, say much in it, and reconcile what each of them heard.
     Chat(chat::Args),

@@ -1,5 +1,9 @@
 //! Publishers.
 
+mod film;
+mod rtmp;
+mod webrtc;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,25 +11,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use bytes::Bytes;
 use clap::Args as ClapArgs;
-use ingest::rtmp::Secret;
-use ingest::rtmp::client::{Config, Event, Output, Purpose, Session};
-use media::amf0;
-use media::flv::TagKind;
 use serde::Serialize;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use crate::flv_file::FlvFile;
 use crate::say;
 use crate::stamp::{Stamp, now_us};
 use crate::tell::Ticker;
 use crate::times::{Spread, Times};
+use film::Film;
 
 /// How long a server may take to let a publisher in.
 const ACCEPT_WITHIN: Duration = Duration::from_secs(10);
@@ -35,12 +33,20 @@ const ACCEPT_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct Args {
     /// The file to publish: FLV with H.264 and AAC.
     file: PathBuf,
-    /// Where to, such as rtmp://localhost/live
+    /// Where to, such as rtmp://localhost/live, http://localhost:8080/whip, or
+    /// rtp://localhost:5004 for bare packets (sound goes to the port after the next).
     #[arg(long, default_value = "rtmp://localhost/live")]
     url: String,
     /// The stream key; given several times, one publisher for each.
     #[arg(long = "key", required = true)]
     keys: Vec<String>,
+    /// WHIP and RTP: spread the packets of each picture over so many milliseconds, as browsers do,
+    /// instead of sending them at once.
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1000))]
+    spread: u64,
+    /// The ffmpeg that makes Opus of the file's sound, for WHIP and RTP.
+    #[arg(long, default_value = "ffmpeg")]
+    ffmpeg: PathBuf,
     /// End after so many seconds; without it, go on until stopped (Ctrl-C).
     #[arg(long, value_name = "SECONDS")]
     duration: Option<u64>,
@@ -51,6 +57,25 @@ pub(crate) struct Args {
     /// Tell the result as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// What is published, in the form that the address asks for.
+#[derive(Clone)]
+enum Source {
+    Tags(Arc<FlvFile>),
+    Packets(Arc<Film>),
+}
+
+impl Source {
+    fn read(args: &Args) -> anyhow::Result<Self> {
+        if args.url.starts_with("rtmp://") {
+            return Ok(Self::Tags(Arc::new(FlvFile::read(&args.file)?)));
+        }
+        Ok(Self::Packets(Arc::new(Film::read(
+            &args.file,
+            &args.ffmpeg,
+        )?)))
+    }
 }
 
 /// What came of publishing.
@@ -81,21 +106,32 @@ struct Sent {
 
 /// Publishes until the time is over; fails if a publisher did.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let file = Arc::new(FlvFile::read(&args.file)?);
-    let url = Url::parse(&args.url)?;
+    let source = Source::read(&args)?;
     let (stop, stopped) = watch::channel(false);
     let frames = Arc::new(AtomicU64::new(0));
     let mut publishers = JoinSet::new();
     for (number, key) in args.keys.iter().cloned().enumerate() {
-        let (file, url, stopped) = (Arc::clone(&file), url.clone(), stopped.clone());
-        let stamps = !args.no_stamps;
+        let (source, url, stopped) = (source.clone(), args.url.clone(), stopped.clone());
+        let (stamps, spread) = (!args.no_stamps, Duration::from_millis(args.spread));
         let frames = Arc::clone(&frames);
         publishers.spawn(async move {
             let mut sent = Sent {
                 all_frames: frames,
                 ..Sent::default()
             };
-            let published = publish(&file, &url, key, stamps, stopped, &mut sent).await;
+            let published = match source {
+                Source::Tags(file) => {
+                    rtmp::publish(&file, &url, key, stamps, stopped, &mut sent).await
+                }
+                Source::Packets(film) => {
+                    let plan = webrtc::Plan {
+                        film,
+                        stamps,
+                        spread,
+                    };
+                    plan.publish(&url, &key, stopped, &mut sent).await
+                }
+            };
             (
                 sent,
                 published.with_context(|| format!("publisher {}", number + 1)),
@@ -171,94 +207,6 @@ fn tell(report: &Report, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An RTMP address.
-#[derive(Clone, Debug)]
-struct Url {
-    authority: String,
-    app: String,
-}
-
-impl Url {
-    fn parse(text: &str) -> anyhow::Result<Self> {
-        let rest = text
-            .strip_prefix("rtmp://")
-            .context("the address begins with rtmp://")?;
-        let (host, app) = rest
-            .split_once('/')
-            .context("the address ends with an application, as /live")?;
-        let authority = if host.contains(':') {
-            host.to_owned()
-        } else {
-            format!("{host}:1935")
-        };
-        Ok(Self {
-            authority,
-            app: app.trim_end_matches('/').to_owned(),
-        })
-    }
-}
-
-struct Publisher {
-    stream: TcpStream,
-    session: Session,
-    publishing: bool,
-}
-
-async fn publish(
-    file: &FlvFile,
-    url: &Url,
-    key: String,
-    stamps: bool,
-    mut stopped: watch::Receiver<bool>,
-    sent: &mut Sent,
-) -> anyhow::Result<()> {
-    let stream = TcpStream::connect(&url.authority)
-        .await
-        .with_context(|| format!("failed to connect to {}", url.authority))?;
-    stream.set_nodelay(true)?;
-    let config = Config {
-        purpose: Purpose::Publish,
-        app: url.app.clone(),
-        tc_url: format!("rtmp://{}/{}", url.authority, url.app),
-        key: Secret::new(key),
-        encoder: concat!("barrage-load/", env!("CARGO_PKG_VERSION")).to_owned(),
-        chunk_size: 4096,
-    };
-    let mut publisher = Publisher {
-        stream,
-        session: Session::new(config, rand::random()),
-        publishing: false,
-    };
-    timeout(ACCEPT_WITHIN, publisher.become_publishing())
-        .await
-        .context("the server did not let us publish in time")??;
-    let began = Instant::now();
-    let mut first = None;
-    for (stamp, tag) in file.rounds() {
-        let since_first = stamp.wrapping_sub(*first.get_or_insert(stamp));
-        let due = began + Duration::from_millis(u64::from(since_first));
-        tokio::select! {
-            heard = publisher.listen_until(due) => heard?,
-            _ = stopped.wait_for(|stopped| *stopped) => break,
-        }
-        let stamped = (stamps && tag.kind == TagKind::Video)
-            .then(|| sent.next_stamp().put(&tag.body))
-            .flatten();
-        let late = due.elapsed();
-        publisher.send(stamp, tag.kind, stamped.as_ref().unwrap_or(&tag.body))?;
-        sent.bytes += publisher.flush().await?;
-        sent.stamped += u64::from(stamped.is_some());
-        if tag.kind != TagKind::Script {
-            sent.frames += 1;
-            sent.all_frames.fetch_add(1, Ordering::Relaxed);
-            sent.late.add_duration(late);
-        }
-    }
-    publisher.session.unpublish();
-    publisher.flush().await?;
-    Ok(())
-}
-
 impl Sent {
     fn merge(&mut self, other: &Self) {
         self.frames += other.frames;
@@ -267,91 +215,18 @@ impl Sent {
         self.late.merge(&other.late);
     }
 
+    /// Notes a frame that was written so long after its time.
+    fn note_frame(&mut self, late: Duration) {
+        self.frames += 1;
+        self.all_frames.fetch_add(1, Ordering::Relaxed);
+        self.late.add_duration(late);
+    }
+
     fn next_stamp(&self) -> Stamp {
         Stamp {
             // After four years at 30 pictures a second it begins anew.
             number: u32::try_from(self.stamped).unwrap_or_default(),
             sent_us: now_us(),
-        }
-    }
-}
-
-impl Publisher {
-    async fn become_publishing(&mut self) -> anyhow::Result<()> {
-        while !self.publishing {
-            self.flush().await?;
-            if !self.publishing {
-                self.listen_once().await?;
-            }
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, stamp: u32, kind: TagKind, body: &Bytes) -> anyhow::Result<()> {
-        match kind {
-            TagKind::Audio => self.session.send_audio(stamp, body)?,
-            TagKind::Video => self.session.send_video(stamp, body)?,
-            TagKind::Script => {
-                // The tag is a name and a value; the client sends the value under its own name.
-                if let Ok([_, about, ..]) = amf0::decode_all(body).as_deref() {
-                    self.session.send_metadata(about)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes what the session has to say, and hears what it learned; tells how many bytes it was.
-    async fn flush(&mut self) -> anyhow::Result<u64> {
-        let mut written = 0;
-        while let Some(output) = self.session.poll_output() {
-            match output {
-                Output::Transmit(bytes) => {
-                    self.stream
-                        .write_all(&bytes)
-                        .await
-                        .context("the connection broke")?;
-                    written += bytes.len() as u64;
-                }
-                Output::Event(Event::Publishing) => self.publishing = true,
-                Output::Event(Event::Refused { code, description }) => {
-                    bail!("the server said no: {code}: {description}");
-                }
-                Output::Event(
-                    Event::Connected
-                    | Event::Unpublished
-                    | Event::Acknowledged(_)
-                    | Event::Playing
-                    | Event::Media { .. }
-                    | Event::PlayEnded,
-                ) => {}
-            }
-        }
-        Ok(written)
-    }
-
-    async fn listen_once(&mut self) -> anyhow::Result<()> {
-        let mut buffer = [0; 4096];
-        let length = self
-            .stream
-            .read(&mut buffer)
-            .await
-            .context("the connection broke")?;
-        if length == 0 {
-            bail!("the server closed the connection");
-        }
-        self.session.handle_input(&buffer[..length])?;
-        Ok(())
-    }
-
-    /// Hears the server out until it is time to send again.
-    async fn listen_until(&mut self, due: Instant) -> anyhow::Result<()> {
-        loop {
-            match timeout_at(due, self.listen_once()).await {
-                Ok(heard) => heard?,
-                Err(_) => return Ok(()),
-            }
-            self.flush().await?;
         }
     }
 }

@@ -5,12 +5,14 @@
 
 mod crowd;
 mod hls;
+mod pictures;
 mod playlist;
 mod report;
 mod row;
 mod talk;
 mod tally;
 mod target;
+mod whep;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args as ClapArgs;
-use reqwest::Url;
+use reqwest::{Certificate, Client, Url};
 
 use crate::say;
 use crate::tell::{Arrivals, Ticker};
@@ -37,8 +39,8 @@ const LEAD: Duration = Duration::from_millis(200);
 /// What `watch` takes.
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct Args {
-    /// What to watch: rtmp://host/live/name, http://host/live/name.flv, ws://host/live/name.flv or
-    /// http://host/hls/name/index.m3u8
+    /// What to watch: rtmp://host/live/name, http://host/live/name.flv, ws://host/live/name.flv,
+    /// http://host/hls/name/index.m3u8 or http://host/whep/name
     url: Url,
     /// How many viewers.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -65,6 +67,22 @@ pub(crate) struct Args {
     /// round.
     #[arg(long)]
     crowd: bool,
+    /// WHEP: one in so many viewers opens every packet and reads the stamps; the others look at the
+    /// headers.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    open_every: u32,
+    /// WHEP: so many percent of the packets are lost on their way to each viewer.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
+    loss: f64,
+    /// WHEP: how the dice begin that lose packets.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// WHEP: what viewers say arrives so many milliseconds later, as from far away.
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=5000))]
+    lag: u64,
+    /// WHEP: ask for nothing that was lost.
+    #[arg(long)]
+    no_repairs: bool,
     /// Tell the result as JSON.
     #[arg(long)]
     json: bool,
@@ -89,13 +107,19 @@ async fn watch(args: &Args, target: &Target) -> anyhow::Result<()> {
     let progress = Arc::new(Arrivals::default());
     let plans = plans(args, target, &progress);
     let window = plans.first().context("no viewers")?.window;
+    let client = http_client(args)?;
     let rows = plans
         .into_iter()
         .map(|plan| {
-            let row = Row::new(plan)?;
             let name = thread::Builder::new().name("viewers".to_owned());
-            name.spawn(move || row.run())
-                .context("failed to start a thread")
+            let spawned = if target.protocol == Protocol::Whep {
+                let row = whep::Row::new(plan, args.manner(), client.clone())?;
+                name.spawn(move || row.run())
+            } else {
+                let row = Row::new(plan)?;
+                name.spawn(move || row.run())
+            };
+            spawned.context("failed to start a thread")
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let tell = || progress.line(args.viewers, window.until);
@@ -150,6 +174,39 @@ async fn watch(args: &Args, target: &Target) -> anyhow::Result<()> {
         bail!("nobody could watch to the end");
     }
     Ok(())
+}
+
+impl Args {
+    const fn manner(&self) -> whep::Manner {
+        whep::Manner {
+            open_every: self.open_every as usize,
+            loss: self.loss / 100.0,
+            seed: self.seed,
+            lag: Duration::from_millis(self.lag),
+            repairs: !self.no_repairs,
+        }
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    (0.0..=100.0)
+        .contains(&number)
+        .then_some(number)
+        .ok_or_else(|| "it is between 0 and 100".to_owned())
+}
+
+/// What asks for sessions.
+fn http_client(args: &Args) -> anyhow::Result<Client> {
+    let mut builder = Client::builder().tcp_nodelay(true);
+    if let Some(path) = &args.ca {
+        let pem =
+            std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
+        for certificate in Certificate::from_pem_bundle(&pem)? {
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    Ok(builder.build()?)
 }
 
 /// The viewers in rows that come one after the other, as cards are dealt.

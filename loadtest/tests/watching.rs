@@ -61,9 +61,14 @@ impl Live {
 
     /// Somebody who is live.
     async fn publish(&self, args: &[&str]) -> Child {
+        let url = format!("rtmp://127.0.0.1:{}/live", self.rtmp);
+        self.publish_to(&url, args).await
+    }
+
+    async fn publish_to(&self, url: &str, args: &[&str]) -> Child {
         let publisher = Command::new(LOAD)
             .args(["publish", "--key", &self.key, "--json"])
-            .args(["--url", &format!("rtmp://127.0.0.1:{}/live", self.rtmp)])
+            .args(["--url", url])
             .args(args)
             .arg(&self.film)
             .stdout(Stdio::piped())
@@ -101,6 +106,7 @@ impl Live {
             "flv" => format!("http://127.0.0.1:{http}/live/{channel}.flv"),
             "ws-flv" => format!("ws://127.0.0.1:{http}/live/{channel}.flv"),
             "wss" => format!("wss://127.0.0.1:{https}/live/{channel}.flv"),
+            "whep" => format!("http://127.0.0.1:{http}/whep/{channel}"),
             _ => format!("http://127.0.0.1:{http}/hls/{channel}/index.m3u8"),
         }
     }
@@ -148,18 +154,52 @@ async fn publishers_and_viewers_tell_what_they_saw() {
     let live = Live::start().await;
     refused_at_once(&live).await;
     told_without_stamps(&live).await;
-    let _publisher = live.publish(&[]).await;
-    for protocol in ["rtmp", "flv", "ws-flv", "wss", "ll-hls"] {
+    let publisher = live.publish(&[]).await;
+    for protocol in ["rtmp", "flv", "ws-flv", "wss", "ll-hls", "whep"] {
         everything_seen(&live, protocol).await;
     }
     stopped_on_request(&live).await;
+    drop(publisher);
+    over_webrtc(&live).await;
+}
+
+/// The other way in, and packets that are lost on the way out.
+async fn over_webrtc(live: &Live) {
+    let url = format!("http://127.0.0.1:{}/whip", live.http);
+    let publisher = live.publish_to(&url, &["--duration=14"]).await;
+    everything_seen(live, "whep").await;
+    let lossy = ["--viewers=4", "--duration=2", "--loss=10", "--lag=20"];
+    let repaired = json(&live.watch("whep", &lossy).await);
+    assert!(
+        number(&repaired, "/packets/repaired") > 10.0,
+        "{repaired:#}"
+    );
+    assert_eq!(repaired["packets"]["missed"], 0, "{repaired:#}");
+    assert_eq!(repaired["frames"]["torn"], 0, "{repaired:#}");
+    let torn = [&lossy[..], &["--no-repairs"]].concat();
+    let torn = json(&live.watch("whep", &torn).await);
+    assert!(number(&torn, "/frames/torn") > 10.0, "{torn:#}");
+
+    let done = timeout(Duration::from_secs(30), publisher.wait_with_output()).await;
+    let sent = json(&done.expect("it ends").expect("it ran"));
+    assert!(number(&sent, "/stamped") > 10.0 * 30.0, "{sent:#}");
+    // Sound too.
+    let sound = number(&sent, "/frames") - number(&sent, "/stamped");
+    assert!(sound > 10.0 * 50.0, "{sent:#}");
 }
 
 async fn everything_seen(live: &Live, protocol: &str) {
     let ca = live.certificate.display().to_string();
     let pid = std::process::id().to_string();
     let args = ["--viewers=20", "--joins-per-second=100", "--duration=2"];
-    let more = ["--threads=2", "--server-pid", &pid, "--ca", &ca];
+    let more = [
+        "--threads=2",
+        "--open-every=1",
+        "--server-pid",
+        &pid,
+        "--ca",
+        &ca,
+    ];
     let report = json(&live.watch(protocol, &[&args[..], &more].concat()).await);
     let is = |path: &str, expected: f64| {
         let found = number(&report, path);

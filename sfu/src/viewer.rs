@@ -34,9 +34,6 @@ const RESTART_EVERY: Duration = Duration::from_secs(1);
 /// How often it is told what time the timestamps mean.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// Seconds between 1900, where the time of sender reports begins, and 1970.
-const NTP_TO_UNIX: i64 = 2_208_988_800;
-
 /// Where a leg stands in its log.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
@@ -320,7 +317,7 @@ impl Viewer {
             let since = MediaTime::from_micros(wall.since(zero + clock.at));
             let ticks = rtp::timestamp(since, leg.down.clock_rate());
             let timestamp = clock.timestamp.wrapping_add(ticks);
-            let ntp = ntp_of(wall.as_micros());
+            let ntp = rtcp::ntp(wall.as_micros());
             if let Some(report) = leg.down.sender_report(ntp, timestamp) {
                 rtcp::write_sender_report(&mut out, &report);
             }
@@ -396,26 +393,7 @@ fn send(leg: &mut Leg, packet: &Packet, live: Option<u32>, way: &mut Way<'_>) {
     }
 }
 
-/// A wall time in microseconds as sender reports have it.
-fn ntp_of(micros: i64) -> u64 {
-    let seconds = micros.div_euclid(1_000_000) + NTP_TO_UNIX;
-    let fraction = (micros.rem_euclid(1_000_000) << 32) / 1_000_000;
-    seconds.cast_unsigned() << 32 | fraction.cast_unsigned()
-}
-
 /// The stream's clock runs as the wall's does, so that both ends of a round trip are read off it.
 fn ntp_now() -> u64 {
-    ntp_of(kit::clock::now().as_micros())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wall_times_are_told_since_1900() {
-        assert_eq!(ntp_of(0) >> 32, 2_208_988_800);
-        assert_eq!(ntp_of(1_500_000), (2_208_988_801 << 32) + (1 << 31));
-        assert_eq!(ntp_of(-500_000) >> 32, 2_208_988_799);
-    }
+    rtcp::ntp(kit::clock::now().as_micros())
 }

@@ -8,13 +8,14 @@ use media::flv::{self, TagKind};
 use reqwest::{Method, header};
 use serde_json::json;
 use sfu_core::assemble::{Assembler, Output};
+use sfu_core::caller::{H264, H264_RTX, OPUS};
 use sfu_core::rtcp::{self, Said};
 use sfu_core::transport::Received;
 use sfu_core::up::{Place, UpTrack};
 use sfu_core::{Codec, packetize};
 use tokio::net::UdpSocket;
 
-use crate::support::peer::{self, AUDIO_SSRC, H264, H264_RTX, OPUS, Peer, Sent, VIDEO_SSRC, VP8};
+use crate::support::peer::{self, AUDIO_SSRC, Peer, Sent, VIDEO_SSRC, VP8};
 use crate::support::server::CHANNEL;
 use crate::support::{Clip, Person, Publisher, Server, Source, Viewer, until, within};
 
@@ -414,7 +415,7 @@ async fn a_publisher_that_vanishes_and_returns_continues_its_broadcast() {
     let mut screen = Screen::new();
     screen.watch(&mut viewer, 10).await;
     // Its connection is gone, as when a lid is closed.
-    first.transport.close(Instant::now());
+    first.call.transport.close(Instant::now());
     first.flush().await;
     drop(first);
     server.offline().await;
@@ -482,8 +483,8 @@ async fn who_takes_over_keeps_the_viewers_and_who_is_replaced_takes_nobody_along
 #[tokio::test]
 async fn sessions_are_asked_for_rightly_or_refused_in_words() {
     let server = Server::start().await;
-    let good = peer::offer("sendonly", &[7; 32]);
-    let watch = peer::offer("recvonly", &[7; 32]);
+    let good = peer::offer(true);
+    let watch = peer::offer(false);
     let whep = format!("/whep/{CHANNEL}");
     let many = good.clone() + &"m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n".repeat(200);
     let key = Some(server.key.as_str());
@@ -541,7 +542,7 @@ async fn sessions_are_asked_for_rightly_or_refused_in_words() {
         (refused.status, refused.body["code"].as_str()),
         (406, Some("codec"))
     );
-    let taken = peer::ask(&server, "/whip", key, peer::offer("sendonly", &[7; 32])).await;
+    let taken = peer::ask(&server, "/whip", key, peer::offer(true)).await;
     let taken = taken.unwrap_err();
     assert_eq!(
         (taken.status, taken.body["code"].as_str()),
@@ -559,7 +560,7 @@ async fn pictures_out_of_order_send_viewers_to_hls_at_once() {
         })
         .await;
     let began = Instant::now();
-    let watch = peer::offer("recvonly", &[7; 32]);
+    let watch = peer::offer(false);
     let refused = peer::ask(&server, &format!("/whep/{CHANNEL}"), None, watch)
         .await
         .unwrap_err();
@@ -582,7 +583,7 @@ async fn a_session_is_changed_and_ended_by_who_has_it_and_reaped_if_nobody_comes
     ];
     let server = Server::with(&settings).await;
     let key = server.key.clone();
-    let offer = peer::offer("sendonly", &[7; 32]);
+    let offer = peer::offer(true);
     let (location, _) = peer::ask(&server, "/whip", Some(&key), offer.clone())
         .await
         .unwrap();
@@ -631,7 +632,7 @@ async fn a_session_is_changed_and_ended_by_who_has_it_and_reaped_if_nobody_comes
     // From now on the old name and password open nothing.
     let elsewhere = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     elsewhere
-        .send_to(&publisher.check(), publisher.server)
+        .send_to(&publisher.check(), publisher.call.server)
         .await
         .unwrap();
     assert!(is_silent(&elsewhere, 200).await);
@@ -657,7 +658,7 @@ async fn nonsense_on_the_port_disturbs_nobody_and_is_not_answered() {
     let server = Server::start().await;
     let pictures = pictures(5).await;
     let mut publisher = Peer::publish(&server).await;
-    let port = publisher.server;
+    let port = publisher.call.server;
     let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let check = publisher.check();
     let sealed = publisher.seal(video(1, true), b"x");

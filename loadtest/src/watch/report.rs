@@ -24,10 +24,12 @@ pub(crate) struct Report {
     /// How long the window was in which everyone watched, in seconds.
     pub(crate) window_s: f64,
     pub(crate) join_ms: Spread,
+    pub(crate) first_packet_ms: Spread,
     pub(crate) first_frame_age_ms: Spread,
     pub(crate) latency_ms: Spread,
     pub(crate) part_delay_ms: Spread,
     pub(crate) frames: Frames,
+    pub(crate) packets: Packets,
     /// Per viewer within the window.
     pub(crate) mbit_per_s: f64,
     /// Per viewer within the window: nearly how often the server wrote.
@@ -59,6 +61,14 @@ pub(crate) struct Frames {
     pub(crate) torn_starts: usize,
     pub(crate) pauses_over_500_ms: u64,
     pub(crate) parts_missed: u64,
+    pub(crate) torn: u64,
+}
+
+/// Packets of pictures, WHEP alone.
+#[derive(Debug, Serialize)]
+pub(crate) struct Packets {
+    pub(crate) missed: u64,
+    pub(crate) repaired: u64,
 }
 
 /// What the measured processes took.
@@ -66,6 +76,8 @@ pub(crate) struct Frames {
 pub(crate) struct Server {
     /// Processors.
     pub(crate) cpu_share: f64,
+    /// Microseconds of processor time for each read of a viewer.
+    pub(crate) cpu_us_per_read: f64,
     /// Milliseconds of processor time in a second for a viewer who gets a megabit in it.
     pub(crate) cpu_ms_per_viewer_mbit: f64,
     pub(crate) resident_kb_before: u64,
@@ -77,7 +89,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn of(costs: Costs, window: Duration, viewers: usize, mbit_per_s: f64) -> Self {
+    fn of(costs: Costs, window: Duration, viewers: usize, mbit_per_s: f64, reads: u64) -> Self {
         let Costs {
             before,
             from,
@@ -88,6 +100,7 @@ impl Server {
         let grown = until.resident_kb.saturating_sub(before.resident_kb);
         Self {
             cpu_share,
+            cpu_us_per_read: cpu_share * window.as_secs_f64() * 1e6 / reads.max(1) as f64,
             cpu_ms_per_viewer_mbit: cpu_share * 1000.0 / (viewers as f64 * mbit_per_s),
             resident_kb_before: before.resident_kb,
             resident_kb_joined: from.resident_kb,
@@ -123,13 +136,15 @@ impl Report {
             protocol,
             window_s: window.as_secs_f64(),
             join_ms: Spread::of(&tally.joins),
+            first_packet_ms: Spread::of(&tally.first_packets),
             first_frame_age_ms: Spread::of(&tally.first_ages),
             latency_ms: Spread::of(&tally.latencies),
             part_delay_ms: Spread::of(&tally.part_delays),
             mbit_per_s,
             reads_per_s: tally.window_reads as f64 * per_second,
             client,
-            server: costs.map(|costs| Server::of(costs, window, watching, mbit_per_s)),
+            server: costs
+                .map(|costs| Server::of(costs, window, watching, mbit_per_s, tally.window_reads)),
             viewers: Viewers {
                 asked,
                 joined: tally.joined,
@@ -147,6 +162,11 @@ impl Report {
                 torn_starts: tally.torn_starts,
                 pauses_over_500_ms: tally.pauses,
                 parts_missed: tally.parts_missed,
+                torn: tally.frames_torn,
+            },
+            packets: Packets {
+                missed: tally.packets_missed,
+                repaired: tally.packets_repaired,
             },
             errors: tally.errors.into_inner(),
         }
@@ -183,6 +203,15 @@ impl fmt::Display for Report {
             frames.pauses_over_500_ms,
             frames.torn_starts
         )?;
+        let packets = &self.packets;
+        if self.first_packet_ms.count > 0 {
+            writeln!(f, "first packet {} after asking", self.first_packet_ms)?;
+            writeln!(
+                f,
+                "packets      {} came when asked for again, {} did not; {} torn pictures",
+                packets.repaired, packets.missed, frames.torn
+            )?;
+        }
         if frames.parts_missed > 0 {
             writeln!(f, "parts        {} missed", frames.parts_missed)?;
         }
@@ -202,9 +231,10 @@ impl fmt::Display for Report {
         if let Some(server) = &self.server {
             write!(
                 f,
-                "\nserver       {:.1} % of a core, {:.3} ms per s, viewer and Mbit/s; \
+                "\nserver       {:.1} % of a core, {:.2} us per read, {:.3} ms per s, viewer and Mbit/s; \
                  {:.1} kB per viewer, {:.1} MB in all",
                 server.cpu_share * 100.0,
+                server.cpu_us_per_read,
                 server.cpu_ms_per_viewer_mbit,
                 server.kb_per_viewer,
                 server.resident_kb_after as f64 / 1000.0

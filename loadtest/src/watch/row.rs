@@ -122,8 +122,8 @@ impl Row {
         while let Some(due) = self.plan.arrivals.pop_front_if(|due| *due <= now) {
             self.seats.push(Seat::new(due));
             let viewer = self.seats.len() - 1;
-            let talk = talk::begin(&self.plan.target);
-            if let Err(error) = self.connect(viewer, talk) {
+            let talk = talk::begin(&self.plan.target).context("it does not go over TCP");
+            if let Err(error) = talk.and_then(|talk| self.connect(viewer, talk)) {
                 self.leave(viewer, &error);
             }
         }

@@ -29,13 +29,14 @@ pub(crate) trait Talk: Send {
     fn is_over(&self) -> bool;
 }
 
-/// How a viewer begins.
-pub(crate) fn begin(target: &Target) -> Box<dyn Talk> {
-    match target.protocol {
+/// How a viewer begins; nothing for those who do not go over TCP.
+pub(crate) fn begin(target: &Target) -> Option<Box<dyn Talk>> {
+    Some(match target.protocol {
         Protocol::Rtmp => Box::new(Rtmp::new(target)),
         Protocol::Flv | Protocol::WsFlv => Box::new(Flv::new(target)),
         Protocol::LlHls => Box::new(hls::Index::new(target)),
-    }
+        Protocol::Whep => return None,
+    })
 }
 
 /// FLV over HTTP or WebSocket.

@@ -24,6 +24,12 @@ pub(crate) struct Tally {
     pub(crate) part_delays: Times,
     /// How long after they stopped reading the stopped ones were let go.
     pub(crate) stopped_dropped: Times,
+    /// From asking for a session to its first packet, WHEP alone.
+    pub(crate) first_packets: Times,
+    /// Packets of pictures that did not come in time, and that came when they were asked for, WHEP
+    /// alone.
+    pub(crate) packets_missed: u64,
+    pub(crate) packets_repaired: u64,
     pub(crate) joined: usize,
     /// Could not come, or saw no picture.
     pub(crate) failed: usize,
@@ -40,6 +46,8 @@ pub(crate) struct Tally {
     pub(crate) frames_missed: u64,
     /// Numbers that came again, or too late.
     pub(crate) frames_repeated: u64,
+    /// Pictures of which something did not come, WHEP alone.
+    pub(crate) frames_torn: u64,
     pub(crate) pauses: u64,
     /// Answers other than 200 to an announced part, LL-HLS alone.
     pub(crate) parts_missed: u64,
@@ -56,6 +64,9 @@ impl Tally {
         self.latencies.merge(&other.latencies);
         self.part_delays.merge(&other.part_delays);
         self.stopped_dropped.merge(&other.stopped_dropped);
+        self.first_packets.merge(&other.first_packets);
+        self.packets_missed += other.packets_missed;
+        self.packets_repaired += other.packets_repaired;
         self.joined += other.joined;
         self.failed += other.failed;
         self.lost += other.lost;
@@ -65,6 +76,7 @@ impl Tally {
         self.frames_stamped += other.frames_stamped;
         self.frames_missed += other.frames_missed;
         self.frames_repeated += other.frames_repeated;
+        self.frames_torn += other.frames_torn;
         self.pauses += other.pauses;
         self.parts_missed += other.parts_missed;
         self.window_bytes += other.window_bytes;

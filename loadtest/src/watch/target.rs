@@ -16,6 +16,7 @@ pub(crate) enum Protocol {
     Flv,
     WsFlv,
     LlHls,
+    Whep,
 }
 
 /// Where and what.
@@ -42,9 +43,10 @@ fn protocol(url: &Url) -> anyhow::Result<Protocol> {
         "http" | "https" if ends_with(".flv") => Protocol::Flv,
         "ws" | "wss" if ends_with(".flv") => Protocol::WsFlv,
         "http" | "https" if ends_with(".m3u8") => Protocol::LlHls,
+        "http" | "https" if url.path().starts_with("/whep/") => Protocol::Whep,
         _ => bail!(
             "{url} cannot be watched: give rtmp://host/live/name, http://host/live/name.flv, \
-             ws://host/live/name.flv or http://host/hls/name/index.m3u8"
+             ws://host/live/name.flv, http://host/hls/name/index.m3u8 or http://host/whep/name"
         ),
     })
 }
@@ -64,6 +66,7 @@ mod tests {
             ("http://x:8080/live/a.flv?start=low", Some(Protocol::Flv)),
             ("wss://x/live/a.flv", Some(Protocol::WsFlv)),
             ("https://x/hls/a/index.m3u8", Some(Protocol::LlHls)),
+            ("http://x:8080/whep/a", Some(Protocol::Whep)),
             ("http://x/", None),
             ("srt://x:9000", None),
         ] {

@@ -137,6 +137,11 @@ impl Ice {
         self.chosen = self.chosen.filter(|chosen| *chosen != path);
     }
 
+    /// Takes a path for the peer's without being asked on it: as one who asks does.
+    pub const fn settle(&mut self, path: Path) {
+        self.chosen = Some(path);
+    }
+
     /// Takes a STUN datagram; what is to be answered, to where it came from, goes into `answer`.
     pub fn handle(
         &mut self,

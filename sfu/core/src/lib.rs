@@ -11,6 +11,7 @@
 //! - `hello`: the first words of that handshake.
 //! - [`srtp`]: packets sealed and opened by those keys (RFC 3711, RFC 7714).
 //! - [`transport`]: the three as one: datagrams in, packets out.
+//! - [`caller`]: the other side, which offers and asks.
 //!
 //! What goes over it:
 //! - [`codec`]: which codecs, and where a packet begins a keyframe.
@@ -24,6 +25,7 @@
 
 pub mod answer;
 pub mod assemble;
+pub mod caller;
 pub mod codec;
 pub mod down;
 mod hello;

@@ -175,6 +175,16 @@ fn head(out: &mut Vec<u8>, count: u8, kind: u8, words: usize) {
     out.extend_from_slice(&words.to_be_bytes());
 }
 
+/// Seconds between 1900, where the time of sender reports begins, and 1970.
+const NTP_TO_UNIX: i64 = 2_208_988_800;
+
+/// A wall time in microseconds since 1970 as sender reports have it (RFC 3550 §4).
+pub fn ntp(micros: i64) -> u64 {
+    let seconds = micros.div_euclid(1_000_000) + NTP_TO_UNIX;
+    let fraction = (micros.rem_euclid(1_000_000) << 32) / 1_000_000;
+    seconds.cast_unsigned() << 32 | fraction.cast_unsigned()
+}
+
 /// What a sender says of one of its sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SenderReport {
@@ -407,6 +417,13 @@ mod tests {
         let mut all = Vec::new();
         parse(compound, |said| all.push(said));
         all
+    }
+
+    #[test]
+    fn wall_times_are_told_since_1900() {
+        assert_eq!(ntp(0) >> 32, 2_208_988_800);
+        assert_eq!(ntp(1_500_000), (2_208_988_801 << 32) + (1 << 31));
+        assert_eq!(ntp(-500_000) >> 32, 2_208_988_799);
     }
 
     #[test]

@@ -90,6 +90,25 @@ impl Transport {
         self.forged
     }
 
+    /// Begins with a server that waits to be asked, which `check` does.
+    ///
+    /// # Errors
+    /// When no handshake can be begun.
+    pub fn dial(&mut self, now: Instant, path: Path, check: Vec<u8>) -> Result<(), secure::Error> {
+        self.ice.settle(path);
+        self.out.push(Transmit { path, bytes: check });
+        self.secure.begin(now)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// Asks once more whether the server is there and wants to go on (RFC 7675).
+    pub fn ask_again(&mut self, check: Vec<u8>) {
+        if let Some(path) = self.ice.path() {
+            self.out.push(Transmit { path, bytes: check });
+        }
+    }
+
     /// Takes a datagram that came on `path`.
     ///
     /// # Errors
