@@ -1,8 +1,7 @@
 //! Packets for one peer, put together so that the system takes them in as few calls as can be.
 
-use std::net::{IpAddr, SocketAddr};
-
-use crate::socket::{Port, Sent};
+use crate::exit::Exit;
+use crate::socket::Sent;
 
 /// Most bytes that go into one call: the system's limit of a datagram, with room for headers.
 const BYTES_MAX: usize = 60_000;
@@ -25,22 +24,16 @@ impl Burst {
 
     /// A packet that begins at `start` stands behind the others. Sends what has gathered if it does
     /// not go with that.
-    pub(crate) fn added(
-        &mut self,
-        start: usize,
-        port: &Port,
-        to: SocketAddr,
-        from: Option<IpAddr>,
-    ) -> Sent {
+    pub(crate) fn added(&mut self, start: usize, exit: &mut Exit<'_>) -> Sent {
         let size = self.bytes.len() - start;
         let fits = self.count == 0
             || (!self.closed
                 && size <= self.size
-                && self.count < port.segments_max()
+                && self.count < exit.segments_max()
                 && self.bytes.len() <= BYTES_MAX);
         let mut sent = Sent::All;
         if !fits {
-            sent = port.send(to, from, &self.bytes[..start], Some(self.size));
+            sent = exit.send(&self.bytes[..start], self.size);
             self.bytes.drain(..start);
             self.count = 0;
         }
@@ -54,12 +47,12 @@ impl Burst {
     }
 
     /// Sends what has gathered.
-    pub(crate) fn flush(&mut self, port: &Port, to: SocketAddr, from: Option<IpAddr>) -> Sent {
+    pub(crate) fn flush(&mut self, exit: &mut Exit<'_>) -> Sent {
         if self.count == 0 {
             self.bytes.clear();
             return Sent::All;
         }
-        let sent = port.send(to, from, &self.bytes, Some(self.size));
+        let sent = exit.send(&self.bytes, self.size);
         self.bytes.clear();
         self.count = 0;
         sent

@@ -4,6 +4,7 @@
 //! - [`config`]: what can be set.
 //! - [`service`]: sessions, and the addresses at which they are made and ended.
 //! - `shard`: the threads that serve them, each with a socket of its own on the port.
+//! - `connection`: peers that come over TCP.
 //! - `publisher`, `viewer`: what a session does.
 //! - `bridge`, `ogg`: sound in the codec that browsers take.
 //! - [`tracks`]: the packets of what is live, which viewers read.
@@ -13,6 +14,8 @@
 mod bridge;
 mod burst;
 pub mod config;
+mod connection;
+mod exit;
 mod ogg;
 mod problem;
 mod publisher;

@@ -17,6 +17,7 @@ use sfu_core::transport::Transport;
 use wire::{BroadcastId, NodeId};
 
 use crate::config::Config;
+use crate::connection;
 use crate::problem::Problem;
 use crate::publisher::{Publisher, Rules};
 use crate::publishing::{Leaving, OnExit, Permit, Stage};
@@ -72,7 +73,9 @@ pub struct Service {
     stage: Arc<dyn Stage>,
     registry: Arc<Registry>,
     credentials: Arc<Credentials>,
-    shards: Shards,
+    shards: Arc<Shards>,
+    /// Who takes connections.
+    door: tokio::task::AbortHandle,
     at: SocketAddr,
     /// Where peers elsewhere find us.
     addresses: Vec<IpAddr>,
@@ -86,6 +89,12 @@ impl std::fmt::Debug for Service {
         f.debug_struct("Service")
             .field("at", &self.at)
             .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.door.abort();
     }
 }
 
@@ -121,9 +130,10 @@ impl Service {
             .listen
             .parse()
             .context("webrtc.listen is no address")?;
-        let sockets = socket::bind(listen, config.threads()).with_context(|| {
+        let opened = socket::bind(listen, config.threads()).with_context(|| {
             format!("failed to listen on webrtc.listen = {listen} (is another server running?)")
         })?;
+        let socket::Opened { sockets, listener } = opened;
         let at = shard::port_of(&sockets)?;
         let mut addresses = config.public_addresses.clone();
         if addresses.is_empty() {
@@ -138,8 +148,16 @@ impl Service {
         }
         let credentials = Credentials::generate().context("failed to make a certificate")?;
         tell_metrics();
+        let shards = Shards::start(sockets).context("failed to start the WebRTC shards")?;
+        let shards = Arc::new(shards);
+        let adopting = Arc::clone(&shards);
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let door = tokio::spawn(connection::accept(listener, move |arrived| {
+            adopting.adopt(arrived);
+        }));
         Ok(Some(Arc::new(Self {
-            shards: Shards::start(sockets).context("failed to start the WebRTC shards")?,
+            shards,
+            door: door.abort_handle(),
             node,
             streams,
             stage,
@@ -170,6 +188,7 @@ impl Service {
 
     /// Ends every session. Blocks until peers have been told.
     pub fn end(&self) {
+        self.door.abort();
         self.shards.end();
     }
 
@@ -340,7 +359,7 @@ impl Service {
             password: &password,
             fingerprint: self.credentials.fingerprint(),
             udp: &candidates,
-            tcp: &[],
+            tcp: &candidates,
         };
         let answer = answer::write(offer, agreement, role, &identity, sources);
         let newcomer = Newcomer {

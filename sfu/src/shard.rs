@@ -20,6 +20,8 @@ use sfu_core::transport::{Received, Transport};
 use slab::Slab;
 
 use crate::burst::Burst;
+use crate::connection::{Arrived, Connection, Heard};
+use crate::exit::Exit;
 use crate::publisher::{Over, Publisher};
 use crate::publishing::Leaving;
 use crate::socket::Port;
@@ -28,6 +30,11 @@ use crate::viewer::{Viewer, Way};
 
 const WAKE: Token = Token(0);
 const PORT: Token = Token(1);
+/// The first of those that connections have.
+const CONNECTIONS: usize = 2;
+
+/// Connections that a session may have: a browser tries one of each of its networks.
+const CONNECTIONS_MAX: usize = 4;
 
 /// How often publishers are looked after, who wait for what is missing, and viewers that catch up.
 const TICK: Duration = Duration::from_millis(5);
@@ -80,6 +87,8 @@ pub(crate) enum Command {
     End(Arc<str>, Leaving),
     /// Begin ICE anew: our name and password, and the peer's name.
     Restart(Arc<str>, [String; 3]),
+    /// A connection for one of the sessions.
+    Adopt(Box<Arrived>),
     /// Tell how a session is.
     Dump(Arc<str>, tokio::sync::oneshot::Sender<Dump>),
 }
@@ -203,6 +212,14 @@ impl Shards {
         (number, Arc::clone(shared))
     }
 
+    /// Gives a connection to the shard whose session it is for.
+    pub(crate) fn adopt(&self, arrived: Arrived) {
+        let shard = ice::addressee(&arrived.first).and_then(shard_of);
+        if let Some(shard) = shard.and_then(|shard| self.all.get(shard)) {
+            shard.ask(Command::Adopt(Box::new(arrived)));
+        }
+    }
+
     /// A shard by its number.
     pub(crate) fn get(&self, number: usize) -> Option<&Arc<Shared>> {
         self.all.get(number)
@@ -281,6 +298,7 @@ struct Session {
     role: Role,
     /// Where the peer was heard from, and where it sends to, for answers to come from there.
     paths: Vec<(Path, Option<IpAddr>)>,
+    connections: Vec<Connection>,
     made_at: Instant,
     ready_by: Option<Instant>,
     began: bool,
@@ -298,12 +316,20 @@ impl Session {
         else {
             return None;
         };
-        let local = local_of(&self.paths, path);
+        let exit = match path {
+            Path::Udp(to) => Exit::Port {
+                port,
+                to,
+                from: local_of(&self.paths, path),
+            },
+            Path::Tcp(peer) => {
+                let mut all = self.connections.iter_mut();
+                Exit::Connection(all.find(|one| one.peer == peer)?)
+            }
+        };
         let way = Way {
             transport: &mut self.transport,
-            port,
-            to: path.peer(),
-            from: local,
+            exit,
             burst,
         };
         Some((viewer, way))
@@ -328,6 +354,10 @@ struct Worker {
     by_path: HashMap<Path, usize>,
     elsewhere: HashMap<Path, usize>,
     feeds: HashMap<u64, Feed>,
+    /// Whose each connection is, by its token.
+    connections: Slab<(usize, SocketAddr)>,
+    /// Connections of which not everything has been read.
+    unread: Vec<Token>,
     burst: Burst,
     publishers: usize,
     behind: bool,
@@ -350,6 +380,8 @@ impl Worker {
             by_path: HashMap::new(),
             elsewhere: HashMap::new(),
             feeds: HashMap::new(),
+            connections: Slab::new(),
+            unread: Vec::new(),
             burst: Burst::default(),
             publishers: 0,
             behind: false,
@@ -364,7 +396,7 @@ impl Worker {
         let mut unread = false;
         while !self.ends {
             // 1. Wait.
-            let timeout = if unread {
+            let timeout = if unread || !self.unread.is_empty() {
                 Duration::ZERO
             } else {
                 self.timeout()
@@ -380,6 +412,7 @@ impl Worker {
             if unread || events.iter().any(|event| event.token() == PORT) {
                 unread = self.receive();
             }
+            self.serve_connections(&events);
             self.take_inbox();
             // 3. Write what is due.
             let now = Instant::now();
@@ -402,6 +435,8 @@ impl Worker {
         self.by_id.clear();
         self.by_ufrag.clear();
         self.by_path.clear();
+        self.connections.clear();
+        self.unread.clear();
         self.publishers = 0;
         self.burst = Burst::default();
         while let Some(at) = self.sessions.iter().next().map(|(at, _)| at) {
@@ -612,8 +647,123 @@ impl Worker {
                     let local = local_of(&session.paths, transmit.path);
                     self.port.send(peer, local, &transmit.bytes, None);
                 }
-                Path::Tcp(_) => {}
+                Path::Tcp(peer) => {
+                    let mut all = session.connections.iter_mut();
+                    if let Some(connection) = all.find(|one| one.peer == peer) {
+                        // Without room it is lost, and said again.
+                        connection.add(&transmit.bytes);
+                        connection.flush();
+                    }
+                }
             }
+        }
+    }
+
+    // ---- connections -----------------------------------------------------------------------------
+
+    /// Gives a connection to the session that its first words are for.
+    fn adopt(&mut self, now: Instant, arrived: Arrived) {
+        let Arrived {
+            stream,
+            peer,
+            first,
+        } = arrived;
+        let found = ice::addressee(&first).and_then(|ufrag| self.by_ufrag.get(ufrag).copied());
+        let Some(at) = found else { return };
+        let Some(session) = self.sessions.get_mut(at) else {
+            return;
+        };
+        if session.connections.len() == CONNECTIONS_MAX {
+            return;
+        }
+        let entry = self.connections.vacant_entry();
+        let token = Token(entry.key() + CONNECTIONS);
+        let mut connection = Connection::new(stream, peer, token);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self
+            .poll
+            .registry()
+            .register(&mut connection.stream, token, interest);
+        if registered.is_err() {
+            return;
+        }
+        entry.insert((at, peer));
+        session.connections.push(connection);
+        self.on_framed(now, at, peer, &first);
+        // Whose first words are not signed has no business here.
+        let knows = |session: &Session| session.transport.ice().knows(Path::Tcp(peer));
+        if !self.sessions.get(at).is_some_and(knows) {
+            self.disconnect(token);
+        }
+        self.unread.push(token);
+    }
+
+    fn on_framed(&mut self, now: Instant, at: usize, peer: SocketAddr, datagram: &[u8]) {
+        let handed = Handed {
+            path: Path::Tcp(peer),
+            local: None,
+            bytes: datagram.into(),
+        };
+        self.on_datagram(now, at, &handed);
+    }
+
+    fn serve_connections(&mut self, events: &Events) {
+        let mut readable = std::mem::take(&mut self.unread);
+        for event in events {
+            let Some(number) = event.token().0.checked_sub(CONNECTIONS) else {
+                continue;
+            };
+            readable.push(event.token());
+            if event.is_writable()
+                && let Some(&(at, peer)) = self.connections.get(number)
+                && let Some(session) = self.sessions.get_mut(at)
+                && let Some(one) = session.connections.iter_mut().find(|one| one.peer == peer)
+            {
+                one.flush();
+            }
+        }
+        for token in readable {
+            self.read_connection(token);
+        }
+    }
+
+    fn read_connection(&mut self, token: Token) {
+        let Some(&(at, peer)) = self.connections.get(token.0 - CONNECTIONS) else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(at) else {
+            return;
+        };
+        let mut all = session.connections.iter_mut();
+        let Some(connection) = all.find(|one| one.token == token) else {
+            return;
+        };
+        let mut datagrams: Vec<Box<[u8]>> = Vec::new();
+        let heard = connection.receive(|datagram| datagrams.push(datagram.into()));
+        let now = Instant::now();
+        for datagram in datagrams {
+            self.on_framed(now, at, peer, &datagram);
+        }
+        match heard {
+            Heard::All => {}
+            Heard::More => self.unread.push(token),
+            Heard::Closed => self.disconnect(token),
+        }
+    }
+
+    /// A connection is over; its session goes on if it has another way, or finds one in time.
+    fn disconnect(&mut self, token: Token) {
+        let Some((at, peer)) = self.connections.try_remove(token.0 - CONNECTIONS) else {
+            return;
+        };
+        let path = Path::Tcp(peer);
+        if self.by_path.get(&path) == Some(&at) {
+            self.by_path.remove(&path);
+        }
+        if let Some(session) = self.sessions.get_mut(at) {
+            session.connections.retain(|one| one.token != token);
+            session.paths.retain(|(known, _)| *known != path);
+            session.transport.ice_mut().forget(path);
         }
     }
 
@@ -669,6 +819,7 @@ impl Worker {
                 self.by_ufrag.insert(ufrag.clone(), at);
                 session.transport.ice_mut().restart(ufrag, password, remote);
             }
+            Command::Adopt(arrived) => self.adopt(now, *arrived),
             Command::Dump(id, answer) => {
                 let at = self.by_id.get(&id);
                 if let Some(session) = at.and_then(|at| self.sessions.get(*at)) {
@@ -694,6 +845,7 @@ impl Worker {
             transport,
             role,
             paths: Vec::new(),
+            connections: Vec::new(),
             made_at: now,
             ready_by: Some(ready_by),
             began: false,
@@ -715,6 +867,10 @@ impl Worker {
             if self.by_path.get(path) == Some(&at) {
                 self.by_path.remove(path);
             }
+        }
+        for connection in &session.connections {
+            self.connections
+                .try_remove(connection.token.0 - CONNECTIONS);
         }
         match &session.role {
             Role::Publisher(_) => self.publishers -= 1,

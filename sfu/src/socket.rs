@@ -1,7 +1,7 @@
 //! The port: one socket of each shard on the same address, between which the system spreads peers.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -16,11 +16,41 @@ const NO_SUCH_FAMILY: i32 = 97;
 const DATAGRAM_BYTES: usize = 2048;
 const GATHERED_BYTES: usize = 64 * 1024;
 
-/// Opens the sockets of `count` shards.
+/// The port, open.
+pub(crate) struct Opened {
+    /// A socket for each shard.
+    pub(crate) sockets: Vec<UdpSocket>,
+    /// For those who come over TCP.
+    pub(crate) listener: TcpListener,
+}
+
+/// How often another port is tried if any will do, and somebody has the one that was found for TCP.
+const TRIES: usize = 16;
+
+/// Opens the sockets of `count` shards, and the listener beside them.
 ///
 /// # Errors
 /// When the address cannot be had.
-pub(crate) fn bind(listen: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>> {
+pub(crate) fn bind(listen: SocketAddr, count: usize) -> io::Result<Opened> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let sockets = bind_sockets(listen, count)?;
+        let at = sockets[0].local_addr()?;
+        match TcpListener::bind(at).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        }) {
+            Ok(listener) => return Ok(Opened { sockets, listener }),
+            Err(error) if listen.port() == 0 && tries < TRIES => {
+                tracing::debug!(%error, port = at.port(), "somebody has this port for TCP");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn bind_sockets(listen: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>> {
     // The shards share the port among them, and with no other server: one alone finds that out.
     let first = match open(listen, false) {
         // A system without IPv6.
@@ -179,10 +209,15 @@ mod tests {
     #[test]
     fn the_shards_share_a_port_that_nobody_else_has() {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let all = bind(any, 3).unwrap();
-        let at = all[0].local_addr().unwrap();
-        assert!(all.iter().all(|socket| socket.local_addr().unwrap() == at));
-        let second = bind(at, 1).unwrap_err();
+        let Opened { sockets, listener } = bind(any, 3).unwrap();
+        let at = listener.local_addr().unwrap();
+        assert_eq!(sockets.len(), 3);
+        assert!(
+            sockets
+                .iter()
+                .all(|socket| socket.local_addr().unwrap() == at)
+        );
+        let second = bind(at, 1).err().unwrap();
         assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
     }
 }

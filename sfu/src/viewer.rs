@@ -1,6 +1,5 @@
 //! A viewer's session: a cursor on each packet log of a broadcast.
 
-use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use sfu_core::transport::Transport;
 use sfu_core::{Codec, Packet, rtp};
 
 use crate::burst::Burst;
-use crate::socket::Port;
+use crate::exit::Exit;
 use crate::stats::DownStats;
 use crate::tracks::{Hold, Track};
 
@@ -71,9 +70,7 @@ impl Leg {
 /// Who packets are for and how they get there.
 pub(crate) struct Way<'a> {
     pub(crate) transport: &'a mut Transport,
-    pub(crate) port: &'a Port,
-    pub(crate) to: SocketAddr,
-    pub(crate) from: Option<IpAddr>,
+    pub(crate) exit: Exit<'a>,
     pub(crate) burst: &'a mut Burst,
 }
 
@@ -85,14 +82,14 @@ impl Way<'_> {
             self.transport
                 .seal_rtp(bytes, start, written.payload, written.ssrc, written.index);
         if sealed {
-            self.burst.added(start, self.port, self.to, self.from);
+            self.burst.added(start, &mut self.exit);
         } else {
             bytes.truncate(start);
         }
     }
 
     pub(crate) fn flush(&mut self) {
-        self.burst.flush(self.port, self.to, self.from);
+        self.burst.flush(&mut self.exit);
     }
 }
 

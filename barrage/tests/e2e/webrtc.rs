@@ -13,7 +13,8 @@ use sfu_core::rtcp::{self, Said};
 use sfu_core::transport::Received;
 use sfu_core::up::{Place, UpTrack};
 use sfu_core::{Codec, packetize};
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
 
 use crate::support::peer::{self, AUDIO_SSRC, Peer, Sent, VIDEO_SSRC, VP8};
 use crate::support::server::CHANNEL;
@@ -651,6 +652,89 @@ async fn a_session_is_changed_and_ended_by_who_has_it_and_reaped_if_nobody_comes
         codes.push(asked.err().map(|refused| refused.status));
     }
     assert_eq!(codes, [None, None, None, Some(503)]);
+}
+
+#[tokio::test]
+async fn who_cannot_send_datagrams_publishes_and_watches_over_tcp() {
+    let server = Server::start().await;
+    let pictures = pictures(6).await;
+    let mut publisher = Peer::publish_over_tcp(&server).await;
+    let ((), screen) = tokio::join!(send_all(&mut publisher, &pictures), async {
+        server.live().await;
+        let mut viewer = Peer::watch_over_tcp(&server, CHANNEL).await;
+        let mut screen = Screen::new();
+        screen.watch(&mut viewer, 90).await;
+        let admin = Person::admin(&server).await;
+        let told = admin.read("/api/v1/admin/webrtc").await;
+        let peers = told["peers"].as_array().unwrap();
+        let over_tcp = peers
+            .iter()
+            .filter(|peer| peer["peer"].as_str().unwrap().starts_with("tcp "));
+        assert_eq!(over_tcp.count(), 2, "{told}");
+        screen
+    });
+    pictures.has_stretch(&screen.units);
+    assert_eq!((screen.lost, screen.repairs), (0, 0));
+    assert!(screen.sound > 100, "{}", screen.sound);
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_of_use_is_closed_and_disturbs_nobody() {
+    let server = Server::start().await;
+    let pictures = pictures(6).await;
+    let mut publisher = Peer::publish_over_tcp(&server).await;
+    let port = publisher.call.server;
+    let check = publisher.check();
+    let ((), screen) = tokio::join!(send_all(&mut publisher, &pictures), async {
+        server.live().await;
+        let mut forged = check.clone();
+        // Its signature.
+        let at = forged.len() - 20;
+        forged[at] ^= 1;
+        let framed = |bytes: &[u8]| {
+            let length = u16::try_from(bytes.len()).unwrap();
+            [&length.to_be_bytes()[..], bytes].concat()
+        };
+        let mut idle = Vec::new();
+        for _ in 0..40 {
+            idle.push(TcpStream::connect(port).await.unwrap());
+        }
+        // More from one address than may wait to be heard.
+        until("some are closed", async || {
+            let closed = idle.iter().filter(|one| {
+                let mut byte = [0];
+                matches!(one.try_read(&mut byte), Ok(0))
+            });
+            (closed.count() >= 8).then_some(())
+        })
+        .await;
+        drop(idle);
+        for nonsense in [
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+            vec![0xff; 4_000],
+            vec![0, 0],
+            framed(&forged),
+            framed(&[0x80; 1_200]),
+            [framed(&check), vec![0xff; 3_000]].concat(),
+        ] {
+            let mut stranger = TcpStream::connect(port).await.unwrap();
+            stranger.write_all(&nonsense).await.unwrap();
+            // An answer to a signed question at most, and then the end.
+            let mut answer = Vec::new();
+            let read = stranger.read_to_end(&mut answer);
+            let ended = within("it is closed", read).await;
+            assert!(ended.is_err() || answer.len() < 200, "{}", answer.len());
+        }
+        let mut viewer = Peer::watch_over_tcp(&server, CHANNEL).await;
+        let mut screen = Screen::new();
+        screen.watch(&mut viewer, 60).await;
+        screen
+    });
+    pictures.has_stretch(&screen.units);
+    assert_eq!(
+        server.metric("barrage_webrtc_shard_restarts_total").await,
+        0.0
+    );
 }
 
 #[tokio::test]

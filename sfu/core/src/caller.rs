@@ -219,11 +219,7 @@ mod tests {
 
     fn caller() -> Caller {
         let credentials = Arc::new(Credentials::generate().unwrap());
-        Caller::new(
-            credentials,
-            "four".into(),
-            "a password of many letters".into(),
-        )
+        Caller::new(credentials, "four".into(), "apasswordofmanyletters".into())
     }
 
     #[test]

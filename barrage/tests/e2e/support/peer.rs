@@ -1,16 +1,19 @@
 //! A WebRTC peer by hand: it publishes or watches, and loses what the test wants lost.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::{Buf as _, BytesMut};
 use reqwest::{Method, StatusCode, header};
 use serde_json::Value;
 use sfu_core::caller::{Call, Caller, Sources, Wish};
 use sfu_core::rtp;
 use sfu_core::secure::Credentials;
 use sfu_core::transport::Received;
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
 
 use super::Server;
 use super::waiting::within;
@@ -88,9 +91,63 @@ pub(crate) async fn ask(
     Ok((location, answer.text().await.unwrap()))
 }
 
+/// What datagrams go over.
+enum Link {
+    Udp(UdpSocket),
+    /// Each behind its length (RFC 4571).
+    Tcp(TcpStream, BytesMut),
+}
+
+impl Link {
+    async fn to(server: SocketAddr, over_tcp: bool) -> Self {
+        if over_tcp {
+            return Self::Tcp(TcpStream::connect(server).await.unwrap(), BytesMut::new());
+        }
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(server).await.unwrap();
+        Self::Udp(socket)
+    }
+
+    async fn send(&mut self, datagram: &[u8]) {
+        match self {
+            Self::Udp(socket) => {
+                socket.send(datagram).await.unwrap();
+            }
+            Self::Tcp(stream, _) => {
+                let length = u16::try_from(datagram.len()).unwrap();
+                let framed = [&length.to_be_bytes()[..], datagram].concat();
+                stream.write_all(&framed).await.unwrap();
+            }
+        }
+    }
+
+    /// The next datagram. Cancel safe.
+    async fn receive(&mut self) -> Vec<u8> {
+        match self {
+            Self::Udp(socket) => {
+                let mut datagram = vec![0; 4096];
+                let length = socket.recv(&mut datagram).await.unwrap();
+                datagram.truncate(length);
+                datagram
+            }
+            Self::Tcp(stream, unread) => loop {
+                if let Some((length, rest)) = unread.split_first_chunk()
+                    && let Some(datagram) = rest.get(..usize::from(u16::from_be_bytes(*length)))
+                {
+                    let datagram = datagram.to_vec();
+                    unread.advance(2 + datagram.len());
+                    return datagram;
+                }
+                let read = stream.read_buf(unread).await.unwrap();
+                assert!(read > 0, "the server closed the connection");
+            },
+        }
+    }
+}
+
 /// A session whose media flows.
 pub(crate) struct Peer {
-    pub(crate) socket: UdpSocket,
+    link: Link,
     pub(crate) call: Call,
     pub(crate) location: String,
     pub(crate) answer: String,
@@ -106,13 +163,26 @@ impl Peer {
         made.unwrap_or_else(|refused| panic!("{refused:?}"))
     }
 
+    /// Publishes without a single datagram.
+    pub(crate) async fn publish_over_tcp(server: &Server) -> Self {
+        let made = Self::make(server, "/whip", Some(&server.key), true, true).await;
+        made.unwrap_or_else(|refused| panic!("{refused:?}"))
+    }
+
+    /// Watches without a single datagram.
+    pub(crate) async fn watch_over_tcp(server: &Server, handle: &str) -> Self {
+        let path = format!("/whep/{handle}");
+        let made = Self::make(server, &path, None, false, true).await;
+        made.unwrap_or_else(|refused| panic!("{refused:?}"))
+    }
+
     pub(crate) async fn try_publish(server: &Server, key: &str) -> Result<Self, Refused> {
-        Self::make(server, "/whip", Some(key), true).await
+        Self::make(server, "/whip", Some(key), true, false).await
     }
 
     pub(crate) async fn watch(server: &Server, handle: &str) -> Self {
         let path = format!("/whep/{handle}");
-        let made = Self::make(server, &path, None, false).await;
+        let made = Self::make(server, &path, None, false, false).await;
         made.unwrap_or_else(|refused| panic!("{refused:?}"))
     }
 
@@ -121,13 +191,20 @@ impl Peer {
         path: &str,
         key: Option<&str>,
         sends: bool,
+        over_tcp: bool,
     ) -> Result<Self, Refused> {
         let caller = caller();
         let (location, answer) = ask(server, path, key, caller.offer(wish(sends))).await?;
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let call = caller.call(Instant::now(), &answer).unwrap();
+        let passive = format!(
+            "{} {} typ host tcptype passive",
+            call.server.ip(),
+            call.server.port()
+        );
+        assert!(answer.contains(&passive), "{answer}");
         let mut peer = Self {
-            socket,
-            call: caller.call(Instant::now(), &answer).unwrap(),
+            link: Link::to(call.server, over_tcp).await,
+            call,
             location,
             answer,
             heard: VecDeque::new(),
@@ -157,15 +234,12 @@ impl Peer {
 
     pub(crate) async fn flush(&mut self) {
         for transmit in self.call.transport.take_transmits() {
-            let sent = self.socket.send_to(&transmit.bytes, self.call.server);
-            sent.await.unwrap();
+            self.link.send(&transmit.bytes).await;
         }
     }
 
     async fn receive(&mut self) {
-        let mut datagram = vec![0; 4096];
-        let (length, _) = self.socket.recv_from(&mut datagram).await.unwrap();
-        let datagram = &datagram[..length];
+        let datagram = &self.link.receive().await[..];
         let media = datagram[0] >= 128;
         if media && !rtp::is_rtcp(datagram) && (self.loses)() {
             return;
@@ -199,10 +273,7 @@ impl Peer {
     /// Sends a packet of a source.
     pub(crate) async fn send(&mut self, of: Sent, payload: &[u8]) {
         let sealed = self.seal(of, payload);
-        self.socket
-            .send_to(&sealed, self.call.server)
-            .await
-            .unwrap();
+        self.link.send(&sealed).await;
     }
 
     /// Seals the next packet of a source.
