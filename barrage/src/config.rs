@@ -319,6 +319,7 @@ impl Config {
         let mut shown = self.clone();
         shown.database = self.database.redacted();
         shown.cluster = self.cluster.redacted();
+        shown.webrtc = self.webrtc.redacted();
         if self.mail.is_on() {
             shown.mail.url = "…".into();
         }

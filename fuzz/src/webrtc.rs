@@ -28,8 +28,7 @@ pub fn offer(data: &[u8]) {
         ufrag: "server",
         password: "a-password-of-enough-letters",
         fingerprint: &[7; 32],
-        udp: &at,
-        tcp: &[],
+        at: &at,
     };
     let sources = Sources {
         audio: 1,

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::turn;
+
 /// WebRTC, whose one port is for everybody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -13,6 +15,14 @@ pub struct Config {
     /// The addresses under which peers reach this server, if they are not those of its own network
     /// interfaces: behind address translation, or in a container.
     pub public_addresses: Vec<IpAddr>,
+    /// Servers that help peers out of networks that let nothing through: `stun:` and `turn:`
+    /// addresses, which every session is told of.
+    pub ice_servers: Vec<String>,
+    /// What this server and a TURN server share, so that the other knows names and passwords that
+    /// this one gives away (`static-auth-secret` of coturn).
+    pub turn_secret: String,
+    /// How long those are good, in seconds.
+    pub turn_ttl_s: u64,
     /// Threads that serve peers; 0 takes one for each core.
     pub threads: usize,
     /// Most sessions at once, and most from one address.
@@ -31,6 +41,9 @@ impl Default for Config {
         Self {
             listen: "[::]:8189".into(),
             public_addresses: Vec::new(),
+            ice_servers: Vec::new(),
+            turn_secret: String::new(),
+            turn_ttl_s: 6 * 3_600,
             threads: 0,
             max_sessions: 10_000,
             max_sessions_per_address: 100,
@@ -57,10 +70,33 @@ impl Config {
                 "`webrtc.public_addresses`: nobody is found at {address}"
             ));
         }
+        if let Some(bad) = self.ice_servers.iter().find(|one| !turn::is_server(one)) {
+            return Err(format!(
+                "`webrtc.ice_servers` takes addresses such as turn:turn.example.org:3478, not {bad:?}"
+            ));
+        }
+        let wants_secret = self.ice_servers.iter().any(|one| turn::is_turn(one));
+        if wants_secret && (self.turn_secret.is_empty() || self.turn_ttl_s == 0) {
+            return Err(
+                "`webrtc.turn_secret` and `webrtc.turn_ttl_s`: a TURN server wants a secret shared \
+                 with it, and a time for which passwords are good"
+                    .into(),
+            );
+        }
         if self.connect_timeout_ms == 0 {
             return Err("`webrtc.connect_timeout_ms` must be more than nothing".into());
         }
         Ok(())
+    }
+
+    /// The same without what is secret.
+    #[must_use]
+    pub fn redacted(&self) -> Self {
+        let mut shown = self.clone();
+        if !shown.turn_secret.is_empty() {
+            shown.turn_secret = "(hidden)".into();
+        }
+        shown
     }
 
     /// How many threads serve peers.

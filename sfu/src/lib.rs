@@ -9,6 +9,7 @@
 //! - `bridge`, `ogg`: sound in the codec that browsers take.
 //! - [`tracks`]: the packets of what is live, which viewers read.
 //! - [`publishing`]: what publishers need of the rest of the server.
+//! - `turn`: servers that help peers out of their networks.
 //! - [`stats`]: what is told of sessions.
 
 mod bridge;
@@ -26,6 +27,7 @@ mod shard;
 mod socket;
 pub mod stats;
 pub mod tracks;
+mod turn;
 mod viewer;
 
 pub use config::Config;

@@ -90,7 +90,7 @@ async fn publish(
         .map_err(Problem::Refused)?;
     let offer = text(&headers, SDP, &body)?;
     let made = service.publish(permit, hash(key), peer.ip(), offer)?;
-    Ok(created(&made))
+    Ok(created(&service, &made))
 }
 
 async fn watch(
@@ -102,10 +102,10 @@ async fn watch(
 ) -> Result<Response, Problem> {
     let offer = text(&headers, SDP, &body)?;
     let made = service.watch(&handle, peer.ip(), offer).await?;
-    Ok(created(&made))
+    Ok(created(&service, &made))
 }
 
-fn created(made: &Made) -> Response {
+fn created(service: &Service, made: &Made) -> Response {
     let location = format!("/webrtc/{}", made.id);
     let headers = [
         (header::CONTENT_TYPE, SDP.to_owned()),
@@ -113,7 +113,13 @@ fn created(made: &Made) -> Response {
         (header::ETAG, tag(0)),
         (HeaderName::from_static("accept-patch"), FRAGMENT.to_owned()),
     ];
-    (StatusCode::CREATED, headers, made.answer.clone()).into_response()
+    let mut response = (StatusCode::CREATED, headers, made.answer.clone()).into_response();
+    for link in service.ice_servers(&made.id) {
+        if let Ok(link) = HeaderValue::try_from(link) {
+            response.headers_mut().append(header::LINK, link);
+        }
+    }
+    response
 }
 
 /// The entity tag of a session that has begun ICE anew so many times.
@@ -159,16 +165,7 @@ async fn change(
     let mut answer = format!("a=ice-lite\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n");
     let mid = value("a=mid:").unwrap_or_else(|| "0".to_owned());
     answer.push_str(&format!("m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{mid}\r\n"));
-    for (index, at) in service.candidates(peer.ip()).iter().enumerate() {
-        let priority = 2_130_706_431 - index * 256;
-        answer.push_str(&format!(
-            "a=candidate:{} 1 udp {priority} {} {} typ host\r\n",
-            index + 1,
-            at.ip(),
-            at.port()
-        ));
-    }
-    answer.push_str("a=end-of-candidates\r\n");
+    sfu_core::answer::write_candidates(&mut answer, &service.candidates(peer.ip()));
     let headers = [
         (header::CONTENT_TYPE, FRAGMENT.to_owned()),
         (header::ETAG, tag(generation)),

@@ -25,6 +25,7 @@ use crate::shard::{self, Command, Newcomer, Shards};
 use crate::socket;
 use crate::stats::Dump;
 use crate::tracks::{Registry, reorders};
+use crate::turn;
 use crate::viewer::Viewer;
 
 /// How long a shard may take to tell of a session.
@@ -217,6 +218,12 @@ impl Service {
             .collect()
     }
 
+    /// What a session is told of servers that help its peer out of its network.
+    pub(crate) fn ice_servers(&self, session: &str) -> Vec<String> {
+        let now = kit::clock::now().as_micros() / 1_000_000;
+        turn::links(&self.config, u64::try_from(now).unwrap_or(0), session)
+    }
+
     /// Makes a session for somebody who publishes.
     pub(crate) fn publish(
         self: &Arc<Self>,
@@ -358,8 +365,7 @@ impl Service {
             ufrag: &ufrag,
             password: &password,
             fingerprint: self.credentials.fingerprint(),
-            udp: &candidates,
-            tcp: &candidates,
+            at: &candidates,
         };
         let answer = answer::write(offer, agreement, role, &identity, sources);
         let newcomer = Newcomer {

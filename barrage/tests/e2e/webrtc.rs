@@ -679,6 +679,34 @@ async fn who_cannot_send_datagrams_publishes_and_watches_over_tcp() {
 }
 
 #[tokio::test]
+async fn sessions_are_told_of_a_turn_server_and_how_to_be_let_in_there() {
+    let settings = [
+        ("webrtc.ice_servers", "[\"turn:turn.example.org\"]"),
+        ("webrtc.turn_secret", "a secret shared with coturn"),
+    ];
+    let server = Server::with(&settings).await;
+    let asked = server
+        .client
+        .post(server.url("/whip"))
+        .bearer_auth(&server.key)
+        .header(header::CONTENT_TYPE, "application/sdp")
+        .body(peer::offer(true));
+    let answer = within("the answer", asked.send()).await.unwrap();
+    let link = answer.headers()[header::LINK].to_str().unwrap();
+    let start = "<turn:turn.example.org>; rel=\"ice-server\"; username=\"";
+    let until = link.strip_prefix(start).expect(link);
+    let until: i64 = until.split(':').next().unwrap().parse().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = i64::try_from(now.unwrap().as_secs()).unwrap();
+    assert!((until - now - 6 * 3_600).abs() < 60, "{link}");
+    assert!(link.ends_with("\"; credential-type=\"password\""), "{link}");
+    let admin = Person::admin(&server).await;
+    let told = admin.read("/api/v1/admin/config").await.to_string();
+    assert!(told.contains("turn.example.org"), "{told}");
+    assert!(!told.contains("a secret shared"), "{told}");
+}
+
+#[tokio::test]
 async fn a_connection_that_says_nothing_of_use_is_closed_and_disturbs_nobody() {
     let server = Server::start().await;
     let pictures = pictures(6).await;

@@ -59,10 +59,8 @@ pub struct Identity<'a> {
     pub password: &'a str,
     /// The SHA-256 of our certificate.
     pub fingerprint: &'a [u8; 32],
-    /// Where datagrams reach us.
-    pub udp: &'a [SocketAddr],
-    /// Where connections reach us (RFC 6544).
-    pub tcp: &'a [SocketAddr],
+    /// Where datagrams reach us, and connections (RFC 6544).
+    pub at: &'a [SocketAddr],
 }
 
 /// The sources of the tracks that we send.
@@ -173,7 +171,7 @@ pub fn write(
         media_line(&mut out, section, track);
         transport(&mut out, agreement, identity);
         if !std::mem::replace(&mut found_us, true) {
-            candidates(&mut out, identity);
+            write_candidates(&mut out, identity.at);
         }
         for one in &track.codecs {
             codec(&mut out, one, track.transport_cc.is_some());
@@ -242,14 +240,14 @@ fn transport(out: &mut String, agreement: &Agreement, identity: &Identity<'_>) {
     });
 }
 
-/// Datagrams are better than a connection; of each, what comes first.
-fn candidates(out: &mut String, identity: &Identity<'_>) {
+/// Writes where we are reached. Datagrams are better than a connection; of each, what comes first.
+pub fn write_candidates(out: &mut String, at: &[SocketAddr]) {
     // RFC 8445 §5.1.2.1: type preference, local preference, component.
     let priority = |kind: u32, index: usize| {
         let local = 65_535 - u32::try_from(index).unwrap_or(65_535).min(65_535);
         (kind << 24) + (local << 8) + 255
     };
-    for (index, at) in identity.udp.iter().enumerate() {
+    for (index, at) in at.iter().enumerate() {
         let (priority, ip, port) = (priority(126, index), at.ip(), at.port());
         line(
             out,
@@ -259,8 +257,8 @@ fn candidates(out: &mut String, identity: &Identity<'_>) {
             ),
         );
     }
-    let before = identity.udp.len();
-    for (index, at) in identity.tcp.iter().enumerate() {
+    let before = at.len();
+    for (index, at) in at.iter().enumerate() {
         let (priority, ip, port) = (priority(90, index), at.ip(), at.port());
         let foundation = before + index + 1;
         line(
@@ -346,13 +344,12 @@ mod tests {
     fn answered(offer: &str, role: Role) -> (Agreement, String) {
         let offer = Offer::parse(offer).unwrap();
         let agreement = agree(&offer, role);
-        let udp = ["192.0.2.7:8189".parse().unwrap()];
+        let at = ["192.0.2.7:8189".parse().unwrap()];
         let identity = Identity {
             ufrag: "ours",
             password: "a-password-of-enough-letters",
             fingerprint: &[0xab; 32],
-            udp: &udp,
-            tcp: &udp,
+            at: &at,
         };
         let text = write(&offer, &agreement, role, &identity, SOURCES);
         (agreement, text)
