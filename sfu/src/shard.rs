@@ -359,8 +359,9 @@ struct Worker {
     /// Connections of which not everything has been read.
     unread: Vec<Token>,
     burst: Burst,
-    publishers: usize,
-    behind: bool,
+    /// Those who are looked after at each tick: who publishes, and who watches and is behind.
+    publishers: Vec<usize>,
+    behind: Vec<usize>,
     swept_at: Instant,
     ticked_at: Instant,
     ends: bool,
@@ -383,8 +384,8 @@ impl Worker {
             connections: Slab::new(),
             unread: Vec::new(),
             burst: Burst::default(),
-            publishers: 0,
-            behind: false,
+            publishers: Vec::new(),
+            behind: Vec::new(),
             swept_at: Instant::now(),
             ticked_at: Instant::now(),
             ends: false,
@@ -417,7 +418,7 @@ impl Worker {
             // 3. Write what is due.
             let now = Instant::now();
             self.write_due(now);
-            if now >= self.ticked_at + TICK && (self.publishers > 0 || self.behind) {
+            if now >= self.ticked_at + TICK && self.is_ticking() {
                 self.ticked_at = now;
                 self.tick(now);
             }
@@ -437,7 +438,8 @@ impl Worker {
         self.by_path.clear();
         self.connections.clear();
         self.unread.clear();
-        self.publishers = 0;
+        self.publishers.clear();
+        self.behind.clear();
         self.burst = Burst::default();
         while let Some(at) = self.sessions.iter().next().map(|(at, _)| at) {
             let session = self.sessions.remove(at);
@@ -447,10 +449,14 @@ impl Worker {
         self.shared.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
+    fn is_ticking(&self) -> bool {
+        !self.publishers.is_empty() || !self.behind.is_empty()
+    }
+
     fn timeout(&self) -> Duration {
         let now = Instant::now();
         let sweep = (self.swept_at + SWEEP_EVERY).saturating_duration_since(now);
-        let tick = if self.publishers > 0 || self.behind {
+        let tick = if self.is_ticking() {
             (self.ticked_at + TICK).saturating_duration_since(now)
         } else {
             sweep
@@ -632,7 +638,9 @@ impl Worker {
         }
         if let Some((viewer, mut way)) = session.viewer(&self.port, &mut self.burst) {
             viewer.on_rtcp(now, compound, &mut way);
-            self.behind |= viewer.is_behind();
+            if viewer.is_behind() && !self.behind.contains(&at) {
+                self.behind.push(at);
+            }
         }
     }
 
@@ -838,7 +846,7 @@ impl Worker {
             ready_by,
             slot,
         } = newcomer;
-        self.publishers += usize::from(matches!(role, Role::Publisher(_)));
+        let publishes = matches!(role, Role::Publisher(_));
         let ufrag = transport.ice().ufrag().to_owned();
         let at = self.sessions.insert(Session {
             id: Arc::clone(&id),
@@ -851,6 +859,9 @@ impl Worker {
             began: false,
             _slot: slot,
         });
+        if publishes {
+            self.publishers.push(at);
+        }
         self.by_ufrag.insert(ufrag, at);
         self.by_id.insert(id, at);
     }
@@ -873,8 +884,9 @@ impl Worker {
                 .try_remove(connection.token.0 - CONNECTIONS);
         }
         match &session.role {
-            Role::Publisher(_) => self.publishers -= 1,
+            Role::Publisher(_) => self.publishers.retain(|one| *one != at),
             Role::Viewer(viewer) => {
+                self.behind.retain(|one| *one != at);
                 for kind in viewer.kinds() {
                     let log = viewer.tracks.track(kind).log.id();
                     if let Some(feed) = self.feeds.get_mut(&log) {
@@ -990,44 +1002,49 @@ impl Worker {
         }
     }
 
+    /// Sends a viewer what it lacks; who lacks more then is behind.
     fn catch_up(&mut self, now: Instant, at: usize) {
         let Some(session) = self.sessions.get_mut(at) else {
             return;
         };
-        let Some((viewer, mut way)) = session.viewer(&self.port, &mut self.burst) else {
-            return;
-        };
-        // What those at the end have been sent already is the end.
-        viewer.catch_up(now, &mut way, |log| {
-            self.feeds.get(&log).map(|feed| feed.seen)
-        });
-        self.behind |= viewer.is_behind();
+        if let Some((viewer, mut way)) = session.viewer(&self.port, &mut self.burst) {
+            // What those at the end have been sent already is the end.
+            viewer.catch_up(now, &mut way, |log| {
+                self.feeds.get(&log).map(|feed| feed.seen)
+            });
+        }
+        if let Role::Viewer(viewer) = &session.role
+            && viewer.is_behind()
+        {
+            self.behind.push(at);
+        }
     }
 
     // ---- as time goes by -------------------------------------------------------------------------
 
     fn tick(&mut self, now: Instant) {
-        self.behind = false;
-        let all: Vec<usize> = self.sessions.iter().map(|(at, _)| at).collect();
-        for at in all {
+        for at in self.publishers.clone() {
             let Some(session) = self.sessions.get_mut(at) else {
                 continue;
             };
-            match &mut session.role {
-                Role::Publisher(publisher) if session.began => {
-                    let over = publisher.tick(now);
-                    let said = publisher.poll_rtcp(now);
-                    if !said.is_empty() {
-                        session.transport.send_rtcp(&said);
-                    }
-                    self.transmit(at);
-                    if let Err(over) = over {
-                        self.on_over(now, at, &over);
-                    }
-                }
-                Role::Viewer(viewer) if viewer.is_behind() => self.catch_up(now, at),
-                Role::Publisher(_) | Role::Viewer(_) => {}
+            let Role::Publisher(publisher) = &mut session.role else {
+                continue;
+            };
+            if !session.began {
+                continue;
             }
+            let over = publisher.tick(now);
+            let said = publisher.poll_rtcp(now);
+            if !said.is_empty() {
+                session.transport.send_rtcp(&said);
+            }
+            self.transmit(at);
+            if let Err(over) = over {
+                self.on_over(now, at, &over);
+            }
+        }
+        for at in std::mem::take(&mut self.behind) {
+            self.catch_up(now, at);
         }
     }
 
