@@ -5,7 +5,9 @@ import { extname, join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 /** A page that a test answers for counts as one from elsewhere, and such may not open WebSockets to this machine. */
-const OTHERS = process.env.WEB_DIST ? ['--disable-features=LocalNetworkAccessChecks'] : [];
+const OTHERS = process.env.WEB_DIST ? ['LocalNetworkAccessChecks'] : [];
+/** Without their addresses in clear, two peers on a machine without a name service do not find each other. */
+const FEATURES_OFF = [...OTHERS, 'WebRtcHideLocalIpsWithMdns'];
 
 const ARGUMENTS = [
   '--no-sandbox',
@@ -15,7 +17,7 @@ const ARGUMENTS = [
   '--disable-sync',
   '--no-first-run',
   '--autoplay-policy=no-user-gesture-required',
-  ...OTHERS,
+  `--disable-features=${FEATURES_OFF.join(',')}`,
 ];
 
 export function openBrowser(more = []) {
@@ -44,7 +46,7 @@ export async function pagesFromDist(context) {
   const directory = process.env.WEB_DIST;
   if (!directory) return;
   await context.route(
-    (url) => !/^\/(api|hls|emotes)\//.test(url.pathname),
+    (url) => !/^\/(api|hls|live|emotes|whep|whip|webrtc)(\/|$)/.test(url.pathname),
     async (route) => {
       const { pathname } = new URL(route.request().url());
       const file = pathname.startsWith('/assets/') ? pathname : 'index.html';

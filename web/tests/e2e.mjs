@@ -1,4 +1,4 @@
-// The whole way: the real server, ffmpeg as the publisher, the pages in Chromium as a viewer sees them.
+// The whole way: the real server, ffmpeg as the publisher, the pages in Chromium as a viewer over LL-HLS sees them.
 // `npm run e2e [-- NAME…]`; BARRAGE_BIN names another binary.
 
 import assert from 'node:assert/strict';
@@ -204,7 +204,7 @@ for (const [name, run] of Object.entries(cases)) {
     const note = await run({
       async view({ path = `/@${server.handle}`, ...options } = {}) {
         const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en', ...options });
-        const page = await openViewer(context);
+        const page = await openViewer(context, { delay: 'standard' });
         pages.push(page);
         await page.goto(server.url + path);
         return page;

@@ -75,6 +75,7 @@ export async function startFixture(scene, port = 0) {
       if (!found) return void response.writeHead(404).end();
       return void response.writeHead(200, { 'content-type': found.type }).end(found.body);
     }
+    if (url.pathname.startsWith('/whep/')) return problem(response, 406, 'b_frames');
     if (url.pathname.startsWith('/live/')) return void response.writeHead(404).end();
     await page(url.pathname, response);
   }
@@ -84,6 +85,10 @@ export async function startFixture(scene, port = 0) {
     if (typeof body === 'number') return json(response, body, { error: { code: 'internal', message: 'Something broke.' } });
     if (body === null) return json(response, 404, { error: { code: 'channel_not_found', message: 'No such channel.' } });
     json(response, 200, { server_time_ms: Date.now(), ...body });
+  }
+
+  function problem(response, status, code) {
+    response.writeHead(status, { 'content-type': 'application/problem+json' }).end(JSON.stringify({ status, code }));
   }
 
   function other(response, answer) {

@@ -37,7 +37,7 @@ export async function startServer({ before, settings = {} } = {}) {
   const directory = before?.directory ?? mkdtempSync(join(tmpdir(), 'barrage-e2e-'));
   directories.add(directory);
   const listen = (port) => `127.0.0.1:${port ?? 0}`;
-  const args = ['serve', '--data-dir', directory, '--http-listen', listen(before?.http), '--rtmp-listen', listen(before?.rtmp), '--webrtc-listen', '0.0.0.0:0'];
+  const args = ['serve', '--data-dir', directory, '--http-listen', listen(before?.http), '--rtmp-listen', listen(before?.rtmp), '--webrtc-listen', settings['webrtc.listen'] ?? '0.0.0.0:0'];
   for (const [key, value] of Object.entries(settings)) args.push('--set', `${key}=${value}`);
   // Settings of the one who runs this are not meant for this server.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('BARRAGE_')));

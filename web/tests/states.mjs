@@ -35,6 +35,8 @@ const broadcast = new Broadcast(media);
 const lost = new Broadcast(media);
 await sleep(3_000);
 
+/** As of a server that says no to whoever wants to watch that way. */
+const OVER_WEBRTC = { ...streamOf(broadcast).playback, whep: `/whep/${CHANNEL.handle}` };
 const live = (changes) => ({ channel: CHANNEL, live: streamOf(broadcast, { started_at: new Date(Date.now() - 1.3 * HOUR).toISOString(), ...changes }), last_live_at: null });
 const offline = { channel: CHANNEL, live: null, last_live_at: new Date(Date.now() - 3 * HOUR).toISOString() };
 const others = [
@@ -148,6 +150,23 @@ const SCREENS = {
   'room-delay-menu': {
     path: '/@barrage',
     channel: () => live(),
+    ready: async (page) => {
+      await shown('playing')(page);
+      await openDelayMenu(page);
+    },
+  },
+  'room-webrtc-failed': {
+    path: '/@barrage',
+    channel: () => live({ playback: OVER_WEBRTC }),
+    ready: async (page) => {
+      await shown('playing')(page);
+      await page.locator('.interrupted').waitFor();
+      await wakeChrome(page);
+    },
+  },
+  'room-webrtc-menu-failed': {
+    path: '/@barrage',
+    channel: () => live({ playback: OVER_WEBRTC }),
     ready: async (page) => {
       await shown('playing')(page);
       await openDelayMenu(page);

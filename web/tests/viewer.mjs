@@ -1,11 +1,15 @@
 // A viewer's page in a room: what it shows and plays, and everything that it complains about.
 
 import assert from 'node:assert/strict';
+import { readFrames } from './coded.mjs';
 import { until } from './server.mjs';
 
-/** A page with what is asked of it here, and everything it complained about. */
-export async function openViewer(context) {
+const MEASURED_S = 5;
+
+/** A page with what is asked of it here, and everything it complained about. `delay` was chosen in an earlier visit. */
+export async function openViewer(context, { delay } = {}) {
   const page = await context.newPage();
+  if (delay) await page.addInitScript((chosen) => localStorage.getItem('barrage.delay') ?? localStorage.setItem('barrage.delay', chosen), delay);
   const complaints = [];
   const failures = [];
   page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
@@ -22,6 +26,20 @@ export async function openViewer(context) {
     document.addEventListener('securitypolicyviolation', (event) =>
       globalThis.noteViolation(`CSP: ${event.violatedDirective} ${event.blockedURI}`),
     );
+    /** WebRTC's own account of what is heard; the element gives none. */
+    globalThis.connections = [];
+    globalThis.RTCPeerConnection &&= class extends globalThis.RTCPeerConnection {
+      constructor(...rest) {
+        super(...rest);
+        globalThis.connections.push(this);
+      }
+    };
+    /** What was told on the picture; a second trouble may follow the first at once. */
+    globalThis.said = [];
+    new MutationObserver(() => {
+      const text = document.querySelector('.player [role=status] span')?.textContent.trim();
+      if (text && text !== globalThis.said.at(-1)) globalThis.said.push(text);
+    }).observe(document, { subtree: true, childList: true, characterData: true });
     /** Every state that was shown, with the time. */
     globalThis.states = [];
     new MutationObserver(() => {
@@ -32,25 +50,64 @@ export async function openViewer(context) {
 
   const attribute = (name) => page.locator('[data-state]').getAttribute(name);
   const media = () =>
-    page.evaluate(() => {
+    page.evaluate(async () => {
       const video = document.querySelector('video');
+      const last = globalThis.connections.at(-1);
+      const heard = video.srcObject && last ? [...(await last.getStats()).values()].find(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio') : null;
       const { totalVideoFrames, droppedVideoFrames, corruptedVideoFrames } = video.getVideoPlaybackQuality();
       return {
         frames: totalVideoFrames,
         dropped: droppedVideoFrames,
         corrupted: corruptedVideoFrames,
-        audio: video.webkitAudioDecodedByteCount,
+        audio: video.srcObject ? (heard?.totalAudioEnergy ?? 0) : video.webkitAudioDecodedByteCount,
         time: video.currentTime,
         width: video.videoWidth,
         height: video.videoHeight,
       };
     });
 
+  const protocol = (name) => until(`${name} in use`, async () => (await attribute('data-protocol')) === name, 30_000);
+
   return Object.assign(page, {
     attribute,
     media,
     complaints,
     failures,
+    protocol,
+
+    async playsOver(name) {
+      await protocol(name);
+      await page.state('playing', 30_000);
+      await page.plays();
+      assert.equal(await attribute('data-protocol'), name);
+    },
+
+    async choose(name) {
+      await page.mouse.move(300 + Math.random() * 50, 300);
+      await page.getByRole('button', { name: 'Picture and delay' }).click();
+      await page.getByRole('menuitemradio', { name }).click();
+    },
+
+    async says(text) {
+      const said = () => page.evaluate(() => globalThis.said);
+      await until('something is said', async () => (await said()).includes(text), 20_000).catch(async () => {
+        throw new Error(`not said within 20 s: “${text}”, but: ${(await said()).join(' | ') || 'nothing'}`);
+      });
+    },
+
+    /** Of coded pictures, once the delay has settled: how late they are shown, and how late the page says they are. */
+    async measured() {
+      let last = null;
+      await until('a settled delay', async () => {
+        const { told } = await page.evaluate(readFrames, 1);
+        const settled = last !== null && Math.abs(median(told) - last) < 50;
+        last = median(told);
+        return settled;
+      }, 30_000);
+      const { shown, told } = await page.evaluate(readFrames, MEASURED_S);
+      assert.ok(shown.length > MEASURED_S * 10, `${shown.length} frames read`);
+      return { shown: median(shown), told: median(told) };
+    },
 
     async state(names, timeout = 10_000) {
       const any = [names].flat();
@@ -99,7 +156,7 @@ export async function openViewer(context) {
     /** No word in the console, but what a browser says of a server that is not there, or of what a test blocked. */
     clean({ unreachable = false, blocked = false } = {}) {
       const expected = [
-        ...(unreachable ? [/ERR_CONNECTION_(REFUSED|RESET|CLOSED)|ERR_EMPTY_RESPONSE|status of 404 .*\/(hls|live)\/|WebSocket connection to/] : []),
+        ...(unreachable ? [/ERR_CONNECTION_(REFUSED|RESET|CLOSED)|ERR_EMPTY_RESPONSE|status of 404 .*\/(hls|live|whep)\/|WebSocket connection to/] : []),
         ...(blocked ? [/ERR_FAILED/] : []),
       ];
       assert.deepEqual(
@@ -108,4 +165,8 @@ export async function openViewer(context) {
       );
     },
   });
+}
+
+export function median(numbers) {
+  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 }

@@ -1,16 +1,27 @@
 // WebRTC in real browsers: published from Chromium's camera over WHIP in every codec it has, watched over WHEP by
-// Chromium and Firefox, and by everybody else over LL-HLS. `npm run webrtc [-- NAME…]`; BARRAGE_BIN names another binary.
+// Chromium and Firefox, and by everybody else over LL-HLS; and the room, which tries WebRTC first.
+// `npm run webrtc [-- NAME…]`; BARRAGE_BIN names another binary, WEB_DIST a directory to take the pages from.
 
 import assert from 'node:assert/strict';
-import { openBrowser } from './browser.mjs';
+import { openBrowser, pagesFromDist } from './browser.mjs';
+import { CODE, installReader, publishCoded } from './coded.mjs';
 import { openFirefox } from './firefox.mjs';
-import { publish, startServer, until } from './server.mjs';
+import { ENCODE, ffmpeg, publish, SOUND, startServer, until } from './server.mjs';
+import { openViewer } from './viewer.mjs';
 
 const wanted = process.argv.slice(2);
 
 /** The fake camera shows a clock and beeps once a second. */
-const CAMERA = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--disable-features=WebRtcHideLocalIpsWithMdns'];
+const CAMERA = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
 const CODECS = ['H264', 'VP8', 'VP9', 'AV1'];
+
+/** What the page shows as delay and what the pixels tell differ by the encoder's share and a tick. */
+const TOLD_WRONG_MAX_MS = 150;
+const DELAY_MAX_MS = 500;
+/** From an answer that says no to the first request of LL-HLS. */
+const DESCENT_MAX_MS = 300;
+/** From coming into the room to the notice that datagrams do not get through. */
+const UNREACHABLE_MAX_MS = 5_000;
 
 const server = await startServer();
 const chrome = await openBrowser(CAMERA);
@@ -155,18 +166,191 @@ Object.assign(cases, {
 
   async 'what a camera publishes is seen in the room over LL-HLS'() {
     const camera = await publishCamera('H264');
-    const page = await (await chrome.newContext()).newPage();
-    await page.goto(server.room);
-    const shown = () => page.evaluate(() => document.querySelector('video')?.currentTime ?? 0);
-    const first = await until('the picture moves', shown, 20_000);
-    await until('two seconds on', async () => (await shown()) > first + 2, 20_000);
-    await page.close();
+    const page = await room({ delay: 'standard' });
+    await page.playsOver('ll-hls');
     await camera.end();
+  },
+
+  async 'the room plays it at live, says so, and is gone when it is left'() {
+    publisher(publishCoded(server));
+    await server.isLive();
+    const page = await room();
+    await page.playsOver('webrtc');
+    const { shown, told } = await page.measured();
+    assert.ok(shown < DELAY_MAX_MS, `${shown} ms behind`);
+    assert.ok(Math.abs(shown - told) < TOLD_WRONG_MAX_MS, `${told} ms told, ${shown} ms measured`);
+    await page.mouse.move(320, 320);
+    await page.getByRole('button', { name: /^Picture and delay: 360p\d*, WebRTC$/ }).click();
+    await page.getByRole('menuitemradio', { name: 'Automatic WebRTC', checked: true }).waitFor();
+    assert.equal((await server.live()).viewers.webrtc, 1);
+    await page.goto(`${server.url}/api/openapi.json`);
+    await until('nobody watches', async () => (await server.live()).viewers.webrtc === 0, 5_000);
+    page.clean();
+    return `picture ${shown} ms behind (told: ${told})`;
+  },
+
+  async 'from a click on the front page to the first picture'() {
+    publisher(publish(server));
+    await server.isLive();
+    const page = await room({ path: '/' });
+    const took = [];
+    for (let n = 0; n < 5; n += 1) {
+      await page.waitForSelector('a.tile');
+      took.push(await page.evaluate(async () => {
+        const began = performance.now();
+        document.querySelector('a.tile').click();
+        for (let video; ; await new Promise(requestAnimationFrame)) {
+          video ??= document.querySelector('.player video');
+          if (video?.videoWidth > 0) return Math.round(performance.now() - began);
+        }
+      }));
+      await page.playsOver('webrtc');
+      await page.getByRole('link', { name: 'Barrage' }).first().click();
+    }
+    page.clean();
+    return `${took.join(', ')} ms`;
+  },
+
+  async 'after a pause the room is at live again, after a long one too'() {
+    publisher(publish(server));
+    await server.isLive();
+    const page = await room();
+    await page.playsOver('webrtc');
+    await page.keyboard.press('k');
+    await until('the picture stands and falls behind', async () => Number(await page.attribute('data-delay-ms')) > 3_000);
+    await page.getByRole('button', { name: 'Go live' }).waitFor();
+    await page.keyboard.press('k');
+    await page.playsOver('webrtc');
+    await page.delayWithin(DELAY_MAX_MS);
+    await page.keyboard.press('k');
+    await until('nobody watches', async () => (await server.live()).viewers.webrtc === 0, 40_000);
+    await page.keyboard.press('k');
+    await page.playsOver('webrtc');
+    const delay = await page.delayWithin(DELAY_MAX_MS);
+    page.clean();
+    return `${delay} ms behind`;
+  },
+
+  async 'the room outlives its publisher’s connection, the broadcast and its own session'() {
+    const killed = publisher(publish(server));
+    await server.isLive();
+    const sessions = [];
+    const page = await room();
+    page.on('response', async (response) => {
+      if (response.request().method() === 'POST' && response.url().includes('/whep/') && response.status() === 201) sessions.push(response.headers().location);
+    });
+    await page.playsOver('webrtc');
+    await killed.kill();
+    await page.state('waiting', 15_000);
+    const second = publisher(publish(server));
+    await page.playsOver('webrtc');
+    const before = sessions.length;
+    await fetch(server.url + sessions.at(-1), { method: 'DELETE' });
+    await until('another session', () => sessions.length > before, 15_000);
+    await page.playsOver('webrtc');
+    await second.stop();
+    await page.state('offline', 20_000);
+    await server.isOffline();
+    publisher(publish(server, { size: '854x480' }));
+    await page.playsOver('webrtc');
+    await page.plays({ width: 854, height: 480 });
+    assert.deepEqual(await page.evaluate(() => globalThis.said), []);
+    page.clean({ unreachable: true });
+    return `${sessions.length} sessions`;
+  },
+
+  async 'a stream with B-frames is played over LL-HLS at once, and the room says why'() {
+    publisher(ffmpeg(['-nostdin', '-re', '-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=30', '-re', ...SOUND, '-c:v', 'libx264', '-preset', 'veryfast', '-bf', '2', '-pix_fmt', 'yuv420p', '-g', '60', ...ENCODE.audio, '-f', 'flv', server.publishUrl]));
+    await server.isLive();
+    await until('pictures', async () => (await server.live())?.video?.frames > 30);
+    const page = await room({ wait: true });
+    const times = {};
+    page.on('response', (response) => response.url().includes('/whep/') && (times.refused ??= performance.now()));
+    page.on('request', (request) => request.url().endsWith('/index.m3u8') && (times.asked ??= performance.now()));
+    await page.goto(server.room);
+    await page.says('The picture comes over LL-HLS, about a second later. The streamer’s encoder uses B-frames, which WebRTC cannot carry.');
+    await page.playsOver('ll-hls');
+    const took = Math.round(times.asked - times.refused);
+    assert.ok(took < DESCENT_MAX_MS, `${took} ms`);
+    await page.mouse.move(320, 320);
+    await page.getByRole('button', { name: /^Picture and delay: 360p\d*, LL-HLS\. The streamer’s encoder uses B-frames/ }).click();
+    await page.getByRole('menuitemradio', { name: /^Automatic LL-HLS .*B-frames.* Choose it to try again/ }).waitFor();
+    return `LL-HLS asked for ${took} ms after the answer`;
+  },
+
+  async 'where datagrams do not get through the room plays LL-HLS within seconds, says why, and tries again when asked'() {
+    const shut = await another({ 'webrtc.listen': '127.0.0.2:0', 'webrtc.public_addresses': '["192.0.2.1"]' });
+    publisher(publish(shut));
+    await shut.isLive();
+    const began = performance.now();
+    const page = await room({ at: shut });
+    await page.says('The picture comes over LL-HLS, about a second later. Your network lets no WebRTC through.');
+    const told = Math.round(performance.now() - began);
+    assert.ok(told < UNREACHABLE_MAX_MS, `${told} ms`);
+    await page.state('playing', 10_000);
+    const took = Math.round(performance.now() - began);
+    await page.playsOver('ll-hls');
+    const asked = page.waitForRequest(/\/whep\//);
+    await page.choose('Automatic');
+    await asked;
+    await page.playsOver('ll-hls');
+    page.clean();
+    return `told after ${told} ms, picture after ${took} ms`;
+  },
+
+  async 'where WebRTC is off the room plays LL-HLS without a word'() {
+    const without = await another({ 'webrtc.listen': '' });
+    publisher(publish(without));
+    await without.isLive();
+    const page = await room({ at: without });
+    await page.playsOver('ll-hls');
+    assert.deepEqual(await page.evaluate(() => globalThis.said), []);
+    assert.equal(await page.getByRole('menuitemradio', { name: 'Automatic', includeHidden: true }).count(), 0);
+    page.clean();
+  },
+
+  async 'who chose the standard delay has it, also in the next visit'() {
+    publisher(publish(server));
+    await server.isLive();
+    const page = await room();
+    await page.playsOver('webrtc');
+    await page.choose('Standard delay');
+    await page.playsOver('ll-hls');
+    await page.reload();
+    await page.playsOver('ll-hls');
+    await page.choose('Automatic');
+    await page.playsOver('webrtc');
+    page.clean();
   },
 });
 
+/** What a case leaves behind. */
+const left = [];
+
+function publisher(one) {
+  left.push(() => one.stop());
+  return one;
+}
+
+async function another(settings) {
+  const one = await startServer({ settings: { 'https.listen': '', ...settings } });
+  left.push(async () => assert.equal(await one.terminate(), 0));
+  return one;
+}
+
+/** Somebody in the room. */
+async function room({ at = server, path = `/@${at.handle}`, delay, wait = false } = {}) {
+  const context = await chrome.newContext({ locale: 'en', viewport: { width: 1280, height: 800 } });
+  left.push(() => context.close());
+  await pagesFromDist(context);
+  const page = await openViewer(context, { delay });
+  await page.addInitScript(installReader, CODE);
+  if (!wait) await page.goto(at.url + path);
+  return page;
+}
+
 let failed = 0;
-const chosen = Object.entries(cases).filter(([name]) => wanted.length === 0 || wanted.includes(name));
+const chosen = Object.entries(cases).filter(([name]) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 for (const [name, run] of chosen) {
   try {
     const told = await run();
@@ -175,6 +359,8 @@ for (const [name, run] of chosen) {
     failed += 1;
     console.error(`FAILED: ${name}\n${error.stack ?? error}\n${server.log().split('\n').slice(-20).join('\n')}`);
   }
+  for (const clear of left.splice(0).reverse()) await clear();
+  await server.isOffline();
 }
 await chrome.close();
 assert.equal(await server.terminate(), 0, 'the server ends in order');

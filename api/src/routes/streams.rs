@@ -167,6 +167,10 @@ pub struct Playback {
     /// FLV without end, over HTTP and over WebSocket.
     #[schema(example = "/live/stage.flv")]
     flv: String,
+    /// Where an offer is sent to watch over WebRTC (WHEP), while that is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/whep/stage")]
+    whep: Option<String>,
 }
 
 /// Every live broadcast.
@@ -319,6 +323,7 @@ pub(super) async fn find_user(state: &AppState, handle: &str) -> Result<User, Ap
 
 pub(super) fn view(state: &AppState, broadcast: &Broadcast, channel: &Channel) -> Stream {
     let stats = broadcast.stats();
+    let whep = state.delivery.has_webrtc();
     Stream {
         broadcast_id: broadcast.id.to_string(),
         channel: channel.into(),
@@ -338,6 +343,7 @@ pub(super) fn view(state: &AppState, broadcast: &Broadcast, channel: &Channel) -
         playback: Playback {
             hls: format!("/hls/{}/index.m3u8", channel.handle),
             flv: format!("/live/{}.flv", channel.handle),
+            whep: whep.then(|| format!("/whep/{}", channel.handle)),
         },
         thumbnail: thumbnail(state, broadcast, channel),
         problems: problems::of(broadcast, &stats),

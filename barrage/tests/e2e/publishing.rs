@@ -120,6 +120,7 @@ async fn what_ffmpeg_publishes_is_described_by_the_api_and_the_multivariant_play
     );
     assert_eq!(stream["playback"]["hls"], "/hls/stage/index.m3u8");
     assert_eq!(stream["playback"]["flv"], "/live/stage.flv");
+    assert_eq!(stream["playback"]["whep"], "/whep/stage");
     assert_eq!(stream["broadcast_id"], viewer.broadcast());
     let listed = server.json("/api/v1/streams").await;
     assert_eq!(listed["streams"][0]["broadcast_id"], stream["broadcast_id"]);

@@ -577,6 +577,15 @@ async fn pictures_out_of_order_send_viewers_to_hls_at_once() {
 }
 
 #[tokio::test]
+async fn where_it_is_off_nobody_is_sent_to_it() {
+    let server = Server::with(&[("webrtc.listen", "")]).await;
+    let _encoder = Source::new().publish(&server);
+    let stream = server.live().await;
+    assert_eq!(stream["playback"].get("whep"), None, "{stream}");
+    assert_eq!(stream["playback"]["hls"], "/hls/stage/index.m3u8");
+}
+
+#[tokio::test]
 async fn a_session_is_changed_and_ended_by_who_has_it_and_reaped_if_nobody_comes() {
     let settings = [
         ("webrtc.connect_timeout_ms", "400"),

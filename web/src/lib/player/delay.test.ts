@@ -2,10 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { parseDelay } from './delay';
 
 describe('delay', () => {
-  it('is the standard one unless low was chosen', () => {
+  it('is the least that goes unless another was chosen', () => {
     expect(parseDelay('low')).toBe('low');
     expect(parseDelay('standard')).toBe('standard');
-    expect(parseDelay(null)).toBe('standard');
-    expect(parseDelay('none at all')).toBe('standard');
+    expect(parseDelay(null)).toBe('auto');
+    expect(parseDelay('none at all')).toBe('auto');
   });
 });

@@ -1,11 +1,12 @@
-//! Which delay the viewer chose, remembered between visits: the standard one of LL-HLS, or the low one of FLV.
+//! Which way of playing the viewer chose, remembered between visits: the nearest to live that goes, the standard delay of
+//! LL-HLS, or the low one of FLV.
 
 import { remember, remembered } from '../settings';
 
-export type Delay = 'standard' | 'low';
+export type Delay = 'auto' | 'standard' | 'low';
 
 export function parseDelay(text: string | null): Delay {
-  return text === 'low' ? 'low' : 'standard';
+  return text === 'standard' || text === 'low' ? text : 'auto';
 }
 
 export function rememberedDelay(): Delay {

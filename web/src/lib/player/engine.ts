@@ -1,5 +1,5 @@
-//! What the room needs from whatever plays the stream: `hls-engine.ts` (Media Source Extensions), `native-engine.ts`
-//! (iPhones without them), and `low-delay-engine.ts` over `flv-engine.ts` for who wants to be nearest to live.
+//! What the room needs from whatever plays the stream: `whep-engine.ts` (WebRTC), `hls-engine.ts` (Media Source
+//! Extensions), `native-engine.ts` (iPhones without them), `flv-engine.ts`, and `ladder-engine.ts` over all of them.
 
 import type { Picture } from '../format';
 import type { Failure } from '../room/core';
@@ -9,6 +9,8 @@ import type { Descent, FlvTransport } from './ladder';
 export interface Source {
   hls: string;
   flv: string;
+  /** Only while the server has WebRTC. */
+  whep?: string;
 }
 
 export interface Engine {
@@ -20,6 +22,8 @@ export interface Engine {
   tick(now: number, context: Context): Stats;
   /** The media time of the picture that is shown, in milliseconds, where the stream itself tells it; null if not now. */
   mediaTime?(): number | null;
+  /** Whether the picture goes on, where the element's own clock does not tell; null where it does. */
+  comes?(): boolean | null;
 }
 
 export interface Context {
@@ -34,7 +38,7 @@ export interface Context {
 }
 
 export interface Stats {
-  protocol: 'll-hls' | 'hls' | FlvTransport;
+  protocol: 'webrtc' | 'll-hls' | 'hls' | FlvTransport;
   delay_ms: number | null;
   /** How much of the delay is more than the stream itself asks for. */
   late_ms: number;
@@ -48,13 +52,15 @@ export interface EngineEvents {
   detaching(): void;
   /** A source stands ready; playback may be asked for. */
   attached(): void;
-  /** Low delay failed here and goes on further down. */
+  /** A way of playing failed here and another takes over. */
   descended(descent: Descent): void;
+  /** The connection is made anew; nothing plays meanwhile. */
+  again(): void;
 }
 
 /** What plays at live and nowhere else: after a pause it goes on there. */
 export function isLiveOnly(protocol: Stats['protocol']): boolean {
-  return protocol === 'ws-flv' || protocol === 'http-flv';
+  return protocol === 'webrtc' || protocol === 'ws-flv' || protocol === 'http-flv';
 }
 
 export const TICK_MS = 250;

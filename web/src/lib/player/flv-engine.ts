@@ -5,7 +5,7 @@ import Mpegts from 'mpegts.js';
 import { bufferedAhead } from './buffered';
 import { TICK_MS, type Context, type Engine, type EngineEvents, type Source, type Stats } from './engine';
 import { FLV_CONFIG } from './flv-config';
-import type { FlvFault, FlvTransport } from './ladder';
+import type { Fault, FlvTransport } from './ladder';
 import { delayAt, onArrived, type LiveEdge } from './live-edge';
 import { mediaTime } from './media-time';
 import { keepPace, newPace, onSettle, onStall, type Pace } from './pace';
@@ -20,8 +20,8 @@ const PAUSED_MAX_S = 20;
 /** The room's answer that the broadcast is over follows the end of the connection; longer than this it does not take. */
 const OVER_MS = 2_000;
 
-export interface FlvEvents extends Omit<EngineEvents, 'failed' | 'descended'> {
-  fault(fault: FlvFault): void;
+export interface FlvEvents extends Omit<EngineEvents, 'failed' | 'descended' | 'again'> {
+  fault(fault: Fault): void;
 }
 
 export class FlvEngine implements Engine {
@@ -127,7 +127,7 @@ export class FlvEngine implements Engine {
   };
 
   /** Later, because mpegts.js is not done with its own events yet. */
-  #tell(player: Mpegts.Player, fault: FlvFault): void {
+  #tell(player: Mpegts.Player, fault: Fault): void {
     setTimeout(() => {
       if (this.#player === player) this.events.fault(fault);
     });

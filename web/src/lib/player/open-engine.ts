@@ -1,4 +1,4 @@
-//! Chooses what plays here. hls.js is fetched only when it can play, mpegts.js only when somebody wants low delay.
+//! Chooses what plays here. hls.js is fetched only when it is needed and can play, mpegts.js only when somebody wants it.
 
 import { rememberedDelay, type Delay } from './delay';
 import type { Engine, EngineEvents } from './engine';
@@ -24,19 +24,22 @@ export function canPlayFlv(videoCodec: string | null): boolean {
 
 /** Starts the download early, beside the room page's own code. */
 export function preloadEngine(): void {
-  if (!hasMediaSource()) return;
-  const low = rememberedDelay() === 'low' && canPlayFlv(null);
-  void (low ? import('./low-delay-engine') : import('./hls-engine')).catch(() => undefined);
+  const delay = rememberedDelay();
+  const wanted: Promise<unknown>[] = [];
+  if (delay !== 'standard') wanted.push(import('./ladder-engine'));
+  if (delay === 'low' && canPlayFlv(null)) wanted.push(import('./flv-engine'));
+  else if ((delay === 'standard' || !('RTCPeerConnection' in globalThis)) && hasMediaSource()) wanted.push(import('./hls-engine'));
+  void Promise.all(wanted).catch(() => undefined);
 }
 
 /** Null when nothing here can play the stream. */
 export async function openEngine(delay: Delay, video: HTMLVideoElement, events: EngineEvents): Promise<Engine | null> {
   if (delay === 'standard') return openStandard(video, events);
   try {
-    const { LowDelayEngine } = await import('./low-delay-engine');
-    return new LowDelayEngine(video, events, openStandard);
+    const { LadderEngine } = await import('./ladder-engine');
+    return new LadderEngine(delay, video, events, openStandard);
   } catch {
-    events.descended({ to: 'standard', why: 'refused' });
+    events.descended({ from: delay === 'low' ? 'low' : 'webrtc', to: 'standard', why: 'refused' });
     return openStandard(video, events);
   }
 }

@@ -1,0 +1,61 @@
+//! A session of WHIP or WHEP (RFC 9725): one offer, one answer, and an address at which it is ended. The server has its
+//! candidates in the answer and learns ours from where we ask, so nothing else is said over HTTP.
+
+/** The server said no; `code` is as in docs/operating.md, or null if the answer had none. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string | null,
+  ) {
+    super(code ?? `status ${status}`);
+  }
+}
+
+export interface Answered {
+  /** Where the session is ended. */
+  session: string;
+  sdp: string;
+}
+
+/** An answer is not waited for longer than this. */
+const PATIENCE_MS = 5_000;
+
+/**
+ * Sends an offer. `key` is that of a publisher.
+ *
+ * Throws `Refused` when the server says no, and what `fetch` throws when nothing comes.
+ */
+export async function offer(address: string, sdp: string, key: string | null = null): Promise<Answered> {
+  const headers = { 'content-type': 'application/sdp', ...authorization(key) };
+  const response = await fetch(address, { method: 'POST', headers, body: sdp, signal: AbortSignal.timeout(PATIENCE_MS) });
+  if (response.status !== 201) throw new Refused(response.status, await codeOf(response));
+  const location = response.headers.get('location');
+  if (location === null) throw new Refused(response.status, null);
+  return { session: new URL(location, response.url).href, sdp: await response.text() };
+}
+
+/** Begins ICE anew with a fragment of a description, and gives the server's. Throws as `offer` does. */
+export async function restart(session: string, fragment: string, key: string): Promise<string> {
+  const headers = { 'content-type': 'application/trickle-ice-sdpfrag', 'if-match': '*', ...authorization(key) };
+  const response = await fetch(session, { method: 'PATCH', headers, body: fragment, signal: AbortSignal.timeout(PATIENCE_MS) });
+  if (!response.ok) throw new Refused(response.status, await codeOf(response));
+  return response.text();
+}
+
+/** Also while the page is being left. Who cannot be told finds out by our silence. */
+export async function end(session: string, key: string | null = null): Promise<void> {
+  await fetch(session, { method: 'DELETE', headers: authorization(key), keepalive: true }).catch(() => undefined);
+}
+
+function authorization(key: string | null): Record<string, string> {
+  return key === null ? {} : { authorization: `Bearer ${key}` };
+}
+
+async function codeOf(response: Response): Promise<string | null> {
+  try {
+    const { code } = (await response.json()) as { code?: unknown };
+    return typeof code === 'string' ? code : null;
+  } catch {
+    return null;
+  }
+}
