@@ -4,7 +4,7 @@ import { end, offer, Refused } from '../webrtc/session';
 import { withStereo } from '../webrtc/sdp';
 import { credibleDelay, type Context, type Engine, type EngineEvents, type Source, type Stats } from './engine';
 import type { Fault } from './ladder';
-import { heldFor, readingOf, type Reading } from './whep-reading';
+import { delayOf, heldFor, readingOf, type Reading } from './whep-reading';
 
 /** Where datagrams get through, it takes a fraction of this until the connection is there, and until a picture is. */
 const CONNECTED_MS = 3_000;
@@ -15,8 +15,9 @@ const SILENT_MS = 4_000;
 const STILL_MS = 1_500;
 /** A paused picture is not sent for longer than this. */
 const PAUSED_MAX_MS = 20_000;
-/** Of each new reading of the delay, this much is believed. */
+/** Of each new reading of the delay, this much is believed; and of each picture's way to the screen. */
 const SMOOTHING = 0.3;
+const SMOOTHING_EACH = 0.1;
 
 export interface WhepEvents extends Omit<EngineEvents, 'failed' | 'descended' | 'again'> {
   fault(fault: Fault): void;
@@ -138,6 +139,8 @@ class Link {
   #broken = false;
   #dueSince: number | null = null;
   #shown = false;
+  /** From its arrival until it stands on the screen, of the latest pictures. */
+  #shownAfter_ms: number | null = null;
   #before: Reading | null = null;
   #reading: Reading | null = null;
   #asking = false;
@@ -175,11 +178,21 @@ class Link {
 
   show(): void {
     this.video.srcObject = this.#stream;
-    this.video.requestVideoFrameCallback?.(() => {
+    this.video.requestVideoFrameCallback?.((_, frame) => {
       if (this.#closed) return;
       this.#shown = true;
       this.#mediaAt = this.#pictureAt = performance.now();
+      this.#onFrame(frame);
     });
+  }
+
+  #onFrame({ expectedDisplayTime, receiveTime }: VideoFrameCallbackMetadata): void {
+    if (this.#closed) return;
+    if (receiveTime !== undefined) {
+      const after_ms = expectedDisplayTime - receiveTime;
+      this.#shownAfter_ms = (this.#shownAfter_ms ?? after_ms) * (1 - SMOOTHING_EACH) + after_ms * SMOOTHING_EACH;
+    }
+    this.video.requestVideoFrameCallback((_, frame) => this.#onFrame(frame));
   }
 
   /** The server need not wait for our silence. */
@@ -207,7 +220,8 @@ class Link {
     const [before, reading] = [this.#before, this.#reading];
     if (!reading || !this.#shown) return null;
     const then = serverNow === null ? null : serverNow - (now - reading.at);
-    return credibleDelay(then, reading.taken_ms) ?? (before ? heldFor(before, reading) : null);
+    const held_ms = before && heldFor(before, reading);
+    return delayOf(credibleDelay(then, reading.taken_ms), this.#shownAfter_ms, held_ms, reading.way_ms);
   }
 
   /** Called every tick; tells what is wrong. `due` says that pictures should come. */

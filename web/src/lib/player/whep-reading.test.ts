@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { heldFor, readingOf } from './whep-reading';
+import { delayOf, heldFor, readingOf } from './whep-reading';
 
 const pair = { type: 'candidate-pair', state: 'succeeded', nominated: true, currentRoundTripTime: 0.04 };
 const sound = { type: 'inbound-rtp', kind: 'audio', packetsReceived: 50, jitterBufferDelay: 9 };
@@ -20,7 +20,21 @@ describe('a reading', () => {
     const before = readingOf(0, [pair, pictures]);
     const after = readingOf(1, [pair, { ...pictures, framesDecoded: 40, jitterBufferDelay: 1.9, totalDecodeTime: 0.35 }]);
     expect(before.taken_ms).toBeNull();
-    expect(heldFor(before, after)).toBeCloseTo(95);
+    expect(heldFor(before, after)).toBeCloseTo(75);
     expect(heldFor(after, after)).toBeNull();
+  });
+});
+
+describe('the delay', () => {
+  it('is what the browser says, and what the screen takes besides', () => {
+    expect(delayOf(120, 90, 60, 20)).toBe(150);
+    expect(delayOf(120, 50, 60, 20)).toBe(120);
+    expect(delayOf(120, null, 60, 20)).toBe(120);
+  });
+
+  it('is otherwise the way and the time that pictures spend here', () => {
+    expect(delayOf(null, 90, 60, 20)).toBe(110);
+    expect(delayOf(null, null, 60, 20)).toBe(80);
+    expect(delayOf(null, null, null, 20)).toBeNull();
   });
 });

@@ -54,8 +54,19 @@ export function readingOf(at: number, report: Iterable<object>): Reading {
   return reading;
 }
 
-/** How late the pictures between two readings were, where the browser does not tell when they were taken. */
+/** How long the pictures between two readings took from their arrival until they were decoded, in milliseconds. */
 export function heldFor(before: Reading, after: Reading): number | null {
   const frames = after.frames - before.frames;
-  return frames > 0 ? ((after.held_s - before.held_s) / frames) * 1000 + after.way_ms : null;
+  return frames > 0 ? ((after.held_s - before.held_s) / frames) * 1000 : null;
+}
+
+/**
+ * How late the picture on the screen is. `taken` is how late the browser says it is, which counts until it is decoded;
+ * `shown_ms` is how long pictures take from their arrival until they stand on the screen, `held_ms` until they are decoded.
+ * Any of them may be unknown.
+ */
+export function delayOf(taken_ms: number | null, shown_ms: number | null, held_ms: number | null, way_ms: number): number | null {
+  if (taken_ms !== null) return taken_ms + (shown_ms === null || held_ms === null ? 0 : Math.max(0, shown_ms - held_ms));
+  const here_ms = shown_ms ?? held_ms;
+  return here_ms === null ? null : here_ms + way_ms;
 }
