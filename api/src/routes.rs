@@ -89,6 +89,8 @@ pub struct AppState {
     pub data_dir: Arc<PathBuf>,
     /// The port that publishers connect to by RTMP.
     pub rtmp_port: u16,
+    /// The port of https, if that is on.
+    pub https_port: Option<u16>,
     /// The certificate of the https listener, if that is on.
     pub certificate: Option<Arc<Certificate>>,
     /// When the server was started.

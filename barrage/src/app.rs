@@ -371,6 +371,7 @@ impl App {
             config: Arc::new(config),
             data_dir: Arc::new(self.config.data_dir().to_owned()),
             rtmp_port: self.runtime.rtmp.port,
+            https_port: self.runtime.https.map(|https| https.port),
             certificate: self.certificate.clone(),
             started_at: self.started_at,
         });

@@ -75,6 +75,7 @@ export async function startFixture(scene, port = 0) {
       if (!found) return void response.writeHead(404).end();
       return void response.writeHead(200, { 'content-type': found.type }).end(found.body);
     }
+    if (url.pathname === '/whip') return problem(response, 409, 'taken');
     if (url.pathname.startsWith('/whep/')) return problem(response, 406, 'b_frames');
     if (url.pathname.startsWith('/live/')) return void response.writeHead(404).end();
     await page(url.pathname, response);

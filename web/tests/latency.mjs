@@ -15,6 +15,7 @@ const first = await firstParts();
 const encoder = await encoderDelays();
 const { shown, told, target_ms, part_ms, frames } = await shownDelays('standard');
 const low = await shownDelays('low');
+const webrtc = await shownDelays('auto');
 await server.terminate();
 
 const rows = {
@@ -23,6 +24,8 @@ const rows = {
   'what the page shows as delay': told,
   'the same with low delay: shown': low.shown,
   'and what the page says': low.told,
+  'the same over WebRTC: shown': webrtc.shown,
+  'and what the page says then': webrtc.told,
   'first keyframe → first part': first,
 };
 console.log(`${CODE.width} × ${CODE.height} at ${FPS}/s, parts of ${part_ms} ms, PART-HOLD-BACK ${target_ms} ms; ${shown.length} of ${frames} shown frames read`);
@@ -31,7 +34,7 @@ for (const [name, values] of Object.entries(rows)) {
   const { p50, p95, max, samples } = summary(values);
   console.log([name.padEnd(30), ...[p50, p95, max, samples].map((value) => String(value).padStart(8))].join(''));
 }
-const figures = Object.entries({ encoder, shown, told, shown_low: low.shown, told_low: low.told, first }).map(([name, values]) => [name, summary(values)]);
+const figures = Object.entries({ encoder, shown, told, shown_low: low.shown, told_low: low.told, shown_webrtc: webrtc.shown, told_webrtc: webrtc.told, first }).map(([name, values]) => [name, summary(values)]);
 console.log(JSON.stringify({ at: new Date().toISOString(), part_ms, target_ms, ...Object.fromEntries(figures) }));
 process.exit(0);
 

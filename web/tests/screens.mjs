@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openBrowser, pagesFromDist } from './browser.mjs';
+import { CAMERA, openBrowser, pagesFromDist } from './browser.mjs';
 import { fillRoom, FREE } from './crowd.mjs';
 import { evening } from './scene.mjs';
 import { ffmpeg, sleep, startServer, until } from './server.mjs';
@@ -109,6 +109,18 @@ const ADMIN = {
   'studio-broadcasts-phone-light-en': { path: '/studio/broadcasts', signedIn: true, ready: rows, options: { ...PHONE, colorScheme: 'light', locale: 'en' } },
   'studio-offline-desktop-light-en': { path: '/studio', signedIn: true, ready: offline, options: { ...DESKTOP, colorScheme: 'light', locale: 'en' } },
 };
+/** Live from the browser itself, one after the other. */
+const onCamera = async (page) => {
+  await page.click('.frame .button.primary');
+  await page.click('.bar .button.primary');
+  await page.waitForSelector('.camera[data-phase=live]', { timeout: 20_000 });
+  await until('some seconds of it', async () => Number.parseFloat(await page.locator('[data-figure=bitrate] .value').innerText()) > 1, 40_000);
+  await state(page, 'playing');
+};
+const CAMERAS = {
+  'studio-camera-desktop-dark-en': { path: '/studio/camera', signedIn: true, ready: onCamera, options: { ...DESKTOP, colorScheme: 'dark', locale: 'en' } },
+  'studio-camera-phone-light-zh': { path: '/studio/camera', signedIn: true, ready: onCamera, options: { ...PHONE, colorScheme: 'light', locale: 'zh-CN' } },
+};
 const AFTERWARDS = {
   'offline-desktop-dark-en': { room: true, ready: offline, options: { ...DESKTOP, colorScheme: 'dark', locale: 'en' } },
   'offline-phone-dark-zh': { room: true, ready: offline, options: { ...PHONE, colorScheme: 'dark', locale: 'zh-CN' } },
@@ -118,7 +130,7 @@ const AFTERWARDS = {
 mkdirSync(directory, { recursive: true });
 for (const file of readdirSync(directory)) if (file.endsWith('.png')) rmSync(join(directory, file));
 const server = await startServer({ settings: FREE });
-const browser = await openBrowser();
+const browser = await openBrowser(CAMERA);
 const publisher = broadcast();
 // Some seconds of it: a viewer who comes later has a segment to start with.
 await until('the broadcast has run for a while', async () => (await server.live())?.uptime_ms > 6_000, 30_000);
@@ -133,6 +145,7 @@ await take(STUDIO, kept);
 await publisher.stop();
 await until('the channel is offline', async () => (await server.live()) === null);
 await take(AFTERWARDS);
+await take(CAMERAS, kept);
 await take(ACCOUNTS, kept);
 await take(ADMIN, kept);
 await takeOutage();
@@ -188,6 +201,8 @@ async function take(pictures, kept) {
     await page.goto(room ? server.room : server.url + path);
     await ready(page);
     await shoot(page, name);
+    // A page that is left ends what it broadcasts.
+    await page.goto('about:blank');
     await context.close();
   }
 }

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { ACCOUNT_STATES, speaker } from './account-states.mjs';
 import { Broadcast } from './broadcast.mjs';
-import { forbidSound, openBrowser } from './browser.mjs';
+import { CAMERA, forbidSound, openBrowser } from './browser.mjs';
 import { crowd } from './crowd.mjs';
 import { CHANNEL, startFixture, streamOf } from './fixture.mjs';
 import { makeMedia } from './media.mjs';
@@ -425,7 +425,7 @@ const SCREENS = {
 const unknown = few ? wanted.filter((name) => !(name in SCREENS)) : [];
 if (unknown.length > 0) throw new Error(`no such states: ${unknown.join(', ')}`);
 
-const browser = await openBrowser();
+const browser = await openBrowser(CAMERA);
 let openedAt = 0;
 let findings = 0;
 
@@ -524,6 +524,7 @@ async function take(page, file, screen, scene, fixture) {
   scene.channel = screen.turns ? inTurn(screen.turns()) : (screen.channel ?? (() => null));
   scene.api = screen.api;
   screen.before?.();
+  if (screen.script) await page.addInitScript(screen.script);
   if (screen.silent) await forbidSound(page);
   if (screen.calm) await page.emulateMedia({ reducedMotion: 'reduce' });
   if (screen.blocked) await page.addInitScript((blocked) => localStorage.setItem('barrage.blocked', JSON.stringify(blocked)), screen.blocked);

@@ -111,8 +111,9 @@ const answering = (answers) => (method, path) => answers[`${method} ${path}`] ??
 const somebody = (me, answers = {}) =>
   answering({
     'GET /api/v1/account': [200, me],
-    'GET /api/v1/entrance': [200, { sign_up: true, recovery_by_mail: false, password_min: 10, rtmp_port: 2935 }],
+    'GET /api/v1/entrance': [200, { sign_up: true, recovery_by_mail: false, password_min: 10, rtmp_port: 2935, https_port: 8443, whip: true }],
     'GET /api/v1/channels/barrage/keys': [200, KEYS],
+    [`GET /api/v1/channels/barrage/keys/${KEYS[0].id}`]: [200, { key: KEYS[0], secret: SECRET }],
     'GET /api/v1/channels/barrage/moderators': [200, MODERATORS],
     'GET /api/v1/channels/barrage/emotes': [200, { emotes: EMOTES }],
     'GET /api/v1/channels/barrage/webhooks': [200, HOOKS],
@@ -161,6 +162,25 @@ export function studioStates({ live, offline, wall }) {
       api: somebody(OWNER, { 'GET /api/v1/channels/barrage/broadcasts': [200, [{ ...PAST[1], id: live().live.broadcast_id, ended_how: 'stopped', end_reason: 'Please no advertising' }]] }),
       turns: () => [live(), offline],
       ready: see('.ended p'),
+    }),
+    'studio-camera': studio('/camera', { ready: see('.frame .button.primary') }),
+    'studio-camera-ready': studio('/camera', {
+      ready: async (page) => {
+        await page.click('.frame .button.primary');
+        await see('.camera[data-phase=ready]')(page);
+        await see('[data-level]:not([data-level="0"])')(page);
+      },
+    }),
+    'studio-camera-taken': studio('/camera', {
+      ready: async (page) => {
+        await page.click('.frame .button.primary');
+        await page.click('.bar .button.primary');
+        await see('[data-trouble=taken]')(page);
+      },
+    }),
+    'studio-camera-insecure': studio('/camera', {
+      script: () => Object.defineProperty(globalThis, 'isSecureContext', { value: false }),
+      ready: see('.stopped .button'),
     }),
     'studio-no-key': studio('', { api: somebody(OWNER, { 'GET /api/v1/channels/barrage/keys': [200, []] }), ready: see('dd .button') }),
     'studio-loading': studio('', { channel: () => 'hang', ready: see('[data-state=loading]') }),

@@ -3,7 +3,7 @@
 // `npm run webrtc [-- NAME…]`; BARRAGE_BIN names another binary, WEB_DIST a directory to take the pages from.
 
 import assert from 'node:assert/strict';
-import { openBrowser, pagesFromDist } from './browser.mjs';
+import { CAMERA, openBrowser, pagesFromDist } from './browser.mjs';
 import { CODE, installReader, publishCoded } from './coded.mjs';
 import { openFirefox } from './firefox.mjs';
 import { ENCODE, ffmpeg, publish, SOUND, startServer, until } from './server.mjs';
@@ -11,8 +11,6 @@ import { openViewer } from './viewer.mjs';
 
 const wanted = process.argv.slice(2);
 
-/** The fake camera shows a clock and beeps once a second. */
-const CAMERA = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
 const CODECS = ['H264', 'VP8', 'VP9', 'AV1'];
 
 /** What the page shows as delay and what the pixels tell differ by the encoder's share and a tick. */

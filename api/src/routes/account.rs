@@ -88,6 +88,10 @@ pub struct Entrance {
     password_min: usize,
     /// The port that publishers connect to by RTMP.
     rtmp_port: u16,
+    /// The port of https, if that is on: browsers give a camera away only there, and on localhost.
+    https_port: Option<u16>,
+    /// Whether browsers can publish, over WebRTC (WHIP).
+    whip: bool,
 }
 
 pub(super) async fn me(state: &AppState, user: &User) -> Result<Me, ApiError> {
@@ -138,6 +142,8 @@ pub async fn entrance(State(state): State<AppState>) -> impl IntoResponse {
         recovery_by_mail: state.mailer.is_some(),
         password_min: crate::password::MIN_CHARS,
         rtmp_port: state.rtmp_port,
+        https_port: state.https_port,
+        whip: state.delivery.has_webrtc(),
     })
 }
 

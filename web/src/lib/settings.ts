@@ -5,6 +5,7 @@ type Setting =
   | 'volume'
   | 'muted'
   | 'delay'
+  | 'camera'
   | 'danmaku'
   | 'danmaku_settings'
   | 'danmaku_style'

@@ -32,6 +32,10 @@ export interface Entrance {
   password_min: number;
   /** Where publishers connect, if the server says. */
   rtmp_port?: number;
+  /** The port of https, if that is on. */
+  https_port?: number | null;
+  /** Whether browsers can publish. */
+  whip?: boolean;
 }
 
 export interface Session {

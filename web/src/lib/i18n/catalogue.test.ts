@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { CATALOGUES, translate, type MessageKey } from './catalogue';
 import { account } from './en/account';
 import { admin } from './en/admin';
+import { camera } from './en/camera';
 import { chat } from './en/chat';
 import { danmaku } from './en/danmaku';
 import { form } from './en/form';
@@ -18,7 +19,7 @@ describe('the catalogues', () => {
   });
 
   it('have no key twice, of which one would hide the other', () => {
-    const parted = [account, admin, chat, danmaku, form, studio].flatMap((part) => Object.keys(part));
+    const parted = [account, admin, camera, chat, danmaku, form, studio].flatMap((part) => Object.keys(part));
     expect(parted.filter((key, i) => parted.indexOf(key) !== i)).toEqual([]);
   });
 

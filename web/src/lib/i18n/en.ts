@@ -1,5 +1,6 @@
 import { account } from './en/account';
 import { admin } from './en/admin';
+import { camera } from './en/camera';
 import { chat } from './en/chat';
 import { danmaku } from './en/danmaku';
 import { form } from './en/form';
@@ -157,6 +158,7 @@ export const en = {
 
   ...form,
   ...account,
+  ...camera,
   ...chat,
   ...danmaku,
   ...studio,

@@ -1,6 +1,7 @@
 import type { Messages } from './catalogue';
 import { account } from './zh-CN/account';
 import { admin } from './zh-CN/admin';
+import { camera } from './zh-CN/camera';
 import { chat } from './zh-CN/chat';
 import { danmaku } from './zh-CN/danmaku';
 import { form } from './zh-CN/form';
@@ -152,6 +153,7 @@ export const zhCN: Messages = {
 
   ...form,
   ...account,
+  ...camera,
   ...chat,
   ...danmaku,
   ...studio,
