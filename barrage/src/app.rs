@@ -27,6 +27,7 @@ use kit::database::Database;
 use kit::drain::{self, Drain, DrainSignal};
 use kit::open_files;
 use kit::private_file;
+use kit::rendition::Renditions;
 use kit::stream::Streams;
 use kit::telemetry::Metrics;
 use kit::tls::{self, Certificate};
@@ -114,9 +115,14 @@ impl App {
         let keyring = Arc::new(Keyring::new(store.clone(), server_key.clone()));
         let (streams, bus) = (Streams::new(), Bus::default());
         let hls = hls::Service::new(config.hls.clone(), Arc::clone(&streams));
+        let renditions = Renditions::new(config.transcode.clone());
         let shards = Shards::start(config.shards.shards()).context("failed to start the shards")?;
         let shards = Arc::new(shards);
-        let play = Arc::new(Play::new(Arc::clone(&streams), Arc::clone(&shards)));
+        let play = Arc::new(Play::new(
+            Arc::clone(&streams),
+            Arc::clone(&renditions),
+            Arc::clone(&shards),
+        ));
         let webhooks = Webhooks::new(store.clone(), server_key.clone(), config.webhooks.clone());
         let webhooks = webhooks.await?;
         let entrance = Entrance {
@@ -149,6 +155,7 @@ impl App {
             config.webrtc.clone(),
             node,
             Arc::clone(&streams),
+            renditions,
             Arc::new(Backstage {
                 keyring: Arc::clone(&keyring),
                 theatre: ingest.theatre(),

@@ -12,6 +12,7 @@ use cluster::ClusterConfig;
 use kit::config::ConfigError;
 use kit::database::{DatabaseConfig, Engine};
 use kit::proxies::TrustedProxies;
+use kit::rendition;
 use kit::telemetry::LogConfig;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub ingest: ingest::Config,
     /// WebRTC.
     pub webrtc: sfu::Config,
+    /// Tracks in other codecs than their publishers'.
+    pub transcode: rendition::Config,
     /// The packager.
     pub hls: hls::Config,
     /// Rooms.
@@ -77,6 +80,7 @@ impl Default for Config {
             rtmp: ingest::RtmpConfig::default(),
             ingest: ingest::Config::default(),
             webrtc: sfu::Config::default(),
+            transcode: rendition::Config::default(),
             hls: hls::Config::default(),
             chat: chat::Config::default(),
             shards: ShardsConfig::default(),

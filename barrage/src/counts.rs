@@ -90,8 +90,8 @@ pub fn begin() {
             "WebRTC sessions refused because there were too many.",
         ),
         (
-            "barrage_webrtc_encoder_failures_total",
-            "How often making Opus of AAC failed; each time there is no sound over WebRTC for ten seconds.",
+            "barrage_rendition_failures_total",
+            "How often making a track in another codec failed, by kind.",
         ),
         (
             "barrage_webrtc_shard_restarts_total",

@@ -3,6 +3,7 @@
 //!
 //! - [`encoding`]: a frame as FLV tag or as RTMP message. Pure.
 //! - `muxer`: from the track logs of a broadcast to one derived log.
+//! - `sound`: the sound of a broadcast in the codec that players know.
 //! - [`outlets`]: the derived logs there are, made while somebody watches.
 //! - [`start`]: where a viewer wants to begin. Pure.
 //! - `opening`: what a viewer is sent before the first packet.
@@ -16,6 +17,7 @@ mod muxer;
 mod opening;
 pub mod outlets;
 pub mod rtmp;
+mod sound;
 pub mod start;
 mod websocket;
 
@@ -23,6 +25,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fanout::shard::{Account, Shards};
+use kit::rendition::Renditions;
 use kit::stream::{Broadcast, Phase, Streams};
 use wire::BroadcastId;
 
@@ -35,6 +38,7 @@ pub use start::Start;
 pub struct Play {
     streams: Arc<Streams>,
     outlets: Arc<Outlets>,
+    renditions: Arc<Renditions>,
     shards: Arc<Shards>,
 }
 
@@ -49,10 +53,11 @@ pub struct Viewers {
 
 impl Play {
     /// On shards that run.
-    pub fn new(streams: Arc<Streams>, shards: Arc<Shards>) -> Self {
+    pub fn new(streams: Arc<Streams>, renditions: Arc<Renditions>, shards: Arc<Shards>) -> Self {
         Self {
             streams,
-            outlets: Arc::default(),
+            outlets: Outlets::new(Arc::clone(&renditions)),
+            renditions,
             shards,
         }
     }

@@ -10,6 +10,7 @@
 //! - [`open_files`]: how many sockets the process may have.
 //! - [`private_file`]: files that only the server's user can read.
 //! - [`proxies`], [`proxy_protocol`]: who may say for whom they ask.
+//! - [`rendition`]: a track in another codec, made by an ffmpeg child while somebody needs it.
 //! - [`stream`]: the live broadcasts of this node and their track logs.
 //! - [`telemetry`]: logs and metrics.
 //! - [`mod@tls`]: the certificates of listeners.
@@ -26,6 +27,7 @@ pub mod open_files;
 pub mod private_file;
 pub mod proxies;
 pub mod proxy_protocol;
+pub mod rendition;
 pub mod stream;
 pub mod telemetry;
 pub mod tls;

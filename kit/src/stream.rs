@@ -14,7 +14,7 @@ use wire::{BroadcastId, ChannelId, Handle};
 /// What a track log keeps: enough for a viewer who joins at the latest keyframe, and for the
 /// packager, which must not lose anything, when an encoder sends at once what it held back while
 /// its network was away.
-const TRACK_WINDOW: Limits = Limits {
+pub(crate) const TRACK_WINDOW: Limits = Limits {
     items: 8_192,
     bytes: 32 * 1024 * 1024,
     span_micros: 30_000_000,
@@ -26,7 +26,7 @@ const FRAME_OVERHEAD_BYTES: usize = std::mem::size_of::<Frame>();
 /// A track log: frames in decode order.
 pub type TrackLog = Log<Frame>;
 
-fn measure(frame: &Frame) -> Meta {
+pub(crate) fn measure(frame: &Frame) -> Meta {
     Meta {
         size_bytes: frame.data.len() + FRAME_OVERHEAD_BYTES,
         at_micros: frame.dts.as_micros(),

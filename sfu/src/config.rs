@@ -31,9 +31,6 @@ pub struct Config {
     pub max_sessions_per_address: usize,
     /// How long a session may take until media can flow, in milliseconds.
     pub connect_timeout_ms: u64,
-    /// The program that makes sound in another codec, while somebody needs it; without it viewers
-    /// of what is published with AAC have no sound.
-    pub ffmpeg: String,
 }
 
 impl Default for Config {
@@ -48,7 +45,6 @@ impl Default for Config {
             max_sessions: 10_000,
             max_sessions_per_address: 100,
             connect_timeout_ms: 15_000,
-            ffmpeg: "ffmpeg".into(),
         }
     }
 }

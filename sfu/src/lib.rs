@@ -6,18 +6,15 @@
 //! - `shard`: the threads that serve them, each with a socket of its own on the port.
 //! - `connection`: peers that come over TCP.
 //! - `publisher`, `viewer`: what a session does.
-//! - `bridge`, `ogg`: sound in the codec that browsers take.
 //! - [`tracks`]: the packets of what is live, which viewers read.
 //! - [`publishing`]: what publishers need of the rest of the server.
 //! - `turn`: servers that help peers out of their networks.
 //! - [`stats`]: what is told of sessions.
 
-mod bridge;
 mod burst;
 pub mod config;
 mod connection;
 mod exit;
-mod ogg;
 mod problem;
 mod publisher;
 pub mod publishing;

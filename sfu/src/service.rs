@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use fanout::{Lag, Start};
+use kit::rendition::Renditions;
 use kit::stream::{Broadcast, Phase, Streams};
 use media::{TrackConfig, TrackKind, VideoConfig};
 use sfu_core::answer::{self, Agreement, Identity, Role, Sources};
@@ -121,6 +122,7 @@ impl Service {
         config: Config,
         node: NodeId,
         streams: Arc<Streams>,
+        renditions: Arc<Renditions>,
         stage: Arc<dyn Stage>,
         rules: Rules,
     ) -> anyhow::Result<Option<Arc<Self>>> {
@@ -162,7 +164,7 @@ impl Service {
             node,
             streams,
             stage,
-            registry: Registry::new(config.ffmpeg.clone()),
+            registry: Registry::new(renditions),
             config,
             credentials: Arc::new(credentials),
             at,
@@ -504,5 +506,4 @@ fn new_password() -> String {
 fn tell_metrics() {
     metrics::counter!("barrage_webrtc_sessions_total").increment(0);
     metrics::counter!("barrage_webrtc_refused_total").increment(0);
-    metrics::counter!("barrage_webrtc_encoder_failures_total").increment(0);
 }

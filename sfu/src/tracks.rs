@@ -6,17 +6,16 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fanout::{AppendError, Lag, Limits, Log, Meta, Read, Start, Writer};
+use kit::rendition::{Feed, Kind, Renditions};
 use kit::stream::Broadcast;
 use media::codec::h264;
 use media::{AudioConfig, Frame, MediaTime, TrackConfig, TrackKind, VideoConfig};
 use sfu_core::{Codec, Packet, packetize, rtp};
 use wire::BroadcastId;
-
-use crate::bridge::ToOpus;
 
 /// What a packet log keeps: enough to begin with the latest keyframe, and to send again what was
 /// lost.
@@ -28,9 +27,6 @@ const WINDOW: Limits = Limits {
 
 /// How long packets are made for nobody: viewers come back.
 const LINGER: Duration = Duration::from_secs(10);
-
-/// How long an encoder that failed is left alone.
-const ENCODER_RESTS: Duration = Duration::from_secs(10);
 
 fn measure(packet: &Packet) -> Meta {
     Meta {
@@ -247,15 +243,15 @@ impl Drop for Hold {
 #[derive(Debug)]
 pub struct Registry {
     all: Mutex<HashMap<BroadcastId, Arc<Tracks>>>,
-    ffmpeg: String,
+    renditions: Arc<Renditions>,
 }
 
 impl Registry {
-    /// None yet; `ffmpeg` makes sound in another codec.
-    pub fn new(ffmpeg: String) -> Arc<Self> {
+    /// None yet; `renditions` has what browsers do not take in a codec that they take.
+    pub fn new(renditions: Arc<Renditions>) -> Arc<Self> {
         Arc::new(Self {
             all: Mutex::default(),
-            ffmpeg,
+            renditions,
         })
     }
 
@@ -289,7 +285,7 @@ impl Registry {
         tokio::spawn(async move {
             let id = tracks.broadcast.id;
             tokio::select! {
-                () = make_both(&tracks, &registry.ffmpeg) => {}
+                () = make_both(&tracks, &registry.renditions) => {}
                 () = registry.let_go(&tracks) => {}
             }
             let mut all = registry.lock();
@@ -377,11 +373,11 @@ impl Drop for Forwarding {
     }
 }
 
-async fn make_both(tracks: &Tracks, ffmpeg: &str) {
+async fn make_both(tracks: &Tracks, renditions: &Arc<Renditions>) {
     tokio::select! {
         // Both end with the broadcast; and without pictures that can be shown there is nothing.
         () = make_pictures(tracks) => {}
-        () = make_sound(tracks, ffmpeg) => {}
+        () = make_sound(tracks, renditions) => {}
     }
 }
 
@@ -403,29 +399,22 @@ async fn make_pictures(tracks: &Tracks) {
     }
 }
 
-/// Makes packets of sound as it comes, by way of an encoder if it has to be.
-async fn make_sound(tracks: &Tracks, ffmpeg: &str) {
+/// Makes packets of sound as it comes, by way of a rendition if browsers do not take its codec.
+async fn make_sound(tracks: &Tracks, renditions: &Arc<Renditions>) {
     let mut frames = tracks.broadcast.audio.reader(Start::Live, Lag::Record);
     let mut maker = Maker::new(TrackKind::Audio);
-    let mut encoder: Option<ToOpus> = None;
-    let mut rests_until = Instant::now();
+    let mut opus: Option<Feed> = None;
     loop {
         let made = async {
-            match &mut encoder {
-                Some(encoder) => encoder.next().await,
+            match &mut opus {
+                Some(opus) => opus.next().await,
                 None => std::future::pending().await,
             }
         };
         let step = tokio::select! {
             step = frames.read() => step,
-            made = made => {
-                match made {
-                    Ok((at, packet)) => maker.take_opus(at, packet, tracks),
-                    Err(error) => {
-                        encoder = None;
-                        rests_until = rest(&tracks.broadcast, &error);
-                    }
-                }
+            frame = made => {
+                maker.take(&frame, tracks);
                 continue;
             }
         };
@@ -436,46 +425,14 @@ async fn make_sound(tracks: &Tracks, ffmpeg: &str) {
         };
         if !tracks.is_to_be_made(TrackKind::Audio, at.offset) {
             maker.begin_anew();
-            encoder = None;
-            continue;
-        }
-        if !matches!(&*frame.config, TrackConfig::Audio(AudioConfig::Aac { .. })) {
+            opus = None;
+        } else if Kind::Opus.is_made_of(&frame.config) {
+            opus.get_or_insert_with(|| renditions.feed(&tracks.broadcast, Kind::Opus));
+        } else {
+            opus = None;
             maker.take(&frame, tracks);
-            continue;
-        }
-        if Instant::now() < rests_until {
-            continue;
-        }
-        if encoder
-            .as_ref()
-            .is_some_and(|one| !one.is_for(&frame.config))
-        {
-            encoder = None;
-        }
-        let started = match encoder.take() {
-            Some(encoder) => Ok(encoder),
-            None => ToOpus::start(ffmpeg, &frame.config),
-        };
-        let put = match started {
-            Ok(mut started) => started.put(&frame).await.map(|()| started),
-            Err(error) => Err(error),
-        };
-        match put {
-            Ok(started) => encoder = Some(started),
-            Err(error) => rests_until = rest(&tracks.broadcast, &error),
         }
     }
-}
-
-/// Sound goes on without an encoder that does not work, and another is tried later.
-fn rest(broadcast: &Broadcast, error: &anyhow::Error) -> Instant {
-    tracing::warn!(
-        broadcast.id = %broadcast.id,
-        error = format!("{error:#}"),
-        "no sound over WebRTC: making Opus of AAC failed"
-    );
-    metrics::counter!("barrage_webrtc_encoder_failures_total").increment(1);
-    Instant::now() + ENCODER_RESTS
 }
 
 /// Makes packets of frames.
@@ -535,15 +492,10 @@ impl Maker {
                 (Codec::H264, packetize::h264(&frame.data, &sets))
             }
             TrackConfig::Audio(AudioConfig::Opus { .. }) => (Codec::Opus, vec![frame.data.clone()]),
-            // It is made into Opus first.
+            // Its rendition in Opus is taken.
             TrackConfig::Audio(AudioConfig::Aac { .. }) => return,
         };
         self.append(frame.pts, codec, frame.key, payloads, tracks);
-    }
-
-    /// Takes sound that an encoder made.
-    fn take_opus(&mut self, at: MediaTime, packet: Bytes, tracks: &Tracks) {
-        self.append(at, Codec::Opus, true, vec![packet], tracks);
     }
 
     fn append(

@@ -12,6 +12,7 @@
 mod accounts;
 mod bad_input;
 mod bots;
+mod bridges;
 mod busy_rooms;
 mod channels;
 mod configuration;

@@ -4,6 +4,7 @@
 //! - [`frames`]: a WebSocket by hand.
 //! - [`engines`]: NATS and Redis, where they are wanted.
 //! - [`ffmpeg`]: a publisher that everybody has, and an eye for what viewers get.
+//! - [`camera`]: a camera and a microphone, for a peer over WebRTC.
 //! - [`clip`]: media made once by ffmpeg, to be sent by hand.
 //! - [`member`]: somebody in a room.
 //! - [`peer`]: somebody who publishes or watches over WebRTC, packet by packet.
@@ -15,6 +16,7 @@
 //! - [`raw`]: bytes on a socket.
 //! - [`waiting`]: for a condition, with a deadline.
 
+pub(crate) mod camera;
 pub(crate) mod clip;
 pub(crate) mod engines;
 pub(crate) mod ffmpeg;

@@ -8,12 +8,14 @@ use std::time::SystemTime;
 use bytes::{Bytes, BytesMut};
 use fanout::Form;
 use fanout::shard::{Account, Body, Falling, Guest, Heard, Talk, Then, Why};
+use kit::rendition::Renditions;
 use kit::stream::Broadcast;
 use kit::websocket;
 use tokio::net::TcpStream;
 
 use super::encoding::flv_header;
 use super::opening::opening;
+use super::sound::is_heard;
 use super::websocket::WebSocket;
 use super::{Encoding, Held, Play, Start, tell_over};
 
@@ -70,7 +72,7 @@ impl Play {
         let framed = asked.websocket_key.is_some();
         let (log, ticket) = self.outlets.tune_in(&asked.broadcast, Encoding::Flv);
         let opening = opening(&asked.broadcast, Encoding::Flv, asked.start, &log).await;
-        let (video, audio) = tracks_of(&asked.broadcast);
+        let (video, audio) = tracks_of(&asked.broadcast, &self.renditions).await;
         head.extend_from_slice(flv_header(video, audio).as_slice(framed));
         for encoded in &opening.words {
             head.extend_from_slice(encoded.as_slice(framed));
@@ -100,10 +102,10 @@ impl Play {
 }
 
 /// Whether there are pictures and sound, as far as is known.
-fn tracks_of(broadcast: &Broadcast) -> (bool, bool) {
+async fn tracks_of(broadcast: &Arc<Broadcast>, renditions: &Arc<Renditions>) -> (bool, bool) {
     let announced = broadcast.announced();
     let video = broadcast.video.last().is_some() || announced.video == Some(true);
-    let audio = broadcast.audio.last().is_some() || announced.audio == Some(true);
+    let audio = is_heard(broadcast, renditions).await;
     // Of a stream of which nothing is known yet, either may come.
     if video || audio {
         (video, audio)

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use fanout::{Lag, Packet, Read, Reader, Role, Setup, Writer};
+use kit::rendition::Renditions;
 use kit::stream::{Broadcast, Phase};
 use media::{Frame, TrackConfig, TrackKind};
 use tokio::sync::watch;
 
 use super::Encoding;
 use super::encoding::timestamp_of;
+use super::sound::Sound;
 
 /// Without a picture, sound goes out alone once there is so much of it.
 const SOUND_ALONE_MICROS: i64 = 1_000_000;
@@ -164,7 +166,7 @@ impl Muxer {
 struct Tracks {
     broadcast: Arc<Broadcast>,
     video: Reader<Frame>,
-    audio: Reader<Frame>,
+    audio: Sound,
     next_video: Option<Frame>,
     next_audio: Option<Frame>,
     video_ended: bool,
@@ -180,13 +182,13 @@ enum Next {
 }
 
 impl Tracks {
-    fn new(broadcast: &Arc<Broadcast>) -> Self {
+    fn new(broadcast: &Arc<Broadcast>, renditions: &Arc<Renditions>) -> Self {
         Self {
             broadcast: Arc::clone(broadcast),
             video: broadcast
                 .video
                 .reader(fanout::Start::LatestKey, Lag::Record),
-            audio: broadcast.audio.reader(fanout::Start::Oldest, Lag::Record),
+            audio: Sound::new(broadcast, renditions),
             next_video: None,
             next_audio: None,
             video_ended: false,
@@ -205,10 +207,8 @@ impl Tracks {
                     Read::Gap { .. } | Read::TooSlow(_) => return Next::Lost,
                 }
             }
-            if self.next_audio.is_none()
-                && let Some(Read::Item(_, frame)) = self.audio.try_read()
-            {
-                self.next_audio = Some(frame);
+            if self.next_audio.is_none() {
+                self.next_audio = self.audio.try_read();
             }
             let take_audio = match (&self.next_video, &self.next_audio) {
                 (Some(video), Some(audio)) => audio.dts <= video.dts,
@@ -242,9 +242,8 @@ impl Tracks {
                 Some(Read::Gap { .. } | Read::TooSlow(_)) => return Some(Next::Lost),
                 None => self.video_ended = true,
             },
-            step = self.audio.read(), if !self.audio_ended => match step {
-                Some(Read::Item(_, frame)) => self.next_audio = Some(frame),
-                Some(Read::Gap { .. } | Read::TooSlow(_)) => {}
+            frame = self.audio.read(), if !self.audio_ended => match frame {
+                Some(frame) => self.next_audio = Some(frame),
                 None => self.audio_ended = true,
             },
             Ok(()) = phase.changed() => match *phase.borrow_and_update() {
@@ -273,15 +272,21 @@ impl Tracks {
 }
 
 /// Fills a derived log until the broadcast ends.
-pub(super) async fn mux(broadcast: Arc<Broadcast>, encoding: Encoding, writer: Writer<Packet>) {
+pub(super) async fn mux(
+    broadcast: Arc<Broadcast>,
+    renditions: &Arc<Renditions>,
+    encoding: Encoding,
+    writer: Writer<Packet>,
+) {
     let mut phase = broadcast.watch_phase();
     phase.mark_unchanged();
-    let mut tracks = Tracks::new(&broadcast);
+    let mut tracks = Tracks::new(&broadcast, renditions);
     let fps = broadcast.stats().video.map(|video| video.fps);
     let mut muxer = Muxer::new(encoding, tracks.expects_video(), fps);
-    let last = [broadcast.video.last(), broadcast.audio.last()];
-    for frame in last.into_iter().flatten() {
-        muxer.expect(frame.config);
+    let pictures = broadcast.video.last().map(|frame| frame.config);
+    let sound = tracks.audio.expected().await;
+    for config in [pictures, sound].into_iter().flatten() {
+        muxer.expect(config);
     }
     let mut at_micros = 0;
     loop {

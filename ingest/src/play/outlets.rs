@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fanout::{DERIVED_WINDOW, Log, Packet};
+use kit::rendition::Renditions;
 use kit::stream::Broadcast;
 use tokio::time::Instant;
 use wire::BroadcastId;
@@ -18,9 +19,10 @@ use super::muxer::mux;
 const KEPT_FOR: Duration = Duration::from_secs(10);
 
 /// The derived logs there are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outlets {
     open: Mutex<HashMap<(BroadcastId, Encoding), Outlet>>,
+    renditions: Arc<Renditions>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +44,14 @@ impl Drop for Ticket {
 }
 
 impl Outlets {
+    /// None yet; `renditions` has sound that players do not know in a codec that they know.
+    pub fn new(renditions: Arc<Renditions>) -> Arc<Self> {
+        Arc::new(Self {
+            open: Mutex::default(),
+            renditions,
+        })
+    }
+
     fn open(&self) -> MutexGuard<'_, HashMap<(BroadcastId, Encoding), Outlet>> {
         // The map is whole between any two statements.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
@@ -90,7 +100,7 @@ struct Keeper {
 impl Keeper {
     async fn fill(self, broadcast: Arc<Broadcast>, log: Log<Packet>) {
         tokio::select! {
-            () = mux(broadcast, self.key.1, log.writer()) => {
+            () = mux(broadcast, &self.outlets.renditions, self.key.1, log.writer()) => {
                 self.outlets.open().remove(&self.key);
             }
             () = self.until_deserted() => {}

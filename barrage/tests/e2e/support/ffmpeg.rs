@@ -180,6 +180,11 @@ impl Ffmpeg {
 
 /// Runs a tool to its end and gives its standard output; complaints are a failure.
 pub(crate) async fn output_of(tool: &str, args: &[&str]) -> Vec<u8> {
+    output_and_complaints_of(tool, args).await.0
+}
+
+/// The same, and what it says besides.
+pub(crate) async fn output_and_complaints_of(tool: &str, args: &[&str]) -> (Vec<u8>, String) {
     let run = tokio::process::Command::new(tool)
         .args(args)
         .stdin(Stdio::null())
@@ -194,7 +199,7 @@ pub(crate) async fn output_of(tool: &str, args: &[&str]) -> Vec<u8> {
         "{tool} {args:?}: {}\n{complaints}",
         output.status
     );
-    output.stdout
+    (output.stdout, complaints.into_owned())
 }
 
 /// What ffprobe says of `url`, as JSON; `args` say what to ask.

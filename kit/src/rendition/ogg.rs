@@ -8,22 +8,32 @@ const HEADER_BYTES: usize = 27;
 /// Most bytes that wait for the rest of a page; a page has fewer than 65 307.
 const WAITING_MAX: usize = 128 * 1024;
 
+/// The packets that end on a page.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// Where the last of them ends, as the codec counts.
+    pub(super) granule: i64,
+    pub(super) packets: Vec<Bytes>,
+}
+
 /// Takes pages apart.
 #[derive(Debug, Default)]
-pub(crate) struct Packets {
+pub(super) struct Packets {
     waiting: BytesMut,
     /// A packet that goes on with the next page.
     begun: BytesMut,
 }
 
 impl Packets {
-    /// Takes bytes; gives the packets that are whole, or nothing any more if this is no Ogg.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Option<Vec<Bytes>> {
+    /// Takes bytes; gives the pages that are whole, or nothing any more if this is no Ogg.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Vec<Page>> {
         self.waiting.extend_from_slice(bytes);
-        let mut packets = Vec::new();
+        let mut pages = Vec::new();
         while let Some(length) = self.page()? {
             let page = self.waiting.split_to(length);
+            let granule = page[6..].first_chunk()?;
             let segments = usize::from(page[26]);
+            let mut packets = Vec::new();
             let mut rest = &page[HEADER_BYTES + segments..];
             for &lacing in &page[HEADER_BYTES..HEADER_BYTES + segments] {
                 let (piece, after) = rest.split_at(usize::from(lacing));
@@ -34,8 +44,12 @@ impl Packets {
                     packets.push(self.begun.split().freeze());
                 }
             }
+            pages.push(Page {
+                granule: i64::from_le_bytes(*granule),
+                packets,
+            });
         }
-        (self.waiting.len() + self.begun.len() <= WAITING_MAX).then_some(packets)
+        (self.waiting.len() + self.begun.len() <= WAITING_MAX).then_some(pages)
     }
 
     /// The length of the page that comes next, if all of it is there.
@@ -63,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn page(lacings: &[u8], body: &[u8]) -> Vec<u8> {
-        let mut page = b"OggS".to_vec();
+        let mut page = b"OggS\0\0\x07".to_vec();
         page.resize(HEADER_BYTES - 1, 0);
         page.push(lacings.len() as u8);
         page.extend_from_slice(lacings);
@@ -77,13 +91,15 @@ mod tests {
         stream.extend(page(&[255], &[7; 255]));
         stream.extend(page(&[1, 0], &[8]));
         let mut packets = Packets::default();
-        let all: Vec<Bytes> = stream
+        let all: Vec<Page> = stream
             .chunks(10)
             .flat_map(|bytes| packets.push(bytes).unwrap())
             .collect();
-        let sizes: Vec<usize> = all.iter().map(Bytes::len).collect();
-        assert_eq!(sizes, [2, 3, 256, 0]);
-        assert_eq!(packets.push(&[1; 40]), None);
+        assert!(all.iter().all(|page| page.granule == 7));
+        let all = all.iter().map(|page| page.packets.iter().map(Bytes::len));
+        let sizes: Vec<Vec<usize>> = all.map(Iterator::collect).collect();
+        assert_eq!(sizes, [vec![2, 3], vec![], vec![256, 0]]);
+        assert!(packets.push(&[1; 40]).is_none());
     }
 
     proptest! {

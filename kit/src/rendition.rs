@@ -1,0 +1,356 @@
+//! Renditions: a track of a broadcast in a codec in which its publisher does not send it.
+//!
+//! An ffmpeg child makes each, once for everybody and only while somebody needs it. What comes out is a
+//! track log like those of the broadcast, on the same timeline.
+
+mod child;
+mod ogg;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fanout::{Lag, Log, Read, Reader, Start, Writer};
+use media::{AudioConfig, Frame, MediaTime, TrackConfig, TrackKind};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use wire::BroadcastId;
+
+use self::child::Child;
+use crate::stream::{Broadcast, TRACK_WINDOW, TrackLog, measure};
+
+/// How long it is waited after a child has failed: twice as long each time, until one works.
+const RESTS: Duration = Duration::from_secs(1);
+const RESTS_MAX: Duration = Duration::from_mins(1);
+
+/// How long somebody waits to hear whether a rendition works. A child takes a tenth of a second.
+const SETTLES_WITHIN: Duration = Duration::from_secs(1);
+
+/// What makes renditions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The program that decodes and encodes.
+    pub ffmpeg: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ffmpeg: "ffmpeg".into(),
+        }
+    }
+}
+
+/// What a rendition is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Sound in Opus, which browsers take over WebRTC.
+    Opus,
+    /// Sound in AAC, which players of FLV and RTMP know.
+    Aac,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Opus, Self::Aac];
+
+    /// As it stands in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opus => "opus",
+            Self::Aac => "aac",
+        }
+    }
+
+    /// What it is a rendition of.
+    pub const fn track(self) -> TrackKind {
+        match self {
+            Self::Opus | Self::Aac => TrackKind::Audio,
+        }
+    }
+
+    /// What is missing without it.
+    const fn missed(self) -> &'static str {
+        match self {
+            Self::Opus => "no sound over WebRTC",
+            Self::Aac => "no sound over FLV and RTMP",
+        }
+    }
+
+    /// Whether what comes under `config` has to be made into it.
+    pub const fn is_made_of(self, config: &TrackConfig) -> bool {
+        match (self, config) {
+            (Self::Opus, TrackConfig::Audio(AudioConfig::Aac { .. }))
+            | (Self::Aac, TrackConfig::Audio(AudioConfig::Opus { .. })) => true,
+            (Self::Opus | Self::Aac, TrackConfig::Audio(_) | TrackConfig::Video(_)) => false,
+        }
+    }
+
+    /// Where a rendition begins: at once for players who begin in the past, with the latest keyframe.
+    fn start(self, broadcast: &Broadcast) -> (Start, MediaTime) {
+        let key = || {
+            broadcast.video.look(|window, _| {
+                let key = window.last_key().and_then(|at| window.get(at));
+                key.map(|frame| frame.dts)
+            })
+        };
+        match self {
+            Self::Opus => (Start::Live, MediaTime::ZERO),
+            Self::Aac => match key() {
+                Some(from) => (Start::Oldest, from),
+                None => (Start::Live, MediaTime::ZERO),
+            },
+        }
+    }
+}
+
+/// Whether a rendition works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Begins,
+    Works,
+    Fails,
+}
+
+/// A rendition, and who needs it.
+#[derive(Debug)]
+struct Rendition {
+    log: TrackLog,
+    needed_by: AtomicUsize,
+    deserted: Notify,
+    state: watch::Sender<State>,
+}
+
+/// The renditions there are.
+#[derive(Debug)]
+pub struct Renditions {
+    config: Config,
+    open: Mutex<HashMap<(BroadcastId, Kind), Arc<Rendition>>>,
+}
+
+/// Reads a rendition, which is made for as long as somebody does.
+#[derive(Debug)]
+pub struct Feed {
+    rendition: Arc<Rendition>,
+    frames: Reader<Frame>,
+}
+
+impl Feed {
+    /// The next frame; never, once there is no more.
+    ///
+    /// Cancel safe.
+    pub async fn next(&mut self) -> Frame {
+        loop {
+            match self.frames.read().await {
+                Some(Read::Item(_, frame)) => return frame,
+                Some(Read::Gap { .. } | Read::TooSlow(_)) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// The next frame, if it is there.
+    pub fn try_next(&mut self) -> Option<Frame> {
+        loop {
+            match self.frames.try_read()? {
+                Read::Item(_, frame) => return Some(frame),
+                Read::Gap { .. } | Read::TooSlow(_) => {}
+            }
+        }
+    }
+
+    /// Whether anything comes of it: `false` when it is known to fail. What is not known after a while
+    /// is hoped for.
+    pub async fn works(&self) -> bool {
+        let mut state = self.rendition.state.subscribe();
+        let settled = state.wait_for(|state| *state != State::Begins);
+        match tokio::time::timeout(SETTLES_WITHIN, settled).await {
+            Ok(Ok(state)) => *state == State::Works,
+            Ok(Err(_)) | Err(_) => true,
+        }
+    }
+
+    /// How its frames are coded, once there is one.
+    pub fn config(&self) -> Option<Arc<TrackConfig>> {
+        self.rendition.log.last().map(|frame| frame.config)
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        if self.rendition.needed_by.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.rendition.deserted.notify_one();
+        }
+    }
+}
+
+impl Renditions {
+    /// None yet.
+    pub fn new(config: Config) -> Arc<Self> {
+        for kind in Kind::ALL {
+            metrics::counter!("barrage_rendition_failures_total", "kind" => kind.as_str())
+                .increment(0);
+        }
+        Arc::new(Self {
+            config,
+            open: Mutex::default(),
+        })
+    }
+
+    /// A rendition of a broadcast, from what is held of it on. Must be called within a runtime.
+    pub fn feed(self: &Arc<Self>, broadcast: &Arc<Broadcast>, kind: Kind) -> Feed {
+        let mut open = self.lock();
+        let rendition = open.entry((broadcast.id, kind)).or_insert_with(|| {
+            let rendition = Arc::new(Rendition {
+                log: Log::new(0, TRACK_WINDOW, measure),
+                needed_by: AtomicUsize::new(0),
+                deserted: Notify::new(),
+                state: watch::Sender::new(State::Begins),
+            });
+            let made = (Arc::clone(broadcast), Arc::clone(&rendition));
+            tokio::spawn(Arc::clone(self).keep(kind, made.0, made.1));
+            rendition
+        });
+        rendition.needed_by.fetch_add(1, Ordering::AcqRel);
+        let start = match kind {
+            Kind::Opus => Start::Live,
+            Kind::Aac => Start::Oldest,
+        };
+        Feed {
+            rendition: Arc::clone(rendition),
+            frames: rendition.log.reader(start, Lag::Record),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(BroadcastId, Kind), Arc<Rendition>>> {
+        // The map is whole between any two statements.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a rendition until nobody needs it, or the broadcast ends.
+    async fn keep(self: Arc<Self>, kind: Kind, broadcast: Arc<Broadcast>, made: Arc<Rendition>) {
+        let key = (broadcast.id, kind);
+        tracing::info!(broadcast.id = %broadcast.id, kind = kind.as_str(), "a rendition begins");
+        let maker = Maker {
+            kind,
+            ffmpeg: &self.config.ffmpeg,
+            writer: made.log.writer(),
+            rendition: &made,
+            child: None,
+            rests: RESTS,
+            rests_until: Instant::now(),
+        };
+        tokio::select! {
+            () = maker.make(&broadcast) => {
+                self.lock().remove(&key);
+            }
+            () = self.until_deserted(key, &made) => {}
+        }
+        made.log.end();
+        tracing::info!(broadcast.id = %broadcast.id, kind = kind.as_str(), "a rendition ends");
+    }
+
+    /// Returns once nobody needs it, and nobody can come any more.
+    async fn until_deserted(&self, key: (BroadcastId, Kind), made: &Rendition) {
+        loop {
+            made.deserted.notified().await;
+            // Under the lock, so that nobody comes between looking and closing.
+            let mut open = self.lock();
+            if made.needed_by.load(Ordering::Acquire) == 0 {
+                open.remove(&key);
+                return;
+            }
+        }
+    }
+}
+
+/// Makes one rendition.
+struct Maker<'a> {
+    kind: Kind,
+    ffmpeg: &'a str,
+    writer: Writer<Frame>,
+    rendition: &'a Rendition,
+    child: Option<Child>,
+    /// How long the next failure is rested from.
+    rests: Duration,
+    rests_until: Instant,
+}
+
+impl Maker<'_> {
+    async fn make(mut self, broadcast: &Broadcast) {
+        let (start, from) = self.kind.start(broadcast);
+        let source = broadcast.track(self.kind.track());
+        let mut frames = source.reader(start, Lag::Record);
+        loop {
+            let made = async {
+                match &mut self.child {
+                    Some(child) => child.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                step = frames.read() => match step {
+                    Some(Read::Item(_, frame)) if frame.dts < from => {}
+                    Some(Read::Item(_, frame)) => {
+                        if let Err(error) = self.take(&frame).await {
+                            self.rest(broadcast, &error);
+                        }
+                    }
+                    Some(Read::Gap { .. } | Read::TooSlow(_)) => {}
+                    None => return,
+                },
+                made = made => match made {
+                    Ok(frame) => {
+                        self.rests = RESTS;
+                        self.rendition.state.send_replace(State::Works);
+                        if self.writer.append(frame).is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => self.rest(broadcast, &error),
+                },
+            }
+        }
+    }
+
+    /// Takes a frame of the publisher's.
+    async fn take(&mut self, frame: &Frame) -> anyhow::Result<()> {
+        if !self.kind.is_made_of(&frame.config) {
+            self.child = None;
+            return Ok(());
+        }
+        if Instant::now() < self.rests_until {
+            return Ok(());
+        }
+        if self.child.as_ref().is_some_and(|one| !one.is_for(frame)) {
+            self.child = None;
+        }
+        let child = match &mut self.child {
+            Some(child) => child,
+            None => self
+                .child
+                .insert(Child::start(self.ffmpeg, self.kind, frame)?),
+        };
+        child.put(frame).await
+    }
+
+    /// All else goes on without a child that does not work, and another is tried later.
+    fn rest(&mut self, broadcast: &Broadcast, error: &anyhow::Error) {
+        self.child = None;
+        self.rendition.state.send_replace(State::Fails);
+        tracing::warn!(
+            broadcast.id = %broadcast.id,
+            error = format!("{error:#}"),
+            rests_s = self.rests.as_secs(),
+            "{}: see `transcode.ffmpeg` in the settings",
+            self.kind.missed()
+        );
+        metrics::counter!("barrage_rendition_failures_total", "kind" => self.kind.as_str())
+            .increment(1);
+        self.rests_until = Instant::now() + self.rests;
+        self.rests = (self.rests * 2).min(RESTS_MAX);
+    }
+}

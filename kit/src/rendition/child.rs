@@ -1,0 +1,390 @@
+//! An ffmpeg child: frames go in as fragments of MP4, and come out in another codec. Both ways their
+//! times go with them, so that nothing drifts when the child leaves something out.
+
+use std::collections::VecDeque;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use bytes::{Buf as _, Bytes};
+use media::codec::{aac, opus};
+use media::flv::{self, TagKind};
+use media::fmp4::{self, Chunk, Sample};
+use media::{AudioConfig, Frame, MediaTime, TrackConfig, WallTime};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child as Process, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::time::{sleep_until, timeout};
+
+use super::Kind;
+use super::ogg::Packets;
+
+/// How long the child may take to take a frame in.
+const WRITE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How far what comes out may be behind what went in; more means that nothing comes out.
+const BEHIND_MAX_MICROS: i64 = 15_000_000;
+
+/// Where the first frame stands on the child's clock: encoders begin a little earlier, and no
+/// container knows times before zero.
+const BEGINS_AT_MICROS: i64 = 10_000_000;
+
+/// Most bytes of a frame that comes out.
+const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Most bytes of what the child complains about that are told.
+const COMPLAINT_BYTES_MAX: usize = 300;
+
+/// How long a child that has ended may take to say why.
+const COMPLAINT_WITHIN: Duration = Duration::from_millis(200);
+
+/// What is read of the child at a time.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Arguments that make Opus: a page for each packet.
+const TO_OPUS: [&str; 14] = [
+    "-ac",
+    "2",
+    "-ar",
+    "48000",
+    "-c:a",
+    "libopus",
+    "-b:a",
+    "128k",
+    "-frame_duration",
+    "20",
+    "-page_duration",
+    "20000",
+    "-f",
+    "ogg",
+];
+
+/// Arguments that make AAC.
+const TO_AAC: [&str; 12] = [
+    "-ac",
+    "2",
+    "-ar",
+    "48000",
+    "-c:a",
+    "aac",
+    "-b:a",
+    "160k",
+    "-flvflags",
+    "no_duration_filesize",
+    "-f",
+    "flv",
+];
+
+/// A child that makes one codec of another.
+#[derive(Debug)]
+pub(super) struct Child {
+    config: Arc<TrackConfig>,
+    run: u32,
+    _process: Process,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    stderr: ChildStderr,
+    output: Output,
+    /// Where the child's clock begins.
+    zero: MediaTime,
+    /// Fragments so far.
+    sequence: u32,
+    /// When the newest frame came in, and where it stands.
+    captured_at: WallTime,
+    put_to: MediaTime,
+    taken_to: MediaTime,
+    ready: VecDeque<Frame>,
+    buffer: Vec<u8>,
+}
+
+impl Child {
+    /// Starts a child for what `first` begins.
+    pub(super) fn start(ffmpeg: &str, kind: Kind, first: &Frame) -> anyhow::Result<Self> {
+        let (arguments, output) = match kind {
+            Kind::Opus => (&TO_OPUS[..], Output::Ogg(Ogg::default())),
+            Kind::Aac => (&TO_AAC[..], Output::Flv(Flv::new())),
+        };
+        let mut process = Command::new(ffmpeg)
+            .args(["-hide_banner", "-loglevel", "error"])
+            // The first fragment has all there is to know.
+            .args(["-probesize", "32", "-analyzeduration", "0"])
+            .args(["-f", "mp4", "-copyts", "-i", "pipe:0"])
+            .args(arguments)
+            .args(["-flush_packets", "1", "pipe:1"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("failed to start {ffmpeg}"))?;
+        Ok(Self {
+            config: Arc::clone(&first.config),
+            run: first.run,
+            stdin: process.stdin.take().context("the child has no input")?,
+            stdout: process.stdout.take().context("the child has no output")?,
+            stderr: process.stderr.take().context("the child has no errors")?,
+            _process: process,
+            output,
+            zero: first.dts + -BEGINS_AT_MICROS,
+            sequence: 0,
+            captured_at: first.captured_at,
+            put_to: first.dts,
+            taken_to: first.dts,
+            ready: VecDeque::new(),
+            buffer: vec![0; READ_BYTES],
+        })
+    }
+
+    /// Whether it can go on with a frame.
+    pub(super) fn is_for(&self, frame: &Frame) -> bool {
+        let same = Arc::ptr_eq(&self.config, &frame.config) || self.config == frame.config;
+        same && self.run == frame.run
+    }
+
+    /// Puts a frame in. What comes out meanwhile is kept for [`next`](Self::next), so that neither side
+    /// waits for the other.
+    pub(super) async fn put(&mut self, frame: &Frame) -> anyhow::Result<()> {
+        self.captured_at = frame.captured_at;
+        self.put_to = frame.dts;
+        ensure!(
+            self.put_to.since(self.taken_to) < BEHIND_MAX_MICROS,
+            "nothing comes out of the encoder"
+        );
+        let mut bytes = self.fragment(frame)?;
+        let deadline = tokio::time::Instant::now() + WRITE_WITHIN;
+        while bytes.has_remaining() {
+            tokio::select! {
+                written = self.stdin.write(&bytes) => match written {
+                    Ok(written) => bytes.advance(written),
+                    Err(_) => return Err(self.complaint().await),
+                },
+                read = self.stdout.read(&mut self.buffer) => self.take_in(read).await?,
+                () = sleep_until(deadline) => bail!("the encoder takes nothing in"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next frame that comes out.
+    ///
+    /// Cancel safe.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Frame> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Ok(frame);
+            }
+            let read = self.stdout.read(&mut self.buffer).await;
+            self.take_in(read).await?;
+        }
+    }
+
+    /// A frame as the child reads it, behind the init segment if it is the first.
+    fn fragment(&mut self, frame: &Frame) -> anyhow::Result<Bytes> {
+        let timescale = fmp4::timescale(&frame.config);
+        let ticks = |micros| MediaTime::from_micros(micros).ticks(timescale);
+        let sample = Sample {
+            duration: match &*frame.config {
+                TrackConfig::Audio(audio) => audio.samples_per_frame(),
+                TrackConfig::Video(_) => 1,
+            },
+            composition_offset: i32::try_from(ticks(frame.pts.since(frame.dts)))?,
+            key: frame.key,
+            data: frame.data.clone(),
+        };
+        let first = self.sequence == 0;
+        self.sequence += 1;
+        let chunk = Chunk {
+            kind: frame.config.kind(),
+            sequence: self.sequence,
+            base_time: u64::try_from(ticks(frame.dts.since(self.zero)))?,
+            samples: &[sample],
+        };
+        let chunk = chunk.write()?;
+        if !first {
+            return Ok(chunk);
+        }
+        Ok([fmp4::init_segment(&frame.config)?, chunk].concat().into())
+    }
+
+    /// Takes in what was read of the child.
+    async fn take_in(&mut self, read: std::io::Result<usize>) -> anyhow::Result<()> {
+        let read = read.context("failed to read of the encoder")?;
+        if read == 0 {
+            return Err(self.complaint().await);
+        }
+        for coded in self.output.push(&self.buffer[..read])? {
+            let pts = self.zero + coded.micros;
+            self.taken_to = self.taken_to.max(pts);
+            self.ready.push_back(Frame {
+                pts,
+                dts: pts,
+                key: coded.key,
+                captured_at: self.captured_at,
+                run: self.run,
+                config: coded.config,
+                data: coded.data,
+            });
+        }
+        Ok(())
+    }
+
+    /// Why it has ended, in its own words.
+    async fn complaint(&mut self) -> anyhow::Error {
+        let mut said = vec![0; COMPLAINT_BYTES_MAX];
+        let read = timeout(COMPLAINT_WITHIN, self.stderr.read(&mut said)).await;
+        let length = read.ok().and_then(Result::ok).unwrap_or(0);
+        let said = String::from_utf8_lossy(&said[..length]);
+        anyhow::anyhow!("the encoder ended: {}", said.trim())
+    }
+}
+
+/// A frame that came out.
+struct Coded {
+    /// Where it stands on the child's clock.
+    micros: i64,
+    key: bool,
+    config: Arc<TrackConfig>,
+    data: Bytes,
+}
+
+/// What the child writes. Pure.
+#[derive(Debug)]
+enum Output {
+    Ogg(Ogg),
+    Flv(Flv),
+}
+
+impl Output {
+    fn push(&mut self, bytes: &[u8]) -> anyhow::Result<Vec<Coded>> {
+        match self {
+            Self::Ogg(ogg) => ogg.push(bytes),
+            Self::Flv(flv) => flv.push(bytes),
+        }
+    }
+}
+
+/// Opus in Ogg (RFC 7845).
+#[derive(Debug, Default)]
+struct Ogg {
+    packets: Packets,
+    /// Samples at the beginning that are not to be heard; known from the first header on.
+    pre_skip: Option<i64>,
+    has_tags: bool,
+    config: Option<Arc<TrackConfig>>,
+}
+
+impl Ogg {
+    fn push(&mut self, bytes: &[u8]) -> anyhow::Result<Vec<Coded>> {
+        let pages = self.packets.push(bytes);
+        let mut coded = Vec::new();
+        for page in pages.context("the encoder makes no Ogg")? {
+            let mut packets = page.packets.as_slice();
+            if self.pre_skip.is_none()
+                && let [head, rest @ ..] = packets
+            {
+                let &[low, high] = head
+                    .get(10..12)
+                    .and_then(<[u8]>::first_chunk)
+                    .context("the encoder begins no Opus")?;
+                self.pre_skip = Some(i64::from(u16::from_le_bytes([low, high])));
+                packets = rest;
+            }
+            if !self.has_tags
+                && let [_, rest @ ..] = packets
+            {
+                self.has_tags = true;
+                packets = rest;
+            }
+            let lengths: Option<Vec<u32>> = packets.iter().map(|one| opus::samples(one)).collect();
+            let lengths = lengths.context("the encoder makes no Opus")?;
+            // A page says where its last packet ends.
+            let total: i64 = lengths.iter().copied().map(i64::from).sum();
+            let mut at = page.granule - total - self.pre_skip.unwrap_or(0);
+            for (packet, samples) in packets.iter().zip(lengths) {
+                coded.push(Coded {
+                    micros: at * 1_000_000 / i64::from(opus::SAMPLE_RATE),
+                    key: true,
+                    config: self.config_for(samples),
+                    data: packet.clone(),
+                });
+                at += i64::from(samples);
+            }
+        }
+        Ok(coded)
+    }
+
+    fn config_for(&mut self, samples_per_frame: u32) -> Arc<TrackConfig> {
+        let config = TrackConfig::Audio(AudioConfig::Opus {
+            channels: 2,
+            samples_per_frame,
+        });
+        keep(&mut self.config, config)
+    }
+}
+
+fn keep(known: &mut Option<Arc<TrackConfig>>, config: TrackConfig) -> Arc<TrackConfig> {
+    let same = known.as_ref().filter(|known| ***known == config).cloned();
+    let kept = same.unwrap_or_else(|| Arc::new(config));
+    *known = Some(Arc::clone(&kept));
+    kept
+}
+
+/// AAC in FLV.
+#[derive(Debug)]
+struct Flv {
+    tags: flv::Reader,
+    config: Option<Arc<TrackConfig>>,
+    /// Milliseconds of the newest tag, which in FLV go round after 49 days.
+    millis: i64,
+}
+
+impl Flv {
+    fn new() -> Self {
+        Self {
+            tags: flv::Reader::new(FRAME_BYTES_MAX),
+            config: None,
+            millis: 0,
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> anyhow::Result<Vec<Coded>> {
+        self.tags.push(bytes);
+        let mut coded = Vec::new();
+        while let Some(tag) = self.tags.next_tag()? {
+            if tag.kind == TagKind::Script {
+                continue;
+            }
+            let [.., a, b, c, d] = self.millis.to_be_bytes();
+            let step = tag.timestamp.wrapping_sub(u32::from_be_bytes([a, b, c, d]));
+            self.millis += i64::from(step.cast_signed());
+            if let Some((config, key, data)) = self.body(&tag)? {
+                coded.push(Coded {
+                    micros: self.millis * 1_000,
+                    key,
+                    config,
+                    data,
+                });
+            }
+        }
+        Ok(coded)
+    }
+
+    fn body(&mut self, tag: &flv::Tag) -> anyhow::Result<Option<(Arc<TrackConfig>, bool, Bytes)>> {
+        match flv::Audio::parse(&tag.body)? {
+            flv::Audio::AacSequenceHeader(record) => {
+                let asc = aac::AudioSpecificConfig::parse(&record)?;
+                keep(
+                    &mut self.config,
+                    TrackConfig::Audio(AudioConfig::Aac { record, asc }),
+                );
+                Ok(None)
+            }
+            flv::Audio::AacFrame(data) => {
+                let config = self.config.clone();
+                let config = config.context("the encoder makes no set-up")?;
+                Ok(Some((config, true, data)))
+            }
+            flv::Audio::Unsupported(_) | flv::Audio::Nothing => Ok(None),
+        }
+    }
+}
