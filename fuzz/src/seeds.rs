@@ -126,7 +126,50 @@ fn webrtc_seeds() -> Vec<(&'static str, Vec<u8>)> {
         packet(96, 4, true, &[0x41, 9, 9]),
         packet(96, 3, true, &[0x7c, 0x45, 4, 5]),
     ];
+    let vp8 = [
+        packet(
+            96,
+            1,
+            false,
+            &[
+                0x90, 0x80, 5, 0x50, 0x42, 0, 0x9d, 1, 0x2a, 0x80, 2, 0x68, 1,
+            ],
+        ),
+        packet(96, 2, true, &[0x80, 0x80, 5, 0xaa]),
+    ];
+    let vp9 = [
+        packet(
+            96,
+            1,
+            false,
+            &[
+                0xab, 0x81, 2, 0, 7, 0x18, 2, 0x80, 1, 0x68, 1, 4, 1, 0x82, 0x49,
+            ],
+        ),
+        packet(
+            96,
+            2,
+            true,
+            &[
+                0xa4, 0x81, 2, 0, 7, 0x83, 0x42, 0x20, 0x27, 0xf0, 0x16, 0x70, 0,
+            ],
+        ),
+    ];
+    let av1 = [
+        packet(
+            96,
+            1,
+            false,
+            &[
+                0x68, 12, 8, 0, 0, 0, 0x0c, 0xc4, 0xff, 0x67, 0x36, 0xbe, 0x40, 0x10, 0x30, 0x10,
+            ],
+        ),
+        packet(96, 2, true, &[0x90, 2, 3]),
+    ];
     vec![
+        ("vp8", framed(&vp8)),
+        ("vp9", framed(&vp9)),
+        ("av1", framed(&av1)),
         ("asked", framed(&[asked.expect("short names")])),
         ("pictures", framed(&pictures)),
         ("reports", framed(&[reports])),

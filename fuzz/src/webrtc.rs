@@ -61,8 +61,7 @@ pub fn webrtc(data: &[u8]) {
     let mut transport = Transport::new(ours, secure, credentials());
     let path = Path::Udp(SocketAddr::from(([192, 0, 2, 9], 5000)));
     let mut track = UpTrack::new(1, 90_000, now);
-    let codecs = [Codec::H264, Codec::Opus];
-    let mut assemblers = codecs.map(|codec| Assembler::new(codec).expect("it is put together"));
+    let mut assemblers = Codec::ALL.map(Assembler::new);
     let mut rest = data;
     while let Some((&length, after)) = rest.split_first() {
         let (datagram, after) = after.split_at(usize::from(length).min(after.len()));

@@ -652,7 +652,7 @@ fn declared_duration(frame: &Frame) -> Option<i64> {
             let us = i64::from(rate.denominator) * 1_000_000 / i64::from(rate.numerator);
             (4_000..=4_000_000).contains(&us).then_some(us)
         }
-        TrackConfig::Audio(_) => None,
+        TrackConfig::Video(_) | TrackConfig::Audio(_) => None,
     }
 }
 

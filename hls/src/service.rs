@@ -9,7 +9,7 @@ use std::time::Duration;
 use fanout::{Lag, Read, Start};
 use kit::drain::Drain;
 use kit::stream::{Broadcast, Phase, Streams, TrackLog};
-use media::{Frame, MediaTime, TrackKind};
+use media::{Frame, MediaTime, TrackKind, fmp4};
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument as _;
 use wire::BroadcastId;
@@ -272,9 +272,12 @@ impl Package {
             // 3. Hand it to the core, and wake who waits, once.
             if !steps.is_empty() {
                 let announced = self.broadcast.announced();
+                let newest = self.broadcast.video.last();
+                let has_form = newest.is_none_or(|frame| fmp4::carries(&frame.config));
                 self.live.change(|packager| {
                     packager.announce(Announced {
-                        video: announced.video,
+                        // Nobody waits for pictures that no player takes.
+                        video: announced.video.map(|video| video && has_form),
                         audio: announced.audio,
                     });
                     for (kind, step) in steps {
@@ -348,6 +351,7 @@ fn take_both(video: &mut Track, audio: &mut Track, steps: &mut Vec<(TrackKind, R
 
 fn feed(packager: &mut Packager, kind: TrackKind, step: Read<Frame>) {
     match step {
+        Read::Item(_, frame) if !fmp4::carries(&frame.config) => {}
         Read::Item(_, frame) => packager.push(frame),
         Read::Gap { from, to } => {
             let frames = to.offset.saturating_sub(from.offset);

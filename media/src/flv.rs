@@ -7,6 +7,8 @@
 //! Formats: Adobe, "Video File Format Specification Version 10", annex E; Veovera, "Enhanced RTMP"
 //! v1 and v2.
 
+use crate::{AudioConfig, TrackConfig, VideoConfig};
+
 mod body;
 mod metadata;
 mod stream;
@@ -19,3 +21,12 @@ pub use metadata::Metadata;
 pub use stream::{
     HEADER_BYTES, Reader, StreamError, TAG_HEADER_BYTES, Tag, TagKind, header, write_tag,
 };
+
+/// Whether players of FLV and RTMP know how a track is coded. Enhanced RTMP has words for more, which
+/// few of them understand.
+pub const fn is_known(config: &TrackConfig) -> bool {
+    matches!(
+        config,
+        TrackConfig::Video(VideoConfig::H264 { .. }) | TrackConfig::Audio(AudioConfig::Aac { .. })
+    )
+}

@@ -9,7 +9,7 @@ pub mod init;
 pub use chunk::{Chunk, Sample};
 pub use init::init_segment;
 
-use crate::{TrackConfig, TrackKind};
+use crate::{TrackConfig, TrackKind, VideoConfig};
 
 /// Why a set-up or its frames cannot be put into CMAF.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum Error {
     /// More than four gigabytes of media, or a time out of range, in one chunk.
     #[error("the frames of a chunk do not fit it")]
     TooLarge,
+    /// A codec that players do not take out of ISO media files.
+    #[error("{0} does not stand in CMAF")]
+    Codec(&'static str),
     /// A picture or a sample rate that the sample entry cannot tell.
     #[error("{0} does not fit a sample entry")]
     OutOfRange(&'static str),
@@ -27,6 +30,11 @@ pub enum Error {
 
 /// Ticks per second of video tracks: divides by every frame rate in use.
 pub const VIDEO_TIMESCALE: u32 = 90_000;
+
+/// Whether a track can be put into CMAF. Players take VP8 out of WebM alone.
+pub const fn carries(config: &TrackConfig) -> bool {
+    !matches!(config, TrackConfig::Video(VideoConfig::Vp8 { .. }))
+}
 
 /// Ticks per second of a track.
 pub const fn timescale(config: &TrackConfig) -> u32 {

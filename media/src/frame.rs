@@ -24,7 +24,8 @@ pub struct Frame {
     pub run: u32,
     /// The decoder set-up it was coded under; changes only together with `run`.
     pub config: Arc<TrackConfig>,
-    /// The coded bytes: length-prefixed NAL units (4 bytes each) for H.264, one raw frame for AAC,
+    /// The coded bytes: length-prefixed NAL units (4 bytes each) for H.264, one frame for VP8, one
+    /// picture for VP9, units with their sizes and without delimiters for AV1, one raw frame for AAC,
     /// one packet for Opus.
     pub data: Bytes,
 }

@@ -6,7 +6,7 @@
 //! - [`time`]: `MediaTime`, the one timeline of a broadcast, and `WallTime`.
 //! - [`track`]: what a track carries and how a decoder is set up for it.
 //! - [`frame`]: one access unit or audio frame.
-//! - [`codec`]: H.264, AAC and Opus, as far as a server must read them.
+//! - [`codec`]: H.264, VP8, VP9, AV1, AAC and Opus, as far as a server must read them.
 //! - [`amf0`], [`amf3`]: the value encodings of RTMP and FLV script data.
 //! - [`flv`]: FLV tags, which are also the bodies of RTMP media messages.
 //! - [`fmp4`]: CMAF init segments and chunks.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::codec::{aac, h264, opus};
+use crate::codec::{aac, av1, h264, opus, vp9};
 
 /// The two kinds of track a stream has today, at most one of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +61,22 @@ pub enum VideoConfig {
         /// What its first sequence parameter set says.
         sps: h264::Sps,
     },
+    /// VP8, one frame a picture (RFC 6386).
+    Vp8 {
+        /// Pixels across.
+        width: u32,
+        /// Pixels down.
+        height: u32,
+    },
+    /// VP9, with an index behind the frames of a picture if they are several.
+    Vp9(vp9::KeyHeader),
+    /// AV1 as it stands in the samples of ISO media files.
+    Av1 {
+        /// The sequence header, as a unit with its size.
+        unit: Bytes,
+        /// What it says.
+        sequence: av1::Sequence,
+    },
 }
 
 impl VideoConfig {
@@ -68,6 +84,9 @@ impl VideoConfig {
     pub const fn resolution(&self) -> (u32, u32) {
         match self {
             Self::H264 { sps, .. } => (sps.width, sps.height),
+            Self::Vp8 { width, height } => (*width, *height),
+            Self::Vp9(header) => (header.width, header.height),
+            Self::Av1 { sequence, .. } => (sequence.width, sequence.height),
         }
     }
 
@@ -75,6 +94,9 @@ impl VideoConfig {
     pub fn codec_string(&self) -> String {
         match self {
             Self::H264 { sps, .. } => sps.codec_string(),
+            Self::Vp8 { .. } => "vp8".to_owned(),
+            Self::Vp9(header) => header.codec_string(),
+            Self::Av1 { sequence, .. } => sequence.codec_string(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use media::{MediaTime, TrackKind};
+use media::TrackKind;
 use sfu_core::answer::Agreement;
 use sfu_core::assemble::{Assembler, Output};
 use sfu_core::offer::Offered;
@@ -113,7 +113,7 @@ struct Stream {
     kind: TrackKind,
     codec: Codec,
     up: UpTrack,
-    assembler: Option<Assembler>,
+    assembler: Assembler,
     clock: SourceClock,
     heard_at: Instant,
     /// What its numbers and timestamps are on the track.
@@ -272,9 +272,9 @@ impl Publisher {
         let payload = Bytes::copy_from_slice(payload);
         self.forward(now, index, number, &header, &payload);
         let stream = &mut self.streams[index];
-        if let Some(assembler) = &mut stream.assembler {
-            assembler.push(now, number, header.timestamp, header.marker, payload);
-        }
+        stream
+            .assembler
+            .push(now, number, header.timestamp, header.marker, payload);
         self.assemble(now, index)
     }
 
@@ -300,10 +300,10 @@ impl Publisher {
             .find(|one| one.up.ssrc() == header.ssrc);
         let Some(stream) = found else { return };
         // It has a number of the stream, which nobody is to wait for.
-        if let Place::At(number) = stream.up.receive(now, sequence, header.timestamp, false)
-            && let Some(assembler) = &mut stream.assembler
-        {
-            assembler.push(now, number, header.timestamp, false, Bytes::new());
+        if let Place::At(number) = stream.up.receive(now, sequence, header.timestamp, false) {
+            stream
+                .assembler
+                .push(now, number, header.timestamp, false, Bytes::new());
         }
     }
 
@@ -405,19 +405,6 @@ impl Publisher {
         let Some(number) = number.and_then(|number| u64::try_from(number).ok()) else {
             return;
         };
-        // Pictures that are not looked into stand where their packets say, beside the sound.
-        if stream.assembler.is_none() {
-            let arrived = now.saturating_duration_since(self.began).as_micros();
-            let unwrapped = stream.clock.timestamps.unwrap(header.timestamp);
-            let micros = stream
-                .clock
-                .place(unwrapped, i64::try_from(arrived).unwrap_or(0));
-            let offset = self.offset_micros.unwrap_or(elapsed.as_micros() - micros);
-            track.set_clock(Clock {
-                timestamp: header.timestamp.wrapping_add(timestamps),
-                at: MediaTime::from_micros(micros + offset),
-            });
-        }
         let packet = Packet {
             number,
             timestamp: header.timestamp.wrapping_add(timestamps),
@@ -437,10 +424,7 @@ impl Publisher {
             return Ok(());
         };
         let stream = &mut self.streams[index];
-        let Some(assembler) = &mut stream.assembler else {
-            return Ok(());
-        };
-        while let Some(output) = assembler.poll(now) {
+        while let Some(output) = stream.assembler.poll(now) {
             let unit = match output {
                 Output::Unit(unit) => unit,
                 Output::Lost => {

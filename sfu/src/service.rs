@@ -473,6 +473,9 @@ fn check_codec(
     let forwarded = tracks.video.log.last().map(|packet| packet.codec);
     let codec = forwarded.or_else(|| match &*broadcast.video.last()?.config {
         TrackConfig::Video(VideoConfig::H264 { .. }) => Some(sfu_core::Codec::H264),
+        TrackConfig::Video(VideoConfig::Vp8 { .. }) => Some(sfu_core::Codec::Vp8),
+        TrackConfig::Video(VideoConfig::Vp9(_)) => Some(sfu_core::Codec::Vp9),
+        TrackConfig::Video(VideoConfig::Av1 { .. }) => Some(sfu_core::Codec::Av1),
         TrackConfig::Audio(_) => None,
     });
     let Some(codec) = codec else { return Ok(()) };
@@ -494,7 +497,7 @@ fn check_codec(
 fn profile_of(broadcast: &Broadcast) -> Option<[u8; 3]> {
     match &*broadcast.video.last()?.config {
         TrackConfig::Video(VideoConfig::H264 { record, .. }) => record.get(1..4)?.try_into().ok(),
-        TrackConfig::Audio(_) => None,
+        TrackConfig::Video(_) | TrackConfig::Audio(_) => None,
     }
 }
 

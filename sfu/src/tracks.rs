@@ -492,8 +492,9 @@ impl Maker {
                 (Codec::H264, packetize::h264(&frame.data, &sets))
             }
             TrackConfig::Audio(AudioConfig::Opus { .. }) => (Codec::Opus, vec![frame.data.clone()]),
-            // Its rendition in Opus is taken.
-            TrackConfig::Audio(AudioConfig::Aac { .. }) => return,
+            // Its rendition in Opus is taken; and pictures in other codecs come over WebRTC alone, as
+            // packets.
+            TrackConfig::Audio(AudioConfig::Aac { .. }) | TrackConfig::Video(_) => return,
         };
         self.append(frame.pts, codec, frame.key, payloads, tracks);
     }

@@ -40,7 +40,7 @@ export function streamOf(broadcast, changes = {}) {
     dropped_frames: 3,
     problems: [],
     viewers: { hls: 120, flv: 6, rtmp: 2, total: 128 },
-    playback: { hls: `/hls/${CHANNEL.handle}/index.m3u8`, flv: `/live/${CHANNEL.handle}.flv` },
+    playback: { hls: `/hls/${CHANNEL.handle}/index.m3u8`, flv: `/live/${CHANNEL.handle}.flv`, sound_alone: [] },
     ...changes,
   };
 }

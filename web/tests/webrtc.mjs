@@ -162,13 +162,6 @@ Object.assign(cases, {
     return `first picture ${seen.first_ms} ms after asking, ${seen.asked} keyframes asked for`;
   },
 
-  async 'what a camera publishes is seen in the room over LL-HLS'() {
-    const camera = await publishCamera('H264');
-    const page = await room({ delay: 'standard' });
-    await page.playsOver('ll-hls');
-    await camera.end();
-  },
-
   async 'the room plays it at live, says so, and is gone when it is left'() {
     publisher(publishCoded(server));
     await server.isLive();
@@ -321,6 +314,30 @@ Object.assign(cases, {
     page.clean();
   },
 });
+
+for (const [codec, told] of [['H264', 'avc1.'], ['VP9', 'vp09.00.'], ['AV1', 'av01.0.']]) {
+  cases[`${codec} from a camera is seen in the room over LL-HLS`] = async () => {
+    const camera = await publishCamera(codec);
+    const playlist = await until('a playlist', async () => {
+      const text = await server.text(`/hls/${server.handle}/index.m3u8`);
+      return text.includes('CODECS=') && text;
+    }, 20_000);
+    assert.ok(playlist.includes(`CODECS="${told}`), playlist);
+    const page = await room({ delay: 'standard' });
+    await page.playsOver('ll-hls');
+    const seen = () => page.evaluate(() => {
+      const video = document.querySelector('video');
+      return { frames: video?.getVideoPlaybackQuality().totalVideoFrames ?? 0, width: video?.videoWidth };
+    });
+    const first = await until('the picture moves', async () => (await seen()).frames, 20_000);
+    const last = await until('two seconds on', async () => {
+      const now = await seen();
+      return now.frames > first + 40 && now;
+    }, 20_000);
+    await camera.end();
+    return `${/CODECS="([^"]+)"/.exec(playlist)[1]}, ${last.width} pixels across`;
+  };
+}
 
 /** What a case leaves behind. */
 const left = [];

@@ -1,7 +1,7 @@
 //! What is the matter with a broadcast, by name, so that its streamer can be told the remedy.
 
 use kit::stream::{Broadcast, Phase, Stats, TrackStats};
-use media::{MediaTime, TrackConfig};
+use media::{MediaTime, TrackConfig, VideoConfig, fmp4};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,8 +14,13 @@ const KEYFRAMES_APART_MAX_MS: u64 = 4_500;
 /// Fewer pictures a second than this are seen as stuttering.
 const FPS_MIN: f64 = 20.0;
 
-/// Fewer bits for each pixel of each picture than this are seen as blocks, in H.264.
-const BITS_PER_PIXEL_MIN: f64 = 0.01;
+/// Fewer bits for each pixel of each picture than this are seen as blocks.
+const fn bits_per_pixel_min(config: &VideoConfig) -> f64 {
+    match config {
+        VideoConfig::H264 { .. } | VideoConfig::Vp8 { .. } => 0.01,
+        VideoConfig::Vp9(_) | VideoConfig::Av1 { .. } => 0.005,
+    }
+}
 
 /// Something that viewers notice, or soon will.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
@@ -27,6 +32,12 @@ pub enum Problem {
     KeyRevoked,
     /// There is no picture.
     NoPicture,
+    /// Only viewers over WebRTC have pictures: players of LL-HLS and FLV do not take their codec.
+    PicturesInWebrtcAlone {
+        /// What they are coded in.
+        #[schema(example = "vp8")]
+        codec: &'static str,
+    },
     /// There is no sound.
     NoSound,
     /// Keyframes are far apart: viewers wait for the next one.
@@ -67,7 +78,12 @@ pub fn of(broadcast: &Broadcast, stats: &Stats) -> Vec<Problem> {
     let mut problems = Vec::new();
     match &stats.video {
         None => problems.push(Problem::NoPicture),
-        Some(video) => problems.extend(of_pictures(video)),
+        Some(video) => {
+            if !fmp4::carries(&video.config) {
+                problems.push(Problem::PicturesInWebrtcAlone { codec: "vp8" });
+            }
+            problems.extend(of_pictures(video));
+        }
     }
     if stats.audio.is_none() {
         problems.push(Problem::NoSound);
@@ -101,7 +117,7 @@ fn of_pictures(video: &TrackStats) -> Vec<Problem> {
             clippy::cast_sign_loss,
             reason = "pixels a second times a small factor, and never negative"
         )]
-        let wanted_bps = (pixels * BITS_PER_PIXEL_MIN) as u64;
+        let wanted_bps = (pixels * bits_per_pixel_min(config)) as u64;
         // A still picture takes few bits rightly; only large ones are told.
         if width >= 1280 && video.bitrate_bps > 0 && video.bitrate_bps < wanted_bps {
             problems.push(Problem::FewBits {

@@ -8,7 +8,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use jiff::Timestamp;
 use kit::stream::{Broadcast, Phase, TrackStats};
-use media::{TrackConfig, WallTime};
+use media::flv::is_known;
+use media::{TrackConfig, WallTime, fmp4};
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -171,6 +172,19 @@ pub struct Playback {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "/whep/stage")]
     whep: Option<String>,
+    /// Which of these have sound alone, because their players do not take the codec of the pictures.
+    /// WebRTC has both.
+    sound_alone: Vec<Outlet>,
+}
+
+/// A way to watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outlet {
+    /// LL-HLS.
+    Hls,
+    /// FLV, and RTMP.
+    Flv,
 }
 
 /// Every live broadcast.
@@ -344,16 +358,32 @@ pub(super) fn view(state: &AppState, broadcast: &Broadcast, channel: &Channel) -
             hls: format!("/hls/{}/index.m3u8", channel.handle),
             flv: format!("/live/{}.flv", channel.handle),
             whep: whep.then(|| format!("/whep/{}", channel.handle)),
+            sound_alone: sound_alone(stats.video.as_ref()),
         },
         thumbnail: thumbnail(state, broadcast, channel),
         problems: problems::of(broadcast, &stats),
     }
 }
 
+fn sound_alone(video: Option<&TrackStats>) -> Vec<Outlet> {
+    let Some(video) = video else {
+        return Vec::new();
+    };
+    let carried = [
+        (Outlet::Hls, fmp4::carries(&video.config)),
+        (Outlet::Flv, is_known(&video.config)),
+    ];
+    let alone = carried.into_iter().filter(|(_, carried)| !carried);
+    alone.map(|(outlet, _)| outlet).collect()
+}
+
 /// The address changes with the picture, so that a page that shows it again gets another.
 fn thumbnail(state: &AppState, broadcast: &Broadcast, channel: &Channel) -> Option<String> {
     state.thumbnails.decoder().ok()?;
-    broadcast.stats().video?;
+    let video = broadcast.stats().video?;
+    if !fmp4::carries(&video.config) {
+        return None;
+    }
     let age = u64::try_from(kit::clock::now().since(broadcast.began_at) / 1000).unwrap_or(0);
     let version = age / state.thumbnails.every_ms().max(1);
     Some(format!(

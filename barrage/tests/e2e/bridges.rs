@@ -1,11 +1,13 @@
 //! What each publisher sends, at each output: it works, is made into another codec while somebody needs
 //! it, or is refused with the reason. The table stands in `docs/operating.md`.
 
-use crate::support::camera::{AS_H264, Camera};
+use crate::support::camera::{AS_H264, AS_VP8, AS_VP9, Camera};
 use crate::support::ffmpeg::output_and_complaints_of;
 use crate::support::peer::Peer;
 use crate::support::server::CHANNEL;
-use crate::support::{Server, until};
+use crate::support::{Server, Viewer, until};
+use serde_json::{Value, json};
+use sfu_core::Codec;
 
 /// How far apart a flash and its beep may come.
 const APART_MAX: f64 = 0.040;
@@ -16,6 +18,15 @@ async fn filming<T>(camera: &Camera, peer: &mut Peer, work: impl Future<Output =
         () = camera.film(peer) => unreachable!("it films without end"),
         done = work => done,
     }
+}
+
+/// What the API tells of a broadcast that has pictures and sound.
+async fn with_pictures(server: &Server) -> Value {
+    server
+        .stream_until("there are pictures and sound", |now| {
+            now["video"].is_object() && now["audio"].is_object()
+        })
+        .await
 }
 
 /// How often the server has written something.
@@ -110,4 +121,54 @@ async fn without_a_program_that_makes_aac_there_are_pictures_alone_and_a_word_of
     assert_eq!(beeps, [0.0; 0]);
     assert_eq!(header[4], 1, "pictures alone are announced");
     assert!(said(&server, "transcode.ffmpeg") >= 1);
+}
+
+#[tokio::test]
+async fn vp9_over_webrtc_is_seen_over_hls_and_flv_has_sound_alone_and_says_so() {
+    let server = Server::start().await;
+    let camera = Camera::start(AS_VP9).await;
+    let mut peer = Peer::publish_in(&server, Codec::Vp9).await;
+    filming(&camera, &mut peer, async {
+        let now = with_pictures(&server).await;
+        assert_eq!(now["video"]["codec"], "vp09.00.20.08");
+        assert_eq!(now["video"]["width"], 320);
+        assert_eq!(now["playback"]["sound_alone"], json!(["flv"]));
+        let viewer = Viewer::tune_in(&server).await;
+        let codecs = viewer.multivariant.variants[0].codecs.as_deref();
+        assert_eq!(codecs, Some("vp09.00.20.08,opus"));
+        let hls = server.url(&format!("/hls/{CHANNEL}/index.m3u8"));
+        let (flashes, beeps) = flashes_and_beeps(&hls, "5").await;
+        are_together(&flashes, &beeps);
+        let flv = server.url(&format!("/live/{CHANNEL}.flv"));
+        let (flashes, beeps) = flashes_and_beeps(&flv, "4").await;
+        assert_eq!(flashes, [0.0; 0]);
+        assert!(beeps.len() >= 3, "{beeps:?}");
+        let now = server.stream().await.unwrap();
+        assert_eq!(now["problems"], json!([]), "{now}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn vp8_over_webrtc_is_told_of_and_heard_by_everybody_else() {
+    let server = Server::start().await;
+    let camera = Camera::start(AS_VP8).await;
+    let mut peer = Peer::publish_in(&server, Codec::Vp8).await;
+    filming(&camera, &mut peer, async {
+        let now = with_pictures(&server).await;
+        assert_eq!(now["video"]["codec"], "vp8");
+        assert_eq!(now["video"]["height"], 180);
+        assert_eq!(now["playback"]["sound_alone"], json!(["hls", "flv"]));
+        let viewer = Viewer::tune_in(&server).await;
+        let codecs = viewer.multivariant.variants[0].codecs.as_deref();
+        assert_eq!(codecs, Some("opus"));
+        let now = server
+            .stream_until("its streamer is told", |now| now["problems"] != json!([]))
+            .await;
+        assert_eq!(
+            now["problems"],
+            json!([{"code": "pictures_in_webrtc_alone", "codec": "vp8"}])
+        );
+    })
+    .await;
 }

@@ -43,7 +43,9 @@ async fn pictures(seconds: u32) -> Pictures {
         panic!("ffmpeg codes H.264");
     };
     let record = h264::parse_record(&record).unwrap();
-    let media::VideoConfig::H264 { record, .. } = record.config;
+    let media::VideoConfig::H264 { record, .. } = record.config else {
+        panic!("ffmpeg codes H.264");
+    };
     let sets = h264::parameter_sets_of(&record);
     let mut all = Pictures {
         packets: Vec::new(),
@@ -135,7 +137,7 @@ impl Screen {
     fn new() -> Self {
         Self {
             track: None,
-            assembler: Assembler::new(Codec::H264).unwrap(),
+            assembler: Assembler::new(Codec::H264),
             units: Vec::new(),
             sound: 0,
             lost: 0,

@@ -39,7 +39,7 @@ impl Encoding {
             TrackConfig::Audio(AudioConfig::Aac { .. }) => {
                 (TagKind::Audio, flv::aac_frame(&frame.data))
             }
-            TrackConfig::Audio(AudioConfig::Opus { .. }) => return None,
+            TrackConfig::Video(_) | TrackConfig::Audio(AudioConfig::Opus { .. }) => return None,
         };
         Some(self.pack(&[Tag {
             kind,
@@ -124,7 +124,7 @@ fn header_of(config: &TrackConfig, timestamp: u32) -> Option<Tag> {
         TrackConfig::Audio(AudioConfig::Aac { record, .. }) => {
             (TagKind::Audio, flv::aac_sequence_header(record))
         }
-        TrackConfig::Audio(AudioConfig::Opus { .. }) => return None,
+        TrackConfig::Video(_) | TrackConfig::Audio(AudioConfig::Opus { .. }) => return None,
     };
     Some(Tag {
         kind,

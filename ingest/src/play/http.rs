@@ -11,6 +11,7 @@ use fanout::shard::{Account, Body, Falling, Guest, Heard, Talk, Then, Why};
 use kit::rendition::Renditions;
 use kit::stream::Broadcast;
 use kit::websocket;
+use media::flv::is_known;
 use tokio::net::TcpStream;
 
 use super::encoding::flv_header;
@@ -104,7 +105,10 @@ impl Play {
 /// Whether there are pictures and sound, as far as is known.
 async fn tracks_of(broadcast: &Arc<Broadcast>, renditions: &Arc<Renditions>) -> (bool, bool) {
     let announced = broadcast.announced();
-    let video = broadcast.video.last().is_some() || announced.video == Some(true);
+    let video = match broadcast.video.last() {
+        Some(picture) => is_known(&picture.config),
+        None => announced.video == Some(true),
+    };
     let audio = is_heard(broadcast, renditions).await;
     // Of a stream of which nothing is known yet, either may come.
     if video || audio {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fanout::{Lag, Packet, Read, Reader, Role, Setup, Writer};
 use kit::rendition::Renditions;
 use kit::stream::{Broadcast, Phase};
+use media::flv::is_known;
 use media::{Frame, TrackConfig, TrackKind};
 use tokio::sync::watch;
 
@@ -57,6 +58,9 @@ impl Muxer {
     /// The packet of a frame; none if nobody could decode it.
     pub(super) fn take(&mut self, frame: &Frame) -> Option<Packet> {
         let kind = frame.config.kind();
+        if !is_known(&frame.config) {
+            return None;
+        }
         match kind {
             TrackKind::Video => {
                 if self.run != Some(frame.run) {
@@ -257,8 +261,8 @@ impl Tracks {
 
     /// Whether pictures are to be waited for before there is sound.
     fn expects_video(&self) -> bool {
-        if self.broadcast.video.last().is_some() {
-            return true;
+        if let Some(picture) = self.broadcast.video.last() {
+            return is_known(&picture.config);
         }
         let sound = self.broadcast.audio.look(|window, _| {
             let at = |offset| window.meta(offset).map(|meta| meta.at_micros);
@@ -285,7 +289,8 @@ pub(super) async fn mux(
     let mut muxer = Muxer::new(encoding, tracks.expects_video(), fps);
     let pictures = broadcast.video.last().map(|frame| frame.config);
     let sound = tracks.audio.expected().await;
-    for config in [pictures, sound].into_iter().flatten() {
+    let known = [pictures, sound].into_iter().flatten();
+    for config in known.filter(|config| is_known(config)) {
         muxer.expect(config);
     }
     let mut at_micros = 0;

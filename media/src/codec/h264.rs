@@ -368,7 +368,9 @@ mod tests {
         for length_size in [1, 2, 4] {
             let read = parse_record(&record(length_size)).unwrap();
             assert_eq!(read.length_size, length_size);
-            let VideoConfig::H264 { record, sps } = &read.config;
+            let VideoConfig::H264 { record, sps } = &read.config else {
+                unreachable!("it is H.264")
+            };
             assert_eq!((sps.width, sps.height), (1280, 720));
             assert_eq!(sps.codec_string(), "avc1.64001f");
             assert_eq!(sps.frame_rate.map(|rate| rate.fps()), Some(30.0));

@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use mp4_atom::{
-    Atom, Audio, Avc1, Avcc, Codec, Dinf, Dops, Dref, Encode, Esds, Ftyp, Hdlr, Mdhd, Mdia, Minf,
-    Moov, Mp4a, Mvex, Mvhd, Opus, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual,
-    Vmhd, esds,
+    Atom, Audio, Av01, Av1c, Avc1, Avcc, Codec, Dinf, Dops, Dref, Encode, Esds, Ftyp, Hdlr, Mdhd,
+    Mdia, Minf, Moov, Mp4a, Mvex, Mvhd, Opus, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url,
+    Visual, Vmhd, Vp09, VpcC, esds,
 };
 
 use super::{Error, timescale, track_id};
+use crate::codec::vp9;
 use crate::{AudioConfig, TrackConfig, VideoConfig};
 
 /// Ticks per second of the movie header, which times nothing here.
@@ -116,32 +117,75 @@ fn displayed(video: &VideoConfig) -> Result<(u16, u16), Error> {
             Some((x, y)) => u64::from(width) * u64::from(x) / u64::from(y),
             None => u64::from(width),
         },
+        VideoConfig::Vp8 { .. } | VideoConfig::Vp9(_) | VideoConfig::Av1 { .. } => u64::from(width),
     };
     let fit = |size: u64| u16::try_from(size).map_err(|_| Error::OutOfRange("the resolution"));
     Ok((fit(stretched)?, fit(u64::from(height))?))
 }
 
 fn video_entry(video: &VideoConfig) -> Result<Codec, Error> {
-    let VideoConfig::H264 { record, sps } = video;
     let fit = |size: u32| u16::try_from(size).map_err(|_| Error::OutOfRange("the resolution"));
+    let (width, height) = video.resolution();
     let visual = Visual {
         data_reference_index: 1,
-        width: fit(sps.width)?,
-        height: fit(sps.height)?,
+        width: fit(width)?,
+        height: fit(height)?,
         ..Visual::default()
     };
-    let pasp = sps.sample_aspect.map(|(x, y)| Pasp {
-        h_spacing: x.into(),
-        v_spacing: y.into(),
-    });
-    let avcc = Avcc::decode_body(&mut &record[..])?;
-    Ok(Avc1 {
+    Ok(match video {
+        VideoConfig::H264 { record, sps } => Avc1 {
+            visual,
+            avcc: Avcc::decode_body(&mut &record[..])?,
+            pasp: sps.sample_aspect.map(|(x, y)| Pasp {
+                h_spacing: x.into(),
+                v_spacing: y.into(),
+            }),
+            ..Avc1::default()
+        }
+        .into(),
+        VideoConfig::Vp8 { .. } => return Err(Error::Codec("VP8")),
+        VideoConfig::Vp9(header) => vp9_entry(visual, header).into(),
+        VideoConfig::Av1 { unit, sequence } => Av01 {
+            visual,
+            av1c: Av1c {
+                seq_profile: sequence.profile,
+                seq_level_idx_0: sequence.level,
+                seq_tier_0: sequence.high_tier,
+                high_bitdepth: sequence.high_bit_depth,
+                twelve_bit: sequence.twelve_bit,
+                monochrome: sequence.monochrome,
+                chroma_subsampling_x: sequence.subsampled_x,
+                chroma_subsampling_y: sequence.subsampled_y,
+                chroma_sample_position: sequence.chroma_position,
+                initial_presentation_delay: None,
+                config_obus: unit.to_vec(),
+            },
+            ..Av01::default()
+        }
+        .into(),
+    })
+}
+
+fn vp9_entry(visual: Visual, header: &vp9::KeyHeader) -> Vp09 {
+    let [primaries, transfer, matrix] = header.colours;
+    Vp09 {
         visual,
-        avcc,
-        pasp,
-        ..Avc1::default()
+        vpcc: VpcC {
+            profile: header.profile,
+            level: header.level(),
+            bit_depth: header.bit_depth,
+            chroma_subsampling: header.chroma_subsampling,
+            video_full_range_flag: header.full_range,
+            color_primaries: primaries,
+            transfer_characteristics: transfer,
+            matrix_coefficients: matrix,
+            codec_initialization_data: Vec::new(),
+        },
+        btrt: None,
+        colr: None,
+        pasp: None,
+        spatial: None,
     }
-    .into())
 }
 
 fn audio_entry(audio: &AudioConfig) -> Result<Codec, Error> {
@@ -195,7 +239,7 @@ mod tests {
     use mp4_atom::Decode;
 
     use super::*;
-    use crate::codec::{aac, h264};
+    use crate::codec::{aac, av1, h264};
 
     const RECORD: &[u8] = &[
         1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 26, 0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05,
@@ -215,7 +259,9 @@ mod tests {
     #[test]
     fn a_video_track_tells_its_size_and_decoder() {
         let config = h264::parse_record(RECORD).unwrap().config;
-        let VideoConfig::H264 { record, .. } = config.clone();
+        let VideoConfig::H264 { record, .. } = config.clone() else {
+            panic!("it is H.264")
+        };
         let moov = read(&init_segment(&TrackConfig::Video(config)).unwrap());
         let track = &moov.trak[0];
         assert_eq!(
@@ -230,6 +276,40 @@ mod tests {
         avc1.avcc.encode_body(&mut written).unwrap();
         assert_eq!(written, record);
         assert_eq!(moov.mvex.unwrap().trex[0].track_id, 1);
+    }
+
+    #[test]
+    fn vp9_and_av1_tell_their_decoders_and_vp8_is_refused() {
+        let vp9 =
+            vp9::KeyHeader::parse(&[0x82, 0x49, 0x83, 0x42, 0x20, 0x27, 0xf0, 0x16, 0x70, 0x00]);
+        let entry = |config| read(&init_segment(&TrackConfig::Video(config)).unwrap());
+        let moov = entry(VideoConfig::Vp9(vp9.unwrap()));
+        let Codec::Vp09(found) = &moov.trak[0].mdia.minf.stbl.stsd.codecs[0] else {
+            panic!("vp09")
+        };
+        assert_eq!((found.visual.width, found.vpcc.level), (640, 30));
+        assert_eq!(moov.trak[0].tkhd.height.integer(), 360);
+
+        let body = [
+            0x00, 0x00, 0x00, 0x0c, 0xc4, 0xff, 0x67, 0x36, 0xbe, 0x40, 0x10,
+        ];
+        let sequence = av1::Sequence::parse(&body).unwrap();
+        let unit = Bytes::from([&[0x0a, 0x0b], &body[..]].concat());
+        let moov = entry(VideoConfig::Av1 {
+            unit: unit.clone(),
+            sequence,
+        });
+        let Codec::Av01(found) = &moov.trak[0].mdia.minf.stbl.stsd.codecs[0] else {
+            panic!("av01")
+        };
+        assert_eq!((found.visual.width, found.av1c.seq_level_idx_0), (640, 1));
+        assert_eq!(found.av1c.config_obus, unit);
+
+        let vp8 = TrackConfig::Video(VideoConfig::Vp8 {
+            width: 640,
+            height: 360,
+        });
+        assert!(!super::super::carries(&vp8) && init_segment(&vp8).is_err());
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! Packets put in order and together: access units and frames of sound, out of a buffer that is
 //! bounded in time and in packets.
 
+mod av1;
+mod h264;
+mod vp8;
+mod vp9;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use media::codec::{h264, opus};
-use media::{AudioConfig, TrackConfig, TrackKind};
+use bytes::Bytes;
+use media::codec::opus;
+use media::{AudioConfig, TrackConfig, TrackKind, VideoConfig};
 
 use crate::Codec;
 
@@ -60,26 +65,46 @@ pub struct Assembler {
     /// Whether pictures wait for a keyframe.
     seeking: bool,
     config: Option<Arc<TrackConfig>>,
-    sps: Bytes,
-    pps: Bytes,
+    unpacker: Unpacker,
+}
+
+/// What takes payloads apart.
+#[derive(Debug)]
+enum Unpacker {
+    /// A payload is a frame of sound.
+    None,
+    H264(h264::Unpacker),
+    Vp8,
+    Vp9,
+    Av1,
+}
+
+/// A picture out of its payloads.
+#[derive(Debug)]
+struct Picture {
+    key: bool,
+    /// Its set-up, if it comes with one.
+    config: Option<VideoConfig>,
+    data: Bytes,
 }
 
 impl Assembler {
-    /// For a source of `codec`; `None` for pictures that are forwarded and never looked into.
-    pub fn new(codec: Codec) -> Option<Self> {
-        match codec {
-            Codec::Opus | Codec::H264 => {}
-            Codec::Vp8 | Codec::Vp9 | Codec::Av1 => return None,
-        }
-        Some(Self {
+    /// For a source of `codec`.
+    pub fn new(codec: Codec) -> Self {
+        Self {
             codec,
             waiting: BTreeMap::new(),
             next: None,
             seeking: codec.kind() == TrackKind::Video,
             config: None,
-            sps: Bytes::new(),
-            pps: Bytes::new(),
-        })
+            unpacker: match codec {
+                Codec::Opus => Unpacker::None,
+                Codec::H264 => Unpacker::H264(h264::Unpacker::default()),
+                Codec::Vp8 => Unpacker::Vp8,
+                Codec::Vp9 => Unpacker::Vp9,
+                Codec::Av1 => Unpacker::Av1,
+            },
+        }
     }
 
     /// Takes a packet.
@@ -209,22 +234,23 @@ impl Assembler {
     }
 
     fn picture(&mut self, timestamp: u32, payloads: impl Iterator<Item = Bytes>) -> Option<Unit> {
-        let mut data = BytesMut::new();
-        let mut fragment: Option<BytesMut> = None;
+        let mut size = 0;
+        let mut bounded = Vec::new();
         for payload in payloads {
-            if data.len() + payload.len() > UNIT_MAX {
+            size += payload.len();
+            if size > UNIT_MAX {
                 return None;
             }
-            self.unpack(&payload, &mut data, &mut fragment);
+            bounded.push(payload);
         }
-        let data = data.freeze();
-        let unit = h264::inspect(&data).ok()?;
-        if !unit.picture {
-            return None;
-        }
-        let key = unit.is_keyframe();
-        if key || self.config.is_none() {
-            let config = h264::from_parameter_sets(&self.sps, &self.pps).ok()?;
+        let Picture { key, config, data } = match &mut self.unpacker {
+            Unpacker::None => return None,
+            Unpacker::H264(h264) => h264.picture(&bounded, self.config.is_none())?,
+            Unpacker::Vp8 => vp8::picture(&bounded)?,
+            Unpacker::Vp9 => vp9::picture(&bounded)?,
+            Unpacker::Av1 => av1::picture(&bounded)?,
+        };
+        if let Some(config) = config {
             self.keep(TrackConfig::Video(config));
         }
         if self.seeking && !key {
@@ -245,70 +271,13 @@ impl Assembler {
         self.config = Some(Arc::clone(&kept));
         kept
     }
-
-    /// Adds the NAL units of a payload (RFC 6184 §5.6 to §5.8). What is broken is left out, and
-    /// found missing by the decoder.
-    fn unpack(&mut self, payload: &Bytes, out: &mut BytesMut, fragment: &mut Option<BytesMut>) {
-        let Some(&first) = payload.first() else {
-            return;
-        };
-        match first & 0x1f {
-            1..=23 => self.unit(payload.clone(), out),
-            24 => {
-                let mut at = 1;
-                while let Some(length) = payload.get(at..at + 2) {
-                    let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
-                    let from = at + 2;
-                    at = from + length;
-                    if at > payload.len() {
-                        return;
-                    }
-                    self.unit(payload.slice(from..at), out);
-                }
-            }
-            28 => {
-                let Some(&header) = payload.get(1) else {
-                    return;
-                };
-                if header & 0x80 != 0 {
-                    let mut unit = BytesMut::with_capacity(payload.len() * 2);
-                    unit.put_u8(first & 0xe0 | header & 0x1f);
-                    *fragment = Some(unit);
-                }
-                let Some(unit) = fragment else { return };
-                unit.put_slice(&payload[2..]);
-                if header & 0x40 != 0 {
-                    let whole = fragment.take().unwrap_or_default().freeze();
-                    self.unit(whole, out);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn unit(&mut self, unit: Bytes, out: &mut BytesMut) {
-        let Some(&header) = unit.first() else { return };
-        match header & 0x1f {
-            // They stand in the decoder's set-up, and in no access unit (ISO/IEC 14496-15 §5.3.3).
-            7 => self.sps = unit,
-            8 => self.pps = unit,
-            // Delimiters and filler mean nothing here.
-            9 | 12 => {}
-            _ => {
-                let Ok(length) = u32::try_from(unit.len()) else {
-                    return;
-                };
-                out.put_u32(length);
-                out.put_slice(&unit);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::packetize;
+    use bytes::{BufMut as _, BytesMut};
     use proptest::prelude::*;
 
     const SPS: &[u8] = &[
@@ -357,7 +326,7 @@ mod tests {
         let first = all.remove(0);
         all.reverse();
         all.insert(0, first);
-        let mut assembler = Assembler::new(Codec::H264).unwrap();
+        let mut assembler = Assembler::new(Codec::H264);
         for (number, timestamp, marker, payload) in all {
             assembler.push(now, number, timestamp, marker, payload);
         }
@@ -373,7 +342,7 @@ mod tests {
     #[test]
     fn what_is_lost_is_waited_for_and_then_passed_over_to_the_next_keyframe() {
         let now = Instant::now();
-        let mut assembler = Assembler::new(Codec::H264).unwrap();
+        let mut assembler = Assembler::new(Codec::H264);
         let all = packets();
         let lost = all.iter().position(|packet| packet.1 == 3000).unwrap();
         for (index, (number, timestamp, marker, payload)) in all.iter().cloned().enumerate() {
@@ -396,7 +365,7 @@ mod tests {
     #[test]
     fn sound_goes_on_after_a_loss() {
         let now = Instant::now();
-        let mut assembler = Assembler::new(Codec::Opus).unwrap();
+        let mut assembler = Assembler::new(Codec::Opus);
         for number in [0, 1, 3] {
             let payload = Bytes::from_static(&[0xfc, 1, 2]);
             assembler.push(now, number, number as u32 * 960, false, payload);
@@ -413,9 +382,9 @@ mod tests {
                 0..40,
             )
         ) {
-            for codec in [Codec::H264, Codec::Opus] {
+            for codec in Codec::ALL {
                 let now = Instant::now();
-                let mut assembler = Assembler::new(codec).unwrap();
+                let mut assembler = Assembler::new(codec);
                 for (number, timestamp, marker, payload) in &packets {
                     assembler.push(now, *number, *timestamp, *marker, Bytes::from(payload.clone()));
                 }

@@ -31,6 +31,23 @@ pub(crate) const AS_H264: &[&str] = &[
     "300k",
 ];
 
+/// The same in VP8 and VP9.
+pub(crate) const AS_VP8: &[&str] = &["-c:v", "libvpx", "-deadline", "realtime", "-g", "30"];
+pub(crate) const AS_VP9: &[&str] = &[
+    "-c:v",
+    "libvpx-vp9",
+    "-deadline",
+    "realtime",
+    "-cpu-used",
+    "8",
+    "-lag-in-frames",
+    "0",
+    "-pix_fmt",
+    "yuv420p",
+    "-g",
+    "30",
+];
+
 /// What it takes, packet by packet.
 pub(crate) struct Camera {
     video: UdpSocket,

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::{Buf as _, BytesMut};
 use reqwest::{Method, StatusCode, header};
 use serde_json::Value;
-use sfu_core::caller::{Call, Caller, Sources, Wish};
+use sfu_core::Codec;
+use sfu_core::caller::{Call, Caller, H264, Sources, Wish};
 use sfu_core::rtp;
 use sfu_core::secure::Credentials;
 use sfu_core::transport::Received;
@@ -145,6 +146,26 @@ impl Link {
     }
 }
 
+/// How a peer differs from others.
+#[derive(Clone, Copy)]
+struct Manner {
+    sends: bool,
+    over_tcp: bool,
+    codec: Codec,
+}
+
+impl Manner {
+    const WATCHES: Self = Self {
+        sends: false,
+        over_tcp: false,
+        codec: Codec::H264,
+    };
+    const SENDS: Self = Self {
+        sends: true,
+        ..Self::WATCHES
+    };
+}
+
 /// A session whose media flows.
 pub(crate) struct Peer {
     link: Link,
@@ -165,24 +186,33 @@ impl Peer {
 
     /// Publishes without a single datagram.
     pub(crate) async fn publish_over_tcp(server: &Server) -> Self {
-        let made = Self::make(server, "/whip", Some(&server.key), true, true).await;
+        let manner = Manner { over_tcp: true, ..Manner::SENDS };
+        let made = Self::make(server, "/whip", Some(&server.key), manner).await;
         made.unwrap_or_else(|refused| panic!("{refused:?}"))
     }
 
     /// Watches without a single datagram.
     pub(crate) async fn watch_over_tcp(server: &Server, handle: &str) -> Self {
         let path = format!("/whep/{handle}");
-        let made = Self::make(server, &path, None, false, true).await;
+        let manner = Manner { over_tcp: true, ..Manner::WATCHES };
+        let made = Self::make(server, &path, None, manner).await;
+        made.unwrap_or_else(|refused| panic!("{refused:?}"))
+    }
+
+    /// Publishes pictures in another codec than H.264, under the same payload type.
+    pub(crate) async fn publish_in(server: &Server, codec: Codec) -> Self {
+        let manner = Manner { codec, ..Manner::SENDS };
+        let made = Self::make(server, "/whip", Some(&server.key), manner).await;
         made.unwrap_or_else(|refused| panic!("{refused:?}"))
     }
 
     pub(crate) async fn try_publish(server: &Server, key: &str) -> Result<Self, Refused> {
-        Self::make(server, "/whip", Some(key), true, false).await
+        Self::make(server, "/whip", Some(key), Manner::SENDS).await
     }
 
     pub(crate) async fn watch(server: &Server, handle: &str) -> Self {
         let path = format!("/whep/{handle}");
-        let made = Self::make(server, &path, None, false, false).await;
+        let made = Self::make(server, &path, None, Manner::WATCHES).await;
         made.unwrap_or_else(|refused| panic!("{refused:?}"))
     }
 
@@ -190,11 +220,14 @@ impl Peer {
         server: &Server,
         path: &str,
         key: Option<&str>,
-        sends: bool,
-        over_tcp: bool,
+        manner: Manner,
     ) -> Result<Self, Refused> {
         let caller = caller();
-        let (location, answer) = ask(server, path, key, caller.offer(wish(sends))).await?;
+        let offer = caller.offer(wish(manner.sends)).replace(
+            &format!("a=rtpmap:{H264} H264/"),
+            &format!("a=rtpmap:{H264} {}/", manner.codec.as_str()),
+        );
+        let (location, answer) = ask(server, path, key, offer).await?;
         let call = caller.call(Instant::now(), &answer).unwrap();
         let passive = format!(
             "{} {} typ host tcptype passive",
@@ -203,7 +236,7 @@ impl Peer {
         );
         assert!(answer.contains(&passive), "{answer}");
         let mut peer = Self {
-            link: Link::to(call.server, over_tcp).await,
+            link: Link::to(call.server, manner.over_tcp).await,
             call,
             location,
             answer,

@@ -7,6 +7,7 @@ const EXAMPLES: Record<ProblemCode, StreamProblem> = {
   publisher_gone: { code: 'publisher_gone' },
   key_revoked: { code: 'key_revoked' },
   no_picture: { code: 'no_picture' },
+  pictures_in_webrtc_alone: { code: 'pictures_in_webrtc_alone', codec: 'vp8' },
   no_sound: { code: 'no_sound' },
   keyframes_far_apart: { code: 'keyframes_far_apart', interval_ms: 10_000 },
   few_frames: { code: 'few_frames', fps: 14.8 },
@@ -51,6 +52,6 @@ describe('problems', () => {
   });
 
   it('are grave when there is no picture', () => {
-    expect(PROBLEM_CODES.filter((code) => explain('en', EXAMPLES[code]).grave)).toEqual(['publisher_gone', 'key_revoked', 'no_picture']);
+    expect(PROBLEM_CODES.filter((code) => explain('en', EXAMPLES[code]).grave)).toEqual(['publisher_gone', 'key_revoked', 'no_picture', 'pictures_in_webrtc_alone']);
   });
 });

@@ -12,6 +12,7 @@ export const PROBLEM_CODES = [
   'publisher_gone',
   'key_revoked',
   'no_picture',
+  'pictures_in_webrtc_alone',
   'no_sound',
   'keyframes_far_apart',
   'few_frames',
@@ -20,7 +21,7 @@ export const PROBLEM_CODES = [
 ] as const satisfies readonly ProblemCode[];
 
 /** Without these nobody sees anything. */
-const GRAVE: readonly ProblemCode[] = ['publisher_gone', 'key_revoked', 'no_picture'];
+const GRAVE: readonly ProblemCode[] = ['publisher_gone', 'key_revoked', 'no_picture', 'pictures_in_webrtc_alone'];
 
 export interface Explained {
   /** Viewers have no picture at all. */
@@ -57,6 +58,8 @@ function paramsOf(language: Language, problem: StreamProblem): Params {
       return { bitrate: kbps(language, problem.bitrate_bps), wanted: kbps(language, roundUp(problem.wanted_bps)) };
     case 'frames_dropped':
       return { frames: wholeCount(language, problem.frames) };
+    case 'pictures_in_webrtc_alone':
+      return { codec: problem.codec.toUpperCase() };
     case 'publisher_gone':
     case 'key_revoked':
     case 'no_picture':

@@ -61,6 +61,8 @@ export const studio = {
     'Viewers see that the broadcast is interrupted. OBS tries to reconnect by itself; if it gave up, press “Start Streaming” again.',
   'problem.no_picture.what': 'No picture arrives',
   'problem.no_picture.remedy': 'In OBS: Settings → Output → Video Encoder → one for H.264',
+  'problem.pictures_in_webrtc_alone.what': '{codec} is shown to viewers over WebRTC alone; all others hear sound without a picture',
+  'problem.pictures_in_webrtc_alone.remedy': 'It comes from a browser, or another program than OBS: have that send H.264, VP9 or AV1',
   'problem.no_sound.what': 'No sound arrives, so viewers hear nothing',
   'problem.no_sound.remedy': 'In OBS: Settings → Output → Audio Encoder → AAC, and choose a device in Settings → Audio',
   'problem.keyframes_far_apart.what': 'Keyframes every {interval} s make viewers wait',

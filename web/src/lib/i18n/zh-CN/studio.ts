@@ -61,6 +61,8 @@ export const studio: Record<keyof typeof en, string> = {
   'problem.publisher_gone.remedy': '观众看到的是“信号中断”。OBS会自动重连；如果它已经停下，请再点一次“开始直播”。',
   'problem.no_picture.what': '没有收到画面',
   'problem.no_picture.remedy': '在OBS里：设置→输出→视频编码器，选一个H.264的',
+  'problem.pictures_in_webrtc_alone.what': '{codec}画面只有WebRTC观众能看到，其他观众只有声音',
+  'problem.pictures_in_webrtc_alone.remedy': '画面来自浏览器或OBS以外的程序：请让它改发H.264、VP9或AV1',
   'problem.no_sound.what': '没有收到声音，观众什么都听不到',
   'problem.no_sound.remedy': '在OBS里：设置→输出→音频编码器选AAC，再到设置→音频里选好设备',
   'problem.keyframes_far_apart.what': '关键帧每{interval}秒才有一个，观众进来要等',
