@@ -47,6 +47,7 @@ pub mod watched;
 pub mod webhooks;
 
 pub use error::ApiError;
+pub use routes::problems::Webrtc;
 pub use routes::{AppState, router};
 pub use store::Store;
 

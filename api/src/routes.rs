@@ -91,6 +91,8 @@ pub struct AppState {
     pub rtmp_port: u16,
     /// The port of https, if that is on.
     pub https_port: Option<u16>,
+    /// What it does over WebRTC.
+    pub webrtc: problems::Webrtc,
     /// The certificate of the https listener, if that is on.
     pub certificate: Option<Arc<Certificate>>,
     /// When the server was started.

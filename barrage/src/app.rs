@@ -15,7 +15,7 @@ use api::mail::Mailer;
 use api::secrets::ServerKey;
 use api::thumbnails::Thumbnails;
 use api::webhooks::{Ear, Webhooks};
-use api::{AppState, Store, history};
+use api::{AppState, Store, Webrtc, history};
 use axum::Router;
 use chat::Entrance;
 use cluster::Cluster;
@@ -379,6 +379,10 @@ impl App {
             data_dir: Arc::new(self.config.data_dir().to_owned()),
             rtmp_port: self.runtime.rtmp.port,
             https_port: self.runtime.https.map(|https| https.port),
+            webrtc: Webrtc {
+                shows_live: self.webrtc.is_some(),
+                transcodes_pictures: self.webrtc.is_some() && self.config.transcode.pictures > 0,
+            },
             certificate: self.certificate.clone(),
             started_at: self.started_at,
         });

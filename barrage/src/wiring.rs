@@ -50,6 +50,7 @@ impl PublishGate for KeyGate {
                 } else {
                     SecondPublisher::Refuse
                 },
+                transcodes: owner.transcodes,
             })
         })
     }

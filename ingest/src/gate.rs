@@ -28,6 +28,8 @@ pub struct Permit {
     pub handle: Handle,
     /// The channel's rule for a second publisher.
     pub second_publisher: SecondPublisher,
+    /// Whether the channel wants its pictures made anew for viewers who cannot have them as they are.
+    pub transcodes: bool,
 }
 
 /// Why somebody may not publish.

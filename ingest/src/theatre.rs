@@ -179,6 +179,7 @@ impl Theatre {
         };
         cast.players.insert(stream, player);
         broadcast.update_stats(|stats| stats.protocol = protocol);
+        broadcast.set_transcodes(permit.transcodes);
         // Still under the lock: of two who take over, the later one fences the earlier one off.
         Ok(Publisher::new(broadcast, self.config.caps))
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fanout::{Lag, Log, Read, Reader, Start, Writer};
-use media::{AudioConfig, Frame, MediaTime, TrackConfig, TrackKind};
+use media::{AudioConfig, Frame, MediaTime, TrackConfig, TrackKind, VideoConfig};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -28,18 +28,25 @@ const RESTS_MAX: Duration = Duration::from_mins(1);
 /// How long somebody waits to hear whether a rendition works. A child takes a tenth of a second.
 const SETTLES_WITHIN: Duration = Duration::from_secs(1);
 
+/// Profile, constraints and level of pictures in order: those that every browser knows.
+pub const PROFILE: [u8; 3] = [0x42, 0xc0, 0x1f];
+
 /// What makes renditions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The program that decodes and encodes.
     pub ffmpeg: String,
+    /// Broadcasts whose pictures may be made anew at once, where their channels want it; each takes a
+    /// core. Sound costs next to nothing.
+    pub pictures: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             ffmpeg: "ffmpeg".into(),
+            pictures: 1,
         }
     }
 }
@@ -51,17 +58,20 @@ pub enum Kind {
     Opus,
     /// Sound in AAC, which players of FLV and RTMP know.
     Aac,
+    /// Pictures in H.264 that are shown in the order in which they are decoded.
+    InOrder,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Opus, Self::Aac];
+    pub const ALL: [Self; 3] = [Self::Opus, Self::Aac, Self::InOrder];
 
     /// As it stands in logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Opus => "opus",
             Self::Aac => "aac",
+            Self::InOrder => "in_order",
         }
     }
 
@@ -69,6 +79,7 @@ impl Kind {
     pub const fn track(self) -> TrackKind {
         match self {
             Self::Opus | Self::Aac => TrackKind::Audio,
+            Self::InOrder => TrackKind::Video,
         }
     }
 
@@ -77,6 +88,7 @@ impl Kind {
         match self {
             Self::Opus => "no sound over WebRTC",
             Self::Aac => "no sound over FLV and RTMP",
+            Self::InOrder => "no pictures over WebRTC",
         }
     }
 
@@ -84,8 +96,9 @@ impl Kind {
     pub const fn is_made_of(self, config: &TrackConfig) -> bool {
         match (self, config) {
             (Self::Opus, TrackConfig::Audio(AudioConfig::Aac { .. }))
-            | (Self::Aac, TrackConfig::Audio(AudioConfig::Opus { .. })) => true,
-            (Self::Opus | Self::Aac, TrackConfig::Audio(_) | TrackConfig::Video(_)) => false,
+            | (Self::Aac, TrackConfig::Audio(AudioConfig::Opus { .. }))
+            | (Self::InOrder, TrackConfig::Video(VideoConfig::H264 { .. })) => true,
+            (_, TrackConfig::Audio(_) | TrackConfig::Video(_)) => false,
         }
     }
 
@@ -103,6 +116,7 @@ impl Kind {
                 Some(from) => (Start::Oldest, from),
                 None => (Start::Live, MediaTime::ZERO),
             },
+            Self::InOrder => (Start::LatestKey, MediaTime::ZERO),
         }
     }
 }
@@ -124,11 +138,13 @@ struct Rendition {
     state: watch::Sender<State>,
 }
 
+type Open = HashMap<(BroadcastId, Kind), Arc<Rendition>>;
+
 /// The renditions there are.
 #[derive(Debug)]
 pub struct Renditions {
     config: Config,
-    open: Mutex<HashMap<(BroadcastId, Kind), Arc<Rendition>>>,
+    open: Mutex<Open>,
 }
 
 /// Reads a rendition, which is made for as long as somebody does.
@@ -200,9 +216,38 @@ impl Renditions {
         })
     }
 
-    /// A rendition of a broadcast, from what is held of it on. Must be called within a runtime.
-    pub fn feed(self: &Arc<Self>, broadcast: &Arc<Broadcast>, kind: Kind) -> Feed {
-        let mut open = self.lock();
+    /// Whether there is room for the pictures of a broadcast in order, if nobody has them yet.
+    pub fn has_room(&self, broadcast: BroadcastId) -> bool {
+        let open = self.lock();
+        open.contains_key(&(broadcast, Kind::InOrder)) || self.has_room_in(&open)
+    }
+
+    fn has_room_in(&self, open: &Open) -> bool {
+        let kinds = open.keys();
+        let pictures = kinds.filter(|(_, kind)| kind.track() == TrackKind::Video);
+        pictures.count() < self.config.pictures
+    }
+
+    /// The pictures of a broadcast in order, from what is held of them on; `None` if there are too many
+    /// already. Must be called within a runtime.
+    pub fn pictures(self: &Arc<Self>, broadcast: &Arc<Broadcast>) -> Option<Feed> {
+        let open = self.lock();
+        let key = (broadcast.id, Kind::InOrder);
+        let may = open.contains_key(&key) || self.has_room_in(&open);
+        may.then(|| self.feed_in(open, broadcast, Kind::InOrder))
+    }
+
+    /// The sound of a broadcast as `kind`. Must be called within a runtime.
+    pub fn sound(self: &Arc<Self>, broadcast: &Arc<Broadcast>, kind: Kind) -> Feed {
+        self.feed_in(self.lock(), broadcast, kind)
+    }
+
+    fn feed_in(
+        self: &Arc<Self>,
+        mut open: MutexGuard<'_, Open>,
+        broadcast: &Arc<Broadcast>,
+        kind: Kind,
+    ) -> Feed {
         let rendition = open.entry((broadcast.id, kind)).or_insert_with(|| {
             let rendition = Arc::new(Rendition {
                 log: Log::new(0, TRACK_WINDOW, measure),
@@ -218,6 +263,7 @@ impl Renditions {
         let start = match kind {
             Kind::Opus => Start::Live,
             Kind::Aac => Start::Oldest,
+            Kind::InOrder => Start::LatestKey,
         };
         Feed {
             rendition: Arc::clone(rendition),
@@ -225,7 +271,7 @@ impl Renditions {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(BroadcastId, Kind), Arc<Rendition>>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         // The map is whole between any two statements.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -283,6 +329,7 @@ impl Maker<'_> {
     async fn make(mut self, broadcast: &Broadcast) {
         let (start, from) = self.kind.start(broadcast);
         let source = broadcast.track(self.kind.track());
+        let source_is_sound = self.kind.track() == TrackKind::Audio;
         let mut frames = source.reader(start, Lag::Record);
         loop {
             let made = async {
@@ -295,11 +342,14 @@ impl Maker<'_> {
                 step = frames.read() => match step {
                     Some(Read::Item(_, frame)) if frame.dts < from => {}
                     Some(Read::Item(_, frame)) => {
-                        if let Err(error) = self.take(&frame).await {
+                        if let Err(error) = self.take(broadcast, &frame).await {
                             self.rest(broadcast, &error);
                         }
                     }
-                    Some(Read::Gap { .. } | Read::TooSlow(_)) => {}
+                    // Pictures refer to those that are missing.
+                    Some(Read::Gap { .. } | Read::TooSlow(_)) => {
+                        self.child = self.child.take().filter(|_| source_is_sound);
+                    }
                     None => return,
                 },
                 made = made => match made {
@@ -317,7 +367,7 @@ impl Maker<'_> {
     }
 
     /// Takes a frame of the publisher's.
-    async fn take(&mut self, frame: &Frame) -> anyhow::Result<()> {
+    async fn take(&mut self, broadcast: &Broadcast, frame: &Frame) -> anyhow::Result<()> {
         if !self.kind.is_made_of(&frame.config) {
             self.child = None;
             return Ok(());
@@ -330,9 +380,12 @@ impl Maker<'_> {
         }
         let child = match &mut self.child {
             Some(child) => child,
-            None => self
-                .child
-                .insert(Child::start(self.ffmpeg, self.kind, frame)?),
+            None if !frame.key => return Ok(()),
+            None => {
+                let bps = broadcast.stats().video.map(|video| video.bitrate_bps);
+                let child = Child::start(self.ffmpeg, self.kind, frame, bps)?;
+                self.child.insert(child)
+            }
         };
         child.put(frame).await
     }

@@ -20,6 +20,9 @@ pub(crate) const TRACK_WINDOW: Limits = Limits {
     span_micros: 30_000_000,
 };
 
+/// Pictures that are looked at to find out in which order they are shown.
+const LOOKED_AT: u64 = 120;
+
 /// What a frame weighs in memory besides its coded bytes.
 const FRAME_OVERHEAD_BYTES: usize = std::mem::size_of::<Frame>();
 
@@ -119,6 +122,8 @@ pub struct Broadcast {
     /// Whether the publisher that is waited for was shown out, and its key is no good any more.
     shown_out: AtomicBool,
     announced: watch::Sender<Announced>,
+    /// Whether its pictures may be made anew for viewers who cannot have them as they are.
+    transcodes: AtomicBool,
     stats: Mutex<Stats>,
     /// See [`zero_at`](Self::zero_at), in microseconds since the Unix epoch.
     zero_micros: AtomicI64,
@@ -148,6 +153,7 @@ impl Broadcast {
             phase: watch::Sender::new(Phase::Live),
             shown_out: AtomicBool::new(false),
             announced: watch::Sender::new(Announced::default()),
+            transcodes: AtomicBool::new(false),
             stats: Mutex::default(),
             zero_micros: AtomicI64::new(began_at.as_micros()),
         }
@@ -224,6 +230,33 @@ impl Broadcast {
     /// Notes which tracks the publisher announced.
     pub fn announce(&self, announced: Announced) {
         self.announced.send_replace(announced);
+    }
+
+    /// Whether its pictures may be made anew, which takes a core.
+    pub fn transcodes(&self) -> bool {
+        self.transcodes.load(Ordering::Acquire)
+    }
+
+    /// Says whether its pictures may be made anew.
+    pub fn set_transcodes(&self, transcodes: bool) {
+        self.transcodes.store(transcodes, Ordering::Release);
+    }
+
+    /// Whether pictures are decoded in another order than shown, as far as is known of what comes now.
+    pub fn is_reordered(&self) -> bool {
+        self.video.look(|window, _| {
+            let recent = window.end().saturating_sub(LOOKED_AT).max(window.first())..window.end();
+            let frames = recent.rev().filter_map(|offset| window.get(offset));
+            let mut later: Option<&Frame> = None;
+            for frame in frames {
+                match later {
+                    Some(next) if next.run != frame.run => return false,
+                    Some(next) if next.pts < frame.pts => return true,
+                    Some(_) | None => later = Some(frame),
+                }
+            }
+            false
+        })
     }
 
     /// What is measured now.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use fanout::{Lag, Start};
-use kit::rendition::Renditions;
+use kit::rendition::{self, Renditions};
 use kit::stream::{Broadcast, Phase, Streams};
 use media::{TrackConfig, TrackKind, VideoConfig};
 use sfu_core::answer::{self, Agreement, Identity, Role, Sources};
@@ -25,7 +25,7 @@ use crate::publishing::{Leaving, OnExit, Permit, Stage};
 use crate::shard::{self, Command, Newcomer, Shards};
 use crate::socket;
 use crate::stats::Dump;
-use crate::tracks::{Registry, reorders};
+use crate::tracks::Registry;
 use crate::turn;
 use crate::viewer::Viewer;
 
@@ -288,7 +288,7 @@ impl Service {
             first_picture(&broadcast).await;
         }
         let forwarded = tracks.is_forwarded();
-        if !forwarded && reorders(&broadcast) {
+        if !forwarded && !self.registry.can_show(&broadcast) {
             return Err(Problem::Reordered);
         }
         check_codec(&broadcast, &tracks, &agreement)?;
@@ -495,6 +495,9 @@ fn check_codec(
 
 /// Profile, constraints and level of the pictures.
 fn profile_of(broadcast: &Broadcast) -> Option<[u8; 3]> {
+    if broadcast.is_reordered() {
+        return Some(rendition::PROFILE);
+    }
     match &*broadcast.video.last()?.config {
         TrackConfig::Video(VideoConfig::H264 { record, .. }) => record.get(1..4)?.try_into().ok(),
         TrackConfig::Video(_) | TrackConfig::Audio(_) => None,

@@ -324,6 +324,13 @@ impl Registry {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the pictures of a broadcast can be shown over WebRTC, in the order in which they come or
+    /// put in order.
+    pub fn can_show(&self, broadcast: &Broadcast) -> bool {
+        !broadcast.is_reordered()
+            || (broadcast.transcodes() && self.renditions.has_room(broadcast.id))
+    }
+
     /// Viewers of a broadcast.
     pub fn viewers(&self, broadcast: BroadcastId) -> usize {
         let all = self.lock();
@@ -376,27 +383,73 @@ impl Drop for Forwarding {
 async fn make_both(tracks: &Tracks, renditions: &Arc<Renditions>) {
     tokio::select! {
         // Both end with the broadcast; and without pictures that can be shown there is nothing.
-        () = make_pictures(tracks) => {}
+        () = make_pictures(tracks, renditions) => {}
         () = make_sound(tracks, renditions) => {}
     }
 }
 
-/// Makes packets of pictures, from the latest keyframe on.
-async fn make_pictures(tracks: &Tracks) {
+/// Makes packets of pictures, from the latest keyframe on; of a rendition, if they are not shown in the
+/// order in which they are decoded and the channel wants one.
+async fn make_pictures(tracks: &Tracks, renditions: &Arc<Renditions>) {
     let video = &tracks.broadcast.video;
     let mut frames = video.reader(Start::LatestKey, Lag::Record);
     let mut maker = Maker::new(TrackKind::Video);
-    while let Some(step) = frames.read().await {
-        match step {
-            Read::Item(at, _) if !tracks.is_to_be_made(TrackKind::Video, at.offset) => {
-                maker.begin_anew();
+    let mut in_order: Option<Feed> = None;
+    let mut run = None;
+    loop {
+        let made = async {
+            match &mut in_order {
+                Some(in_order) => in_order.next().await,
+                None => std::future::pending().await,
             }
-            // Nobody here can show them; who is sent away finds out why and goes elsewhere.
-            Read::Item(_, frame) if maker.is_reordered(&frame) => return,
-            Read::Item(_, frame) => maker.take(&frame, tracks),
-            Read::Gap { .. } | Read::TooSlow(_) => maker.seeking = true,
+        };
+        let step = tokio::select! {
+            step = frames.read() => step,
+            frame = made => {
+                maker.take(&frame, tracks);
+                continue;
+            }
+        };
+        let (at, frame) = match step {
+            Some(Read::Item(at, frame)) => (at, frame),
+            Some(Read::Gap { .. } | Read::TooSlow(_)) => {
+                maker.seeking |= in_order.is_none();
+                continue;
+            }
+            None => return,
+        };
+        if !tracks.is_to_be_made(TrackKind::Video, at.offset) {
+            maker.begin_anew();
+            (in_order, run) = (None, None);
+            continue;
         }
+        if run.replace(frame.run) != Some(frame.run) {
+            in_order = None;
+            if tracks.broadcast.is_reordered() {
+                in_order = pictures_in_order(tracks, renditions);
+                maker.begin_anew();
+                if in_order.is_none() {
+                    return;
+                }
+            }
+        }
+        if in_order.is_some() {
+            continue;
+        }
+        if maker.is_reordered(&frame) {
+            // Who is sent away finds out why, and goes elsewhere or comes again.
+            return;
+        }
+        maker.take(&frame, tracks);
     }
+}
+
+fn pictures_in_order(tracks: &Tracks, renditions: &Arc<Renditions>) -> Option<Feed> {
+    let broadcast = &tracks.broadcast;
+    broadcast
+        .transcodes()
+        .then(|| renditions.pictures(broadcast))
+        .flatten()
 }
 
 /// Makes packets of sound as it comes, by way of a rendition if browsers do not take its codec.
@@ -427,7 +480,7 @@ async fn make_sound(tracks: &Tracks, renditions: &Arc<Renditions>) {
             maker.begin_anew();
             opus = None;
         } else if Kind::Opus.is_made_of(&frame.config) {
-            opus.get_or_insert_with(|| renditions.feed(&tracks.broadcast, Kind::Opus));
+            opus.get_or_insert_with(|| renditions.sound(&tracks.broadcast, Kind::Opus));
         } else {
             opus = None;
             maker.take(&frame, tracks);
@@ -534,20 +587,4 @@ impl Maker {
             }
         }
     }
-}
-
-/// Whether pictures are decoded in another order than shown, which players over WebRTC cannot do.
-pub fn reorders(broadcast: &Broadcast) -> bool {
-    broadcast.video.look(|window, _| {
-        let recent = window.end().saturating_sub(120).max(window.first())..window.end();
-        let shown = recent.filter_map(|offset| window.get(offset));
-        let mut latest: Option<(u32, MediaTime)> = None;
-        for frame in shown {
-            match latest {
-                Some((run, pts)) if run == frame.run && frame.pts < pts => return true,
-                _ => latest = Some((frame.run, frame.pts)),
-            }
-        }
-        false
-    })
 }

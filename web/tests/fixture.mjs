@@ -23,6 +23,7 @@ export const CHANNEL = {
   tags: ['synth', 'live', '雨夜'],
   language: 'en',
   second_publisher: 'refuse',
+  transcodes: false,
 };
 
 export function streamOf(broadcast, changes = {}) {

@@ -92,6 +92,8 @@ pub struct Entrance {
     https_port: Option<u16>,
     /// Whether browsers can publish, over WebRTC (WHIP).
     whip: bool,
+    /// Whether channels may have their pictures made anew for viewers over WebRTC.
+    transcodes_pictures: bool,
 }
 
 pub(super) async fn me(state: &AppState, user: &User) -> Result<Me, ApiError> {
@@ -144,6 +146,7 @@ pub async fn entrance(State(state): State<AppState>) -> impl IntoResponse {
         rtmp_port: state.rtmp_port,
         https_port: state.https_port,
         whip: state.delivery.has_webrtc(),
+        transcodes_pictures: state.webrtc.transcodes_pictures,
     })
 }
 

@@ -190,6 +190,9 @@ pub struct ChannelChange {
     language: Option<String>,
     /// What happens when somebody publishes while somebody does.
     second_publisher: Option<SecondPublisher>,
+    /// Whether pictures with B-frames are made anew for viewers over WebRTC, while somebody watches:
+    /// as far as the operator allows it, see `transcodes_pictures` of the entrance.
+    transcodes: Option<bool>,
 }
 
 /// What happens when somebody publishes to a channel that is being published to.
@@ -235,6 +238,9 @@ pub async fn change(
         }
     }
     state.store.update_channel(&channel).await?;
+    if let Some(live) = state.streams.of_channel(channel.id) {
+        live.set_transcodes(channel.transcodes);
+    }
     state
         .store
         .retitle_open_broadcast(channel.id, &channel.title, &channel.category)
@@ -260,6 +266,9 @@ fn apply(channel: &mut Channel, change: &ChannelChange) -> Result<(), ApiError> 
     }
     if let Some(rule) = change.second_publisher {
         channel.second_replaces = rule == SecondPublisher::Replace;
+    }
+    if let Some(transcodes) = change.transcodes {
+        channel.transcodes = transcodes;
     }
     Ok(())
 }

@@ -57,6 +57,11 @@ pub enum Problem {
         /// Bits a second that would suffice.
         wanted_bps: u64,
     },
+    /// Pictures are shown in another order than decoded: viewers over WebRTC are sent elsewhere.
+    BFrames {
+        /// Whether the channel could have them made anew.
+        could_transcode: bool,
+    },
     /// Frames came that could not be used.
     FramesDropped {
         /// How many so far.
@@ -64,8 +69,17 @@ pub enum Problem {
     },
 }
 
+/// What this server does over WebRTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Webrtc {
+    /// Whether it shows what is live.
+    pub shows_live: bool,
+    /// Whether pictures may be made anew for its viewers.
+    pub transcodes_pictures: bool,
+}
+
 /// What is the matter with `broadcast`, worst first.
-pub fn of(broadcast: &Broadcast, stats: &Stats) -> Vec<Problem> {
+pub fn of(broadcast: &Broadcast, stats: &Stats, webrtc: Webrtc) -> Vec<Problem> {
     if broadcast.is_shown_out() {
         return vec![Problem::KeyRevoked];
     }
@@ -87,6 +101,14 @@ pub fn of(broadcast: &Broadcast, stats: &Stats) -> Vec<Problem> {
     }
     if stats.audio.is_none() {
         problems.push(Problem::NoSound);
+    }
+    if webrtc.shows_live
+        && broadcast.is_reordered()
+        && !(webrtc.transcodes_pictures && broadcast.transcodes())
+    {
+        problems.push(Problem::BFrames {
+            could_transcode: webrtc.transcodes_pictures,
+        });
     }
     // Sound from before the first picture is left out of every broadcast; that is none.
     if stats.dropped_frames > 50 {

@@ -102,6 +102,8 @@ pub struct ChannelView {
     language: String,
     /// What happens when somebody publishes while somebody does.
     second_publisher: SecondPublisher,
+    /// Whether pictures with B-frames are made anew for viewers over WebRTC, while somebody watches.
+    transcodes: bool,
 }
 
 impl From<&Channel> for ChannelView {
@@ -119,6 +121,7 @@ impl From<&Channel> for ChannelView {
             } else {
                 SecondPublisher::Refuse
             },
+            transcodes: channel.transcodes,
         }
     }
 }
@@ -361,7 +364,7 @@ pub(super) fn view(state: &AppState, broadcast: &Broadcast, channel: &Channel) -
             sound_alone: sound_alone(stats.video.as_ref()),
         },
         thumbnail: thumbnail(state, broadcast, channel),
-        problems: problems::of(broadcast, &stats),
+        problems: problems::of(broadcast, &stats, state.webrtc),
     }
 }
 

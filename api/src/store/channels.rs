@@ -28,6 +28,8 @@ pub struct Channel {
     pub language: String,
     /// Whether a second publisher takes over.
     pub second_replaces: bool,
+    /// Whether its pictures are made anew for viewers who cannot have them as they are.
+    pub transcodes: bool,
 }
 
 impl Channel {
@@ -43,6 +45,7 @@ impl Channel {
             tags: Vec::new(),
             language: String::new(),
             second_replaces: false,
+            transcodes: false,
         }
     }
 }
@@ -50,7 +53,8 @@ impl Channel {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, owner, handle, name, title, category, tags, language, second_publisher
+            "SELECT id, owner, handle, name, title, category, tags, language, second_publisher,
+                    transcodes
              FROM channels ",
             $rest
         )
@@ -69,6 +73,7 @@ fn read(row: &AnyRow) -> sqlx::Result<Channel> {
         tags: serde_json::from_str(tags).map_err(|error| sqlx::Error::Decode(error.into()))?,
         language: row.try_get("language")?,
         second_replaces: row.try_get::<&str, _>("second_publisher")? == "replace",
+        transcodes: row.try_get::<i64, _>("transcodes")? != 0,
     })
 }
 
@@ -160,14 +165,14 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// Changes what people see of a channel, and its rule for a second publisher.
+    /// Changes what people see of a channel, and its rules.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn update_channel(&self, channel: &Channel) -> sqlx::Result<()> {
         sqlx::query(
             "UPDATE channels SET name = $1, title = $2, category = $3, tags = $4, language = $5,
-                                 second_publisher = $6 WHERE id = $7",
+                                 second_publisher = $6, transcodes = $7 WHERE id = $8",
         )
         .bind(&channel.name)
         .bind(&channel.title)
@@ -175,6 +180,7 @@ impl Store {
         .bind(tags_json(&channel.tags))
         .bind(&channel.language)
         .bind(rule(channel.second_replaces))
+        .bind(i64::from(channel.transcodes))
         .bind(channel.id.to_string())
         .execute(self.pool())
         .await

@@ -20,6 +20,8 @@ pub struct KeyOwner {
     pub handle: Handle,
     /// Whether a second publisher takes over.
     pub second_replaces: bool,
+    /// Whether the channel's pictures are made anew for viewers who cannot have them as they are.
+    pub transcodes: bool,
     /// Whether the key was revoked.
     pub revoked: bool,
     /// Whether the channel's owner may not publish: the account is closed, or a viewer's.
@@ -71,7 +73,7 @@ impl Store {
     pub async fn key_owner(&self, lookup: &[u8; 32]) -> sqlx::Result<Option<KeyOwner>> {
         let row = sqlx::query(
             "SELECT stream_keys.id AS key_id, channels.id AS channel_id, channels.handle AS handle,
-                    second_publisher, revoked_at, disabled_at, role
+                    second_publisher, transcodes, revoked_at, disabled_at, role
              FROM stream_keys JOIN channels ON channels.id = stream_keys.channel
                               JOIN users ON users.id = channels.owner
              WHERE lookup = $1",
@@ -85,6 +87,7 @@ impl Store {
             channel: parse(row.try_get("channel_id")?)?,
             handle: parse(row.try_get("handle")?)?,
             second_replaces: row.try_get::<&str, _>("second_publisher")? == "replace",
+            transcodes: row.try_get::<i64, _>("transcodes")? != 0,
             revoked: row.try_get::<Option<i64>, _>("revoked_at")?.is_some(),
             owner_may_not: row.try_get::<Option<i64>, _>("disabled_at")?.is_some()
                 || row.try_get::<&str, _>("role")? == Role::Viewer.as_str(),

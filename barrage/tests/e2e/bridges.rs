@@ -1,11 +1,13 @@
 //! What each publisher sends, at each output: it works, is made into another codec while somebody needs
 //! it, or is refused with the reason. The table stands in `docs/operating.md`.
 
-use crate::support::camera::{AS_H264, AS_VP8, AS_VP9, Camera};
+use crate::support::camera::{AS_H264, AS_VP8, AS_VP9, Camera, publish_flashes};
 use crate::support::ffmpeg::output_and_complaints_of;
-use crate::support::peer::Peer;
+use crate::support::peer::{self, Peer};
+use crate::support::projector::Projector;
 use crate::support::server::CHANNEL;
-use crate::support::{Server, Viewer, until};
+use crate::support::{Person, Server, Viewer, until};
+use reqwest::Method;
 use serde_json::{Value, json};
 use sfu_core::Codec;
 
@@ -39,6 +41,8 @@ fn said(server: &Server, words: &str) -> usize {
 async fn flashes_and_beeps(url: &str, seconds: &str) -> (Vec<f64>, Vec<f64>) {
     let args = [
         "-hide_banner",
+        "-protocol_whitelist",
+        "file,http,tcp,rtmp,udp,rtp,crypto,data",
         "-nostats",
         // It looks for more tracks for a minute and a half else.
         "-analyzeduration",
@@ -67,9 +71,36 @@ async fn flashes_and_beeps(url: &str, seconds: &str) -> (Vec<f64>, Vec<f64>) {
     (times("black_end:"), times("silence_end: "))
 }
 
-/// Asserts that both are there, each flash with its beep.
+/// The same for a viewer over WebRTC.
+async fn seen_by(server: &Server, viewer: &mut Peer, seconds: &str) -> (Vec<f64>, Vec<f64>) {
+    let projector = Projector::new().await;
+    let path = server.path("shown.sdp");
+    projector.describe(&path);
+    tokio::select! {
+        () = projector.show(viewer) => unreachable!("it shows without end"),
+        seen = flashes_and_beeps(path.to_str().unwrap(), seconds) => seen,
+    }
+}
+
+/// Where a tool that knows no parts finds what to watch: once there is a whole segment of each track.
+async fn hls_of_whole_segments(server: &Server) -> String {
+    let viewer = Viewer::tune_in(server).await;
+    assert_eq!(viewer.tracks.len(), 2);
+    for track in &viewer.tracks {
+        until("a whole segment", async || {
+            let answer = server.client.get(&track.url).send().await.ok()?;
+            answer.text().await.ok()?.contains("#EXTINF").then_some(())
+        })
+        .await;
+    }
+    server.url(&format!("/hls/{CHANNEL}/index.m3u8"))
+}
+
+/// Asserts that both are there, each flash with its beep. The first may come before what tells where
+/// sound stands, and the last is cut off.
 fn are_together(flashes: &[f64], beeps: &[f64]) {
-    let apart = flashes.iter().filter_map(|flash| {
+    let whole = flashes.get(1..flashes.len().max(2) - 1).unwrap_or_default();
+    let apart = whole.iter().filter_map(|flash| {
         let apart = beeps.iter().map(|beep| beep - flash);
         apart.min_by(|a, b| a.abs().total_cmp(&b.abs()))
     });
@@ -136,8 +167,8 @@ async fn vp9_over_webrtc_is_seen_over_hls_and_flv_has_sound_alone_and_says_so() 
         let viewer = Viewer::tune_in(&server).await;
         let codecs = viewer.multivariant.variants[0].codecs.as_deref();
         assert_eq!(codecs, Some("vp09.00.20.08,opus"));
-        let hls = server.url(&format!("/hls/{CHANNEL}/index.m3u8"));
-        let (flashes, beeps) = flashes_and_beeps(&hls, "5").await;
+        let hls = hls_of_whole_segments(&server).await;
+        let (flashes, beeps) = flashes_and_beeps(&hls, "6").await;
         are_together(&flashes, &beeps);
         let flv = server.url(&format!("/live/{CHANNEL}.flv"));
         let (flashes, beeps) = flashes_and_beeps(&flv, "4").await;
@@ -171,4 +202,131 @@ async fn vp8_over_webrtc_is_told_of_and_heard_by_everybody_else() {
         );
     })
     .await;
+}
+
+#[tokio::test]
+async fn h264_and_aac_over_rtmp_are_seen_and_heard_together_over_webrtc() {
+    let server = Server::start().await;
+    let _encoder = publish_flashes(&server, "0");
+    with_pictures(&server).await;
+    let mut viewer = Peer::watch(&server, CHANNEL).await;
+    let (flashes, beeps) = seen_by(&server, &mut viewer, "7").await;
+    are_together(&flashes, &beeps);
+}
+
+#[tokio::test]
+async fn h264_and_opus_over_webrtc_are_seen_and_heard_together_over_hls() {
+    let server = Server::start().await;
+    let camera = Camera::start(AS_H264).await;
+    let mut peer = Peer::publish(&server).await;
+    filming(&camera, &mut peer, async {
+        with_pictures(&server).await;
+        let hls = hls_of_whole_segments(&server).await;
+        let (flashes, beeps) = flashes_and_beeps(&hls, "6").await;
+        are_together(&flashes, &beeps);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pictures_with_b_frames_are_made_anew_where_the_channel_wants_it() {
+    let server = Server::start().await;
+    let admin = Person::admin(&server).await;
+    let entrance = server.json("/api/v1/entrance").await;
+    assert_eq!(entrance["transcodes_pictures"], true);
+    let _encoder = publish_flashes(&server, "2");
+    let told = server
+        .stream_until("its streamer is told", |now| now["problems"] != json!([]))
+        .await;
+    assert_eq!(
+        told["problems"],
+        json!([{"code": "b_frames", "could_transcode": true}])
+    );
+    let path = format!("/whep/{CHANNEL}");
+    let offer = peer::offer("recvonly", &[7; 32]);
+    let refused = peer::ask(&server, &path, None, offer).await.unwrap_err();
+    assert_eq!(refused.body["code"], "b_frames");
+
+    let change = json!({ "transcodes": true });
+    let channel = format!("/api/v1/channels/{CHANNEL}");
+    admin.ok(Method::PATCH, &channel, &change).await;
+    server
+        .stream_until("it is no problem", |now| now["problems"] == json!([]))
+        .await;
+    let mut viewer = Peer::watch(&server, CHANNEL).await;
+    let second = Peer::watch(&server, CHANNEL).await;
+    let (flashes, beeps) = seen_by(&server, &mut viewer, "7").await;
+    are_together(&flashes, &beeps);
+    let begun = server
+        .log()
+        .lines_with(&["a rendition begins", "in_order"])
+        .len();
+    assert_eq!(begun, 1, "once for both");
+    for peer in [viewer, second] {
+        assert_eq!(peer.end(&server, None).await, 200);
+    }
+    server.logged(&["a rendition ends", "in_order"]).await;
+}
+
+#[tokio::test]
+async fn pictures_with_b_frames_stay_as_they_are_where_the_operator_wants_it() {
+    let server = Server::with(&[("transcode.pictures", "0")]).await;
+    let admin = Person::admin(&server).await;
+    let change = json!({ "transcodes": true });
+    let channel = format!("/api/v1/channels/{CHANNEL}");
+    admin.ok(Method::PATCH, &channel, &change).await;
+    let entrance = server.json("/api/v1/entrance").await;
+    assert_eq!(entrance["transcodes_pictures"], false);
+    let _encoder = publish_flashes(&server, "2");
+    let told = server
+        .stream_until("its streamer is told", |now| now["problems"] != json!([]))
+        .await;
+    assert_eq!(
+        told["problems"],
+        json!([{"code": "b_frames", "could_transcode": false}])
+    );
+    let path = format!("/whep/{CHANNEL}");
+    let offer = peer::offer("recvonly", &[7; 32]);
+    let refused = peer::ask(&server, &path, None, offer).await.unwrap_err();
+    assert_eq!(
+        (refused.status, refused.body["code"].as_str()),
+        (406, Some("b_frames"))
+    );
+}
+
+#[tokio::test]
+async fn sound_comes_back_when_the_program_that_makes_it_dies() {
+    let server = Server::start().await;
+    let camera = Camera::start(AS_H264).await;
+    let mut peer = Peer::publish(&server).await;
+    let (flashes, beeps) = filming(&camera, &mut peer, async {
+        with_pictures(&server).await;
+        let flv = server.url(&format!("/live/{CHANNEL}.flv"));
+        let killed = async {
+            let child = until("the encoder runs", async || encoder_of(&server)).await;
+            let killed = std::process::Command::new("kill")
+                .args(["-9", &child])
+                .status();
+            assert!(killed.unwrap().success());
+            server.logged(&["the encoder ended"]).await;
+        };
+        tokio::join!(flashes_and_beeps(&flv, "7"), killed).0
+    })
+    .await;
+    are_together(&flashes, &beeps);
+    assert!(server.metric("barrage_rendition_failures_total").await >= 1.0);
+}
+
+/// The process that makes AAC for a server.
+fn encoder_of(server: &Server) -> Option<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.id())).ok()?;
+    let children =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+    let children: Vec<String> = children.collect();
+    let mut ids = children.iter().flat_map(|ids| ids.split_whitespace());
+    ids.find(|id| {
+        let command = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        command.split(|byte| *byte == 0).any(|word| word == b"aac")
+    })
+    .map(str::to_owned)
 }

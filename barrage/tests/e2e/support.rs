@@ -11,6 +11,7 @@
 //! - [`person`]: somebody with a browser's cookies.
 //! - [`player`]: a viewer over FLV or RTMP.
 //! - [`postgres`]: a database of its own, where there is a server for it.
+//! - [`projector`]: shows what a peer is sent.
 //! - [`publisher`]: a publisher that does what no encoder does.
 //! - [`viewer`]: somebody who watches, and writes down every playlist.
 //! - [`raw`]: bytes on a socket.
@@ -26,6 +27,7 @@ pub(crate) mod peer;
 pub(crate) mod person;
 pub(crate) mod player;
 pub(crate) mod postgres;
+pub(crate) mod projector;
 pub(crate) mod publisher;
 pub(crate) mod raw;
 pub(crate) mod server;

@@ -73,7 +73,7 @@ impl Sound {
         };
         if Kind::Aac.is_made_of(&frame.config) {
             self.made
-                .get_or_insert_with(|| self.renditions.feed(&self.broadcast, Kind::Aac));
+                .get_or_insert_with(|| self.renditions.sound(&self.broadcast, Kind::Aac));
             return None;
         }
         self.made = None;
@@ -94,5 +94,5 @@ fn rendition(broadcast: &Arc<Broadcast>, renditions: &Arc<Renditions>) -> Option
     let last = broadcast.audio.last()?;
     Kind::Aac
         .is_made_of(&last.config)
-        .then(|| renditions.feed(broadcast, Kind::Aac))
+        .then(|| renditions.sound(broadcast, Kind::Aac))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::{Buf as _, Bytes};
-use media::codec::{aac, opus};
+use media::codec::{aac, h264, opus};
 use media::flv::{self, TagKind};
 use media::fmp4::{self, Chunk, Sample};
 use media::{AudioConfig, Frame, MediaTime, TrackConfig, WallTime};
@@ -75,6 +75,39 @@ const TO_AAC: [&str; 12] = [
     "flv",
 ];
 
+/// Arguments that make pictures that come out as they go in: none waits for another, and each second
+/// begins with a keyframe, since nobody can be asked for one. The child's clock begins at ten seconds.
+const TO_IN_ORDER: [&str; 22] = [
+    "-fps_mode",
+    "passthrough",
+    "-c:v",
+    "libx264",
+    "-preset",
+    "superfast",
+    "-tune",
+    "zerolatency",
+    "-profile:v",
+    "baseline",
+    "-pix_fmt",
+    "yuv420p",
+    "-g",
+    "600",
+    "-force_key_frames",
+    "expr:gte(t,n_forced+10)",
+    "-sc_threshold",
+    "0",
+    "-flvflags",
+    "no_duration_filesize",
+    "-f",
+    "flv",
+];
+
+/// Bits a second of pictures, of whatever the publisher sends: coded in haste they need more than
+/// theirs, within reason.
+const BITS_MIN: u64 = 500_000;
+const BITS_MAX: u64 = 8_000_000;
+const BITS_UNKNOWN: u64 = 3_000_000;
+
 /// A child that makes one codec of another.
 #[derive(Debug)]
 pub(super) struct Child {
@@ -98,18 +131,32 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts a child for what `first` begins.
-    pub(super) fn start(ffmpeg: &str, kind: Kind, first: &Frame) -> anyhow::Result<Self> {
+    /// Starts a child for what `first` begins, of which about `bps` bits come a second.
+    pub(super) fn start(
+        ffmpeg: &str,
+        kind: Kind,
+        first: &Frame,
+        bps: Option<u64>,
+    ) -> anyhow::Result<Self> {
         let (arguments, output) = match kind {
             Kind::Opus => (&TO_OPUS[..], Output::Ogg(Ogg::default())),
             Kind::Aac => (&TO_AAC[..], Output::Flv(Flv::new())),
+            Kind::InOrder => (&TO_IN_ORDER[..], Output::Flv(Flv::new())),
+        };
+        let bps = bps.filter(|bps| *bps > 0).unwrap_or(BITS_UNKNOWN);
+        let bps = (bps + bps / 4).clamp(BITS_MIN, BITS_MAX).to_string();
+        let rate = match kind {
+            Kind::Opus | Kind::Aac => Vec::new(),
+            Kind::InOrder => vec!["-b:v", &bps, "-maxrate", &bps, "-bufsize", &bps],
         };
         let mut process = Command::new(ffmpeg)
             .args(["-hide_banner", "-loglevel", "error"])
             // The first fragment has all there is to know.
             .args(["-probesize", "32", "-analyzeduration", "0"])
-            .args(["-f", "mp4", "-copyts", "-i", "pipe:0"])
+            // Threads of a decoder hold frames back.
+            .args(["-threads", "1", "-f", "mp4", "-copyts", "-i", "pipe:0"])
             .args(arguments)
+            .args(rate)
             .args(["-flush_packets", "1", "pipe:1"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -329,7 +376,7 @@ fn keep(known: &mut Option<Arc<TrackConfig>>, config: TrackConfig) -> Arc<TrackC
     kept
 }
 
-/// AAC in FLV.
+/// AAC or H.264 in FLV.
 #[derive(Debug)]
 struct Flv {
     tags: flv::Reader,
@@ -370,6 +417,9 @@ impl Flv {
     }
 
     fn body(&mut self, tag: &flv::Tag) -> anyhow::Result<Option<(Arc<TrackConfig>, bool, Bytes)>> {
+        if tag.kind == TagKind::Video {
+            return self.picture(tag);
+        }
         match flv::Audio::parse(&tag.body)? {
             flv::Audio::AacSequenceHeader(record) => {
                 let asc = aac::AudioSpecificConfig::parse(&record)?;
@@ -385,6 +435,29 @@ impl Flv {
                 Ok(Some((config, true, data)))
             }
             flv::Audio::Unsupported(_) | flv::Audio::Nothing => Ok(None),
+        }
+    }
+
+    fn picture(
+        &mut self,
+        tag: &flv::Tag,
+    ) -> anyhow::Result<Option<(Arc<TrackConfig>, bool, Bytes)>> {
+        match flv::Video::parse(&tag.body)? {
+            flv::Video::H264SequenceHeader(record) => {
+                let record = h264::parse_record(&record)?;
+                ensure!(record.length_size == 4, "lengths of another size");
+                keep(&mut self.config, TrackConfig::Video(record.config));
+                Ok(None)
+            }
+            flv::Video::H264Frame { data, .. } => {
+                let config = self.config.clone();
+                let config = config.context("the encoder makes no set-up")?;
+                let unit = h264::inspect(&data)?;
+                Ok(unit.picture.then_some((config, unit.is_keyframe(), data)))
+            }
+            flv::Video::H264EndOfSequence | flv::Video::Unsupported(_) | flv::Video::Nothing => {
+                Ok(None)
+            }
         }
     }
 }

@@ -13,6 +13,8 @@ export interface Channel {
   /** As BCP 47 writes it; may be empty, like the title and the category. */
   language: string;
   second_publisher: SecondPublisher;
+  /** Whether pictures with B-frames are made anew for viewers over WebRTC. */
+  transcodes: boolean;
 }
 
 export interface Video {
@@ -40,6 +42,7 @@ export type StreamProblem =
   | { code: 'keyframes_far_apart'; interval_ms: number }
   | { code: 'few_frames'; fps: number }
   | { code: 'few_bits'; bitrate_bps: number; wanted_bps: number }
+  | { code: 'b_frames'; could_transcode: boolean }
   | { code: 'frames_dropped'; frames: number };
 
 export interface Stream {

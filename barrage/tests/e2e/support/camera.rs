@@ -6,7 +6,7 @@ use sfu_core::rtp::{self, Header};
 use tokio::net::UdpSocket;
 
 use super::peer::{AUDIO_SSRC, H264, OPUS, Peer, Sent, VIDEO_SSRC};
-use super::server::Process;
+use super::server::{Process, Server};
 
 /// A white flash and a beep, both at each full second.
 pub(crate) const FLASH: &str =
@@ -120,4 +120,42 @@ async fn pass_on(publisher: &mut Peer, datagram: &mut [u8], ssrc: u32, kind: u8)
     };
     let payload = header.payload(datagram).unwrap_or_default().to_vec();
     publisher.send(sent, &payload).await;
+}
+
+/// Publishes flashes and beeps over RTMP, with so many B-frames between others.
+pub(crate) fn publish_flashes(server: &Server, b_frames: &str) -> Process {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-hide_banner", "-loglevel", "error", "-nostdin"]);
+    command.args(["-re", "-f", "lavfi", "-i", FLASH]);
+    command.args(["-re", "-f", "lavfi", "-i", BEEP]);
+    command.args([
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-pix_fmt",
+        "yuv420p",
+    ]);
+    command.args([
+        "-threads",
+        "1",
+        "-rc-lookahead",
+        "0",
+        "-g",
+        "30",
+        "-b:v",
+        "300k",
+    ]);
+    command.args([
+        "-bf",
+        b_frames,
+        "-b_strategy",
+        "0",
+        "-c:a",
+        "aac",
+        "-b:a",
+        "96k",
+    ]);
+    command.args(["-f", "flv", &server.publish_url()]);
+    Process::start("ffmpeg", &mut command)
 }

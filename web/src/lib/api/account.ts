@@ -36,6 +36,8 @@ export interface Entrance {
   https_port?: number | null;
   /** Whether browsers can publish. */
   whip?: boolean;
+  /** Whether channels may have their pictures made anew for viewers over WebRTC. */
+  transcodes_pictures?: boolean;
 }
 
 export interface Session {

@@ -11,6 +11,7 @@ export interface ChannelChange {
   tags?: string[];
   language?: string;
   second_publisher?: SecondPublisher;
+  transcodes?: boolean;
 }
 
 /** A stream key, without the key. */

@@ -4,7 +4,7 @@ import { codecName, figures, mbps, stopwatch, type FigureName } from './figures'
 
 const STREAM: Stream = {
   broadcast_id: 'b',
-  channel: { id: 'c', handle: 'stage', name: 'Stage', title: '', category: '', tags: [], language: '', second_publisher: 'refuse' },
+  channel: { id: 'c', handle: 'stage', name: 'Stage', title: '', category: '', tags: [], language: '', second_publisher: 'refuse', transcodes: false },
   title: '',
   state: 'live',
   started_at: '2026-05-01T20:00:00Z',

@@ -12,6 +12,7 @@ const EXAMPLES: Record<ProblemCode, StreamProblem> = {
   keyframes_far_apart: { code: 'keyframes_far_apart', interval_ms: 10_000 },
   few_frames: { code: 'few_frames', fps: 14.8 },
   few_bits: { code: 'few_bits', bitrate_bps: 812_345, wanted_bps: 1_244_160 },
+  b_frames: { code: 'b_frames', could_transcode: false },
   frames_dropped: { code: 'frames_dropped', frames: 1_234 },
 };
 

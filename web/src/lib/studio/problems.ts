@@ -17,6 +17,7 @@ export const PROBLEM_CODES = [
   'keyframes_far_apart',
   'few_frames',
   'few_bits',
+  'b_frames',
   'frames_dropped',
 ] as const satisfies readonly ProblemCode[];
 
@@ -40,8 +41,12 @@ export function explain(language: Language, problem: StreamProblem | { code: str
   return {
     grave: GRAVE.includes(problem.code),
     what: say(`problem.${problem.code}.what`, params),
-    remedy: say(`problem.${problem.code}.remedy`, params),
+    remedy: say(remedyOf(problem), params),
   };
+}
+
+function remedyOf(problem: StreamProblem): MessageKey {
+  return problem.code === 'b_frames' && problem.could_transcode ? 'problem.b_frames.remedy_or' : `problem.${problem.code}.remedy`;
 }
 
 function isKnown(problem: { code: string }): problem is StreamProblem {
@@ -64,6 +69,7 @@ function paramsOf(language: Language, problem: StreamProblem): Params {
     case 'key_revoked':
     case 'no_picture':
     case 'no_sound':
+    case 'b_frames':
       return {};
   }
 }

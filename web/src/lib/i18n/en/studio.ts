@@ -73,6 +73,9 @@ export const studio = {
   'problem.few_bits.what': '{bitrate} kbit/s is little for a picture of this size: viewers see blocks',
   'problem.few_bits.remedy':
     'In OBS: Settings → Output → Video Bitrate → {wanted} Kbps. If your line is slower, choose a smaller Output Resolution in Settings → Video.',
+  'problem.b_frames.what': 'B-frames keep low-delay viewers away: they watch with a few seconds of delay instead',
+  'problem.b_frames.remedy': 'In OBS: Settings → Output → Tune → zerolatency, or B-frames → 0',
+  'problem.b_frames.remedy_or': 'In OBS: Settings → Output → Tune → zerolatency, or B-frames → 0. Or let the server make the pictures anew, under Channel.',
   'problem.frames_dropped.what': '{frames} frames arrived damaged or too late',
   'problem.frames_dropped.remedy':
     'Stop and start streaming in OBS. If it comes back, use a cable instead of Wi-Fi, or a lower bitrate in Settings → Output.',
@@ -117,6 +120,9 @@ export const studio = {
   'channel.field.language_none': 'Not said',
   'channel.field.name': 'Name of the channel',
   'channel.field.second': 'When a second encoder starts with a key of yours',
+  'channel.field.transcodes': 'Pictures with B-frames for viewers over WebRTC',
+  'channel.transcodes.no': 'Send those viewers to HLS, a few seconds behind',
+  'channel.transcodes.yes': 'Make the pictures anew while somebody watches; this takes a core of the server',
   'channel.second.refuse': 'Keep the first; the second is refused',
   'channel.second.replace': 'The second takes over; the first is shown out',
   'channel.tags_many': 'At most {max} tags.',
