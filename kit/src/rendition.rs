@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fanout::{Lag, Log, Read, Reader, Start, Writer};
+use fanout::{Bounds, Lag, Log, Read, Reader, Start, Writer};
 use media::{AudioConfig, Frame, MediaTime, TrackConfig, TrackKind, VideoConfig};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
@@ -21,9 +21,17 @@ use wire::BroadcastId;
 use self::child::Child;
 use crate::stream::{Broadcast, TRACK_WINDOW, TrackLog, measure};
 
-/// How long it is waited after a child has failed: twice as long each time, until one works.
+/// How long it is waited after a child has failed: twice as long each time, until one has worked so
+/// long.
 const RESTS: Duration = Duration::from_secs(1);
 const RESTS_MAX: Duration = Duration::from_mins(1);
+const WORKS_FOR: Duration = Duration::from_secs(20);
+
+/// A child that codes pictures slower than they come goes on with the newest keyframe.
+const BEHIND_MAX: Bounds = Bounds {
+    items: u64::MAX,
+    span_micros: 4_000_000,
+};
 
 /// How long somebody waits to hear whether a rendition works. A child takes a tenth of a second.
 const SETTLES_WITHIN: Duration = Duration::from_secs(1);
@@ -288,6 +296,7 @@ impl Renditions {
             child: None,
             rests: RESTS,
             rests_until: Instant::now(),
+            began_at: Instant::now(),
         };
         tokio::select! {
             () = maker.make(&broadcast) => {
@@ -323,6 +332,7 @@ struct Maker<'a> {
     /// How long the next failure is rested from.
     rests: Duration,
     rests_until: Instant,
+    began_at: Instant,
 }
 
 impl Maker<'_> {
@@ -330,7 +340,12 @@ impl Maker<'_> {
         let (start, from) = self.kind.start(broadcast);
         let source = broadcast.track(self.kind.track());
         let source_is_sound = self.kind.track() == TrackKind::Audio;
-        let mut frames = source.reader(start, Lag::Record);
+        let lag = if source_is_sound {
+            Lag::Record
+        } else {
+            Lag::SkipToKey(BEHIND_MAX)
+        };
+        let mut frames = source.reader(start, lag);
         loop {
             let made = async {
                 match &mut self.child {
@@ -354,7 +369,6 @@ impl Maker<'_> {
                 },
                 made = made => match made {
                     Ok(frame) => {
-                        self.rests = RESTS;
                         self.rendition.state.send_replace(State::Works);
                         if self.writer.append(frame).is_err() {
                             return;
@@ -383,6 +397,7 @@ impl Maker<'_> {
             None if !frame.key => return Ok(()),
             None => {
                 let bps = broadcast.stats().video.map(|video| video.bitrate_bps);
+                self.began_at = Instant::now();
                 let child = Child::start(self.ffmpeg, self.kind, frame, bps)?;
                 self.child.insert(child)
             }
@@ -393,6 +408,9 @@ impl Maker<'_> {
     /// All else goes on without a child that does not work, and another is tried later.
     fn rest(&mut self, broadcast: &Broadcast, error: &anyhow::Error) {
         self.child = None;
+        if self.began_at.elapsed() >= WORKS_FOR {
+            self.rests = RESTS;
+        }
         self.rendition.state.send_replace(State::Fails);
         tracing::warn!(
             broadcast.id = %broadcast.id,

@@ -112,22 +112,31 @@ const BITS_UNKNOWN: u64 = 3_000_000;
 #[derive(Debug)]
 pub(super) struct Child {
     config: Arc<TrackConfig>,
-    run: u32,
     _process: Process,
     stdin: ChildStdin,
+    outlet: Outlet,
+    /// Fragments so far.
+    sequence: u32,
+}
+
+/// Where what a child makes comes out.
+#[derive(Debug)]
+struct Outlet {
+    run: u32,
     stdout: ChildStdout,
     stderr: ChildStderr,
     output: Output,
     /// Where the child's clock begins.
     zero: MediaTime,
-    /// Fragments so far.
-    sequence: u32,
-    /// When the newest frame came in, and where it stands.
+    /// When the newest frame came in.
     captured_at: WallTime,
-    put_to: MediaTime,
     taken_to: MediaTime,
     ready: VecDeque<Frame>,
     buffer: Vec<u8>,
+    /// The end of what it complains about, which has to be read or it stops.
+    complaint: Vec<u8>,
+    complaint_buffer: [u8; COMPLAINT_BYTES_MAX],
+    complains: bool,
 }
 
 impl Child {
@@ -166,35 +175,38 @@ impl Child {
             .with_context(|| format!("failed to start {ffmpeg}"))?;
         Ok(Self {
             config: Arc::clone(&first.config),
-            run: first.run,
             stdin: process.stdin.take().context("the child has no input")?,
-            stdout: process.stdout.take().context("the child has no output")?,
-            stderr: process.stderr.take().context("the child has no errors")?,
+            outlet: Outlet {
+                run: first.run,
+                stdout: process.stdout.take().context("the child has no output")?,
+                stderr: process.stderr.take().context("the child has no errors")?,
+                output,
+                zero: first.dts + -BEGINS_AT_MICROS,
+                captured_at: first.captured_at,
+                taken_to: first.dts,
+                ready: VecDeque::new(),
+                buffer: vec![0; READ_BYTES],
+                complaint: Vec::new(),
+                complaint_buffer: [0; COMPLAINT_BYTES_MAX],
+                complains: true,
+            },
             _process: process,
-            output,
-            zero: first.dts + -BEGINS_AT_MICROS,
             sequence: 0,
-            captured_at: first.captured_at,
-            put_to: first.dts,
-            taken_to: first.dts,
-            ready: VecDeque::new(),
-            buffer: vec![0; READ_BYTES],
         })
     }
 
     /// Whether it can go on with a frame.
     pub(super) fn is_for(&self, frame: &Frame) -> bool {
         let same = Arc::ptr_eq(&self.config, &frame.config) || self.config == frame.config;
-        same && self.run == frame.run
+        same && self.outlet.run == frame.run
     }
 
     /// Puts a frame in. What comes out meanwhile is kept for [`next`](Self::next), so that neither side
     /// waits for the other.
     pub(super) async fn put(&mut self, frame: &Frame) -> anyhow::Result<()> {
-        self.captured_at = frame.captured_at;
-        self.put_to = frame.dts;
+        self.outlet.captured_at = frame.captured_at;
         ensure!(
-            self.put_to.since(self.taken_to) < BEHIND_MAX_MICROS,
+            frame.dts.since(self.outlet.taken_to) < BEHIND_MAX_MICROS,
             "nothing comes out of the encoder"
         );
         let mut bytes = self.fragment(frame)?;
@@ -203,9 +215,9 @@ impl Child {
             tokio::select! {
                 written = self.stdin.write(&bytes) => match written {
                     Ok(written) => bytes.advance(written),
-                    Err(_) => return Err(self.complaint().await),
+                    Err(_) => return Err(self.outlet.last_words().await),
                 },
-                read = self.stdout.read(&mut self.buffer) => self.take_in(read).await?,
+                read = self.outlet.read() => read?,
                 () = sleep_until(deadline) => bail!("the encoder takes nothing in"),
             }
         }
@@ -217,11 +229,10 @@ impl Child {
     /// Cancel safe.
     pub(super) async fn next(&mut self) -> anyhow::Result<Frame> {
         loop {
-            if let Some(frame) = self.ready.pop_front() {
+            if let Some(frame) = self.outlet.ready.pop_front() {
                 return Ok(frame);
             }
-            let read = self.stdout.read(&mut self.buffer).await;
-            self.take_in(read).await?;
+            self.outlet.read().await?;
         }
     }
 
@@ -243,7 +254,7 @@ impl Child {
         let chunk = Chunk {
             kind: frame.config.kind(),
             sequence: self.sequence,
-            base_time: u64::try_from(ticks(frame.dts.since(self.zero)))?,
+            base_time: u64::try_from(ticks(frame.dts.since(self.outlet.zero)))?,
             samples: &[sample],
         };
         let chunk = chunk.write()?;
@@ -252,13 +263,29 @@ impl Child {
         }
         Ok([fmp4::init_segment(&frame.config)?, chunk].concat().into())
     }
+}
 
-    /// Takes in what was read of the child.
-    async fn take_in(&mut self, read: std::io::Result<usize>) -> anyhow::Result<()> {
-        let read = read.context("failed to read of the encoder")?;
-        if read == 0 {
-            return Err(self.complaint().await);
+impl Outlet {
+    /// Reads what there is.
+    ///
+    /// Cancel safe.
+    async fn read(&mut self) -> anyhow::Result<()> {
+        tokio::select! {
+            read = self.stdout.read(&mut self.buffer) => {
+                let read = read.context("failed to read of the encoder")?;
+                if read > 0 {
+                    return self.take_in(read);
+                }
+            }
+            said = self.stderr.read(&mut self.complaint_buffer), if self.complains => {
+                self.note(said.unwrap_or(0));
+                return Ok(());
+            }
         }
+        Err(self.last_words().await)
+    }
+
+    fn take_in(&mut self, read: usize) -> anyhow::Result<()> {
         for coded in self.output.push(&self.buffer[..read])? {
             let pts = self.zero + coded.micros;
             self.taken_to = self.taken_to.max(pts);
@@ -275,12 +302,25 @@ impl Child {
         Ok(())
     }
 
+    fn note(&mut self, said: usize) {
+        self.complains = said > 0;
+        self.complaint
+            .extend_from_slice(&self.complaint_buffer[..said]);
+        let surplus = self.complaint.len().saturating_sub(COMPLAINT_BYTES_MAX);
+        self.complaint.drain(..surplus);
+    }
+
     /// Why it has ended, in its own words.
-    async fn complaint(&mut self) -> anyhow::Error {
-        let mut said = vec![0; COMPLAINT_BYTES_MAX];
-        let read = timeout(COMPLAINT_WITHIN, self.stderr.read(&mut said)).await;
-        let length = read.ok().and_then(Result::ok).unwrap_or(0);
-        let said = String::from_utf8_lossy(&said[..length]);
+    async fn last_words(&mut self) -> anyhow::Error {
+        let heard = timeout(COMPLAINT_WITHIN, async {
+            while self.complains {
+                let said = self.stderr.read(&mut self.complaint_buffer).await;
+                self.note(said.unwrap_or(0));
+            }
+        });
+        // What it said until then is told in any case.
+        let _ = heard.await;
+        let said = String::from_utf8_lossy(&self.complaint);
         anyhow::anyhow!("the encoder ended: {}", said.trim())
     }
 }
