@@ -107,12 +107,13 @@ export function ffmpeg(args, options = {}) {
   };
 }
 
-export function publish(server, { size = '640x360', audio = true } = {}) {
+export function publish(server, { size = '640x360', audio = true, bFrames = 0 } = {}) {
   return ffmpeg([
     '-nostdin',
     ...['-re', '-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=30`],
     ...(audio ? ['-re', ...SOUND] : []),
     ...ENCODE.video,
+    ...['-bf', String(bFrames), '-b_strategy', '0'],
     ...(audio ? ENCODE.audio : []),
     ...['-f', 'flv', server.publishUrl],
   ]);

@@ -3,6 +3,8 @@
 // `npm run webrtc [-- NAME…]`; BARRAGE_BIN names another binary, WEB_DIST a directory to take the pages from.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { CAMERA, openBrowser, pagesFromDist } from './browser.mjs';
 import { CODE, installReader, publishCoded } from './coded.mjs';
 import { openFirefox } from './firefox.mjs';
@@ -338,6 +340,11 @@ for (const [codec, told] of [['H264', 'avc1.'], ['VP9', 'vp09.00.'], ['AV1', 'av
     return `${/CODECS="([^"]+)"/.exec(playlist)[1]}, ${last.width} pixels across`;
   };
 }
+
+// The last, since it switches something on for the channel.
+Object.assign(cases, {
+  async 'B-frames are refused, told of in the studio, and made anew once that is switched on there'() {
+    const encoder = publish(server, { bFrames: 2 });
 
 /** What a case leaves behind. */
 const left = [];
