@@ -73,9 +73,6 @@ pub trait Delivery: Send + Sync + 'static {
     /// Frames of `broadcast` that came and could not be delivered.
     fn dropped_frames(&self, broadcast: BroadcastId) -> u64;
 
-    /// Whether broadcasts can be watched over WebRTC.
-    fn has_webrtc(&self) -> bool;
-
     /// Peers over WebRTC, at most `limit` of them.
     fn peers(&self, limit: usize) -> Later<'_, Vec<Peer>>;
 

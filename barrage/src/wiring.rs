@@ -365,10 +365,6 @@ impl Delivery for Delivered {
             .map_or(0, |stats| stats.packager.dropped_frames)
     }
 
-    fn has_webrtc(&self) -> bool {
-        self.webrtc.is_some()
-    }
-
     fn peers(&self, limit: usize) -> Later<'_, Vec<Peer>> {
         Box::pin(async move {
             match &self.webrtc {

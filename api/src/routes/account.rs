@@ -145,7 +145,7 @@ pub async fn entrance(State(state): State<AppState>) -> impl IntoResponse {
         password_min: crate::password::MIN_CHARS,
         rtmp_port: state.rtmp_port,
         https_port: state.https_port,
-        whip: state.delivery.has_webrtc(),
+        whip: state.webrtc.shows_live,
         transcodes_pictures: state.webrtc.transcodes_pictures,
     })
 }

@@ -340,7 +340,7 @@ pub(super) async fn find_user(state: &AppState, handle: &str) -> Result<User, Ap
 
 pub(super) fn view(state: &AppState, broadcast: &Broadcast, channel: &Channel) -> Stream {
     let stats = broadcast.stats();
-    let whep = state.delivery.has_webrtc();
+    let whep = state.webrtc.shows_live;
     Stream {
         broadcast_id: broadcast.id.to_string(),
         channel: channel.into(),

@@ -243,7 +243,7 @@ async fn pictures_with_b_frames_are_made_anew_where_the_channel_wants_it() {
         json!([{"code": "b_frames", "could_transcode": true}])
     );
     let path = format!("/whep/{CHANNEL}");
-    let offer = peer::offer("recvonly", &[7; 32]);
+    let offer = peer::offer(false);
     let refused = peer::ask(&server, &path, None, offer).await.unwrap_err();
     assert_eq!(refused.body["code"], "b_frames");
 
@@ -286,7 +286,7 @@ async fn pictures_with_b_frames_stay_as_they_are_where_the_operator_wants_it() {
         json!([{"code": "b_frames", "could_transcode": false}])
     );
     let path = format!("/whep/{CHANNEL}");
-    let offer = peer::offer("recvonly", &[7; 32]);
+    let offer = peer::offer(false);
     let refused = peer::ask(&server, &path, None, offer).await.unwrap_err();
     assert_eq!(
         (refused.status, refused.body["code"].as_str()),

@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
+use sfu_core::caller::{H264, OPUS};
 use sfu_core::rtp::{self, Header};
 use tokio::net::UdpSocket;
 
-use super::peer::{AUDIO_SSRC, H264, OPUS, Peer, Sent, VIDEO_SSRC};
+use super::peer::{AUDIO_SSRC, Peer, Sent, VIDEO_SSRC};
 use super::server::{Process, Server};
 
 /// A white flash and a beep, both at each full second.

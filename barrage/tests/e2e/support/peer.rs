@@ -186,7 +186,10 @@ impl Peer {
 
     /// Publishes without a single datagram.
     pub(crate) async fn publish_over_tcp(server: &Server) -> Self {
-        let manner = Manner { over_tcp: true, ..Manner::SENDS };
+        let manner = Manner {
+            over_tcp: true,
+            ..Manner::SENDS
+        };
         let made = Self::make(server, "/whip", Some(&server.key), manner).await;
         made.unwrap_or_else(|refused| panic!("{refused:?}"))
     }
@@ -194,14 +197,20 @@ impl Peer {
     /// Watches without a single datagram.
     pub(crate) async fn watch_over_tcp(server: &Server, handle: &str) -> Self {
         let path = format!("/whep/{handle}");
-        let manner = Manner { over_tcp: true, ..Manner::WATCHES };
+        let manner = Manner {
+            over_tcp: true,
+            ..Manner::WATCHES
+        };
         let made = Self::make(server, &path, None, manner).await;
         made.unwrap_or_else(|refused| panic!("{refused:?}"))
     }
 
     /// Publishes pictures in another codec than H.264, under the same payload type.
     pub(crate) async fn publish_in(server: &Server, codec: Codec) -> Self {
-        let manner = Manner { codec, ..Manner::SENDS };
+        let manner = Manner {
+            codec,
+            ..Manner::SENDS
+        };
         let made = Self::make(server, "/whip", Some(&server.key), manner).await;
         made.unwrap_or_else(|refused| panic!("{refused:?}"))
     }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use sfu_core::caller::{H264, OPUS};
 use sfu_core::rtp::Header;
 use sfu_core::transport::Received;
 use tokio::net::UdpSocket;
 
-use super::peer::{H264, OPUS, Peer};
+use super::peer::Peer;
 
 /// An RTCP packet that begins with a sender's report.
 const SENDER_REPORT: u8 = 200;
