@@ -9,6 +9,7 @@ import { CAMERA, openBrowser, pagesFromDist } from './browser.mjs';
 import { CODE, installReader, publishCoded } from './coded.mjs';
 import { openFirefox } from './firefox.mjs';
 import { ENCODE, ffmpeg, publish, SOUND, startServer, until } from './server.mjs';
+import { startTurn } from './turn.mjs';
 import { openViewer } from './viewer.mjs';
 
 const wanted = process.argv.slice(2);
@@ -291,6 +292,49 @@ Object.assign(cases, {
     return `told after ${told} ms, picture after ${took} ms`;
   },
 
+  async 'where no datagrams get through the room plays it over TCP'() {
+    publisher(publish(server));
+    await server.isLive();
+    const page = await room({ wait: true });
+    await page.addInitScript(() => {
+      const own = RTCPeerConnection.prototype.setRemoteDescription;
+      RTCPeerConnection.prototype.setRemoteDescription = function without({ type, sdp }) {
+        return own.call(this, { type, sdp: sdp.replace(/^a=candidate:\S+ 1 udp .*\r\n/gm, '') });
+      };
+    });
+    await page.goto(server.room);
+    await page.playsOver('webrtc');
+    const { peers } = await (await asAdmin(server))('/api/v1/admin/webrtc');
+    assert.match(peers.map(({ peer }) => peer).join(), /^tcp /);
+    const delay = await page.delayWithin(DELAY_MAX_MS);
+    page.clean();
+    return `${delay} ms behind`;
+  },
+
+  async 'where nothing gets through to the server, a TURN server that it names helps'() {
+    const turn = await startTurn('a secret between the two');
+    left.push(turn.stop);
+    const helped = await another({ 'webrtc.ice_servers': `["${turn.url}"]`, 'webrtc.turn_secret': turn.secret });
+    publisher(publish(helped));
+    await helped.isLive();
+    const page = await room({ at: helped, wait: true });
+    await page.addInitScript(() => {
+      const Own = RTCPeerConnection;
+      globalThis.RTCPeerConnection = class extends Own {
+        constructor(configuration) {
+          super({ ...configuration, iceTransportPolicy: 'relay' });
+        }
+      };
+    });
+    await page.goto(helped.room);
+    await page.playsOver('webrtc');
+    const { peers } = await (await asAdmin(helped))('/api/v1/admin/webrtc');
+    assert.ok(turn.relays(peers[0].peer), JSON.stringify(peers));
+    const delay = await page.delayWithin(DELAY_MAX_MS);
+    page.clean();
+    return `${delay} ms behind`;
+  },
+
   async 'where WebRTC is off the room plays LL-HLS without a word'() {
     const without = await another({ 'webrtc.listen': '' });
     publisher(publish(without));
@@ -358,6 +402,15 @@ async function another(settings) {
   const one = await startServer({ settings: { 'https.listen': '', ...settings } });
   left.push(async () => assert.equal(await one.terminate(), 0));
   return one;
+}
+
+/** Reads what operators may. */
+async function asAdmin(at) {
+  const { admin } = JSON.parse(readFileSync(join(at.directory, 'first-run.json'), 'utf8'));
+  const headers = { 'content-type': 'application/json', origin: at.url };
+  const entered = await fetch(`${at.url}/api/v1/session`, { method: 'POST', headers, body: JSON.stringify(admin) });
+  const cookie = entered.headers.get('set-cookie').split(';')[0];
+  return async (path) => (await fetch(at.url + path, { headers: { cookie } })).json();
 }
 
 /** Somebody in the room. */

@@ -4,7 +4,7 @@
 import { backoffDelay } from '../backoff';
 import { fragmentOf, renamed } from '../webrtc/restart';
 import { withoutStereo } from '../webrtc/sdp';
-import { end, offer, Refused, restart } from '../webrtc/session';
+import { connect, end, offer, Refused, restart } from '../webrtc/session';
 import { encodingOf, preferred, soundBitrate, type Choice, type Kind } from './picture';
 import { passes, troubleOfAnswer, type Trouble } from './trouble';
 
@@ -86,8 +86,8 @@ export class Sender {
     this.#watch(connection);
     try {
       this.#addTracks(connection);
-      await connection.setLocalDescription(await connection.createOffer());
-      const answered = await offer(ADDRESS, connection.localDescription?.sdp ?? '', this.ports.key);
+      const { sdp = '' } = await connection.createOffer();
+      const answered = await offer(ADDRESS, sdp, this.ports.key);
       if (this.#connection !== connection) {
         // Only a stop lets go of it meanwhile.
         await end(answered.session, this.ports.key);
@@ -95,7 +95,7 @@ export class Sender {
       }
       this.#session = answered.session;
       this.#answer = this.sending.choice.sound === 'voice' ? withoutStereo(answered.sdp) : answered.sdp;
-      await connection.setRemoteDescription({ type: 'answer', sdp: this.#answer });
+      await connect(connection, sdp, { ...answered, sdp: this.#answer });
       // The server's leave is heard here; the connection itself would go on asking for it.
       const transport = connection.getSenders()[0]?.transport;
       transport?.addEventListener('statechange', () => {

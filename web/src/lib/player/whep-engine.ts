@@ -1,6 +1,6 @@
 //! Plays over WebRTC, at live. What goes wrong is told and not mended: that is for the ladder.
 
-import { end, offer, Refused } from '../webrtc/session';
+import { connect, end, offer, Refused } from '../webrtc/session';
 import { withStereo } from '../webrtc/sdp';
 import { credibleDelay, type Context, type Engine, type EngineEvents, type Source, type Stats } from './engine';
 import type { Fault } from './ladder';
@@ -165,11 +165,11 @@ class Link {
   async open(): Promise<void> {
     const { sdp } = await this.#connection.createOffer();
     if (this.#closed) return;
-    await this.#connection.setLocalDescription({ type: 'offer', sdp: withStereo(sdp ?? '') });
-    const answered = await offer(this.address, this.#connection.localDescription?.sdp ?? '');
+    const offered = withStereo(sdp ?? '');
+    const answered = await offer(this.address, offered);
     if (this.#closed) return end(answered.session);
     this.#session = answered.session;
-    await this.#connection.setRemoteDescription({ type: 'answer', sdp: answered.sdp });
+    await connect(this.#connection, offered, answered);
     this.#answeredAt = performance.now();
     // A server that takes its leave is heard here; the connection itself would go on asking for it.
     const transport = this.#connection.getReceivers()[0]?.transport;

@@ -1,6 +1,8 @@
 //! A session of WHIP or WHEP (RFC 9725): one offer, one answer, and an address at which it is ended. The server has its
 //! candidates in the answer and learns ours from where we ask, so nothing else is said over HTTP.
 
+import { iceServersOf } from './ice-servers';
+
 /** The server said no; `code` is as in docs/operating.md, or null if the answer had none. */
 export class Refused extends Error {
   constructor(
@@ -15,6 +17,8 @@ export interface Answered {
   /** Where the session is ended. */
   session: string;
   sdp: string;
+  /** What helps where the server itself cannot be reached. */
+  iceServers: RTCIceServer[];
 }
 
 /** An answer is not waited for longer than this. */
@@ -31,7 +35,19 @@ export async function offer(address: string, sdp: string, key: string | null = n
   if (response.status !== 201) throw new Refused(response.status, await codeOf(response));
   const location = response.headers.get('location');
   if (location === null) throw new Refused(response.status, null);
-  return { session: new URL(location, response.url).href, sdp: await response.text() };
+  const iceServers = iceServersOf(response.headers.get('link'));
+  return { session: new URL(location, response.url).href, sdp: await response.text(), iceServers };
+}
+
+/**
+ * Connects by what was offered and answered. Only now does the browser look for ways to the server, since only now it
+ * knows who helps.
+ */
+export async function connect(connection: RTCPeerConnection, sdp: string, answered: Answered): Promise<void> {
+  const { iceServers } = answered;
+  if (iceServers.length > 0) connection.setConfiguration({ ...connection.getConfiguration(), iceServers });
+  await connection.setLocalDescription({ type: 'offer', sdp });
+  await connection.setRemoteDescription({ type: 'answer', sdp: answered.sdp });
 }
 
 /** Begins ICE anew with a fragment of a description, and gives the server's. Throws as `offer` does. */
