@@ -5,6 +5,7 @@
 
 mod child;
 mod ogg;
+mod output;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -119,12 +120,20 @@ impl Kind {
             })
         };
         match self {
-            Self::Opus => (Start::Live, MediaTime::ZERO),
             Self::Aac => match key() {
-                Some(from) => (Start::Oldest, from),
+                Some(from) => (self.read_from(), from),
                 None => (Start::Live, MediaTime::ZERO),
             },
-            Self::InOrder => (Start::LatestKey, MediaTime::ZERO),
+            Self::Opus | Self::InOrder => (self.read_from(), MediaTime::ZERO),
+        }
+    }
+
+    /// Where who needs it begins to read.
+    const fn read_from(self) -> Start {
+        match self {
+            Self::Opus => Start::Live,
+            Self::Aac => Start::Oldest,
+            Self::InOrder => Start::LatestKey,
         }
     }
 }
@@ -263,19 +272,14 @@ impl Renditions {
                 deserted: Notify::new(),
                 state: watch::Sender::new(State::Begins),
             });
-            let made = (Arc::clone(broadcast), Arc::clone(&rendition));
-            tokio::spawn(Arc::clone(self).keep(kind, made.0, made.1));
+            let keep = Arc::clone(self).keep(kind, Arc::clone(broadcast), Arc::clone(&rendition));
+            tokio::spawn(keep);
             rendition
         });
         rendition.needed_by.fetch_add(1, Ordering::AcqRel);
-        let start = match kind {
-            Kind::Opus => Start::Live,
-            Kind::Aac => Start::Oldest,
-            Kind::InOrder => Start::LatestKey,
-        };
         Feed {
             rendition: Arc::clone(rendition),
-            frames: rendition.log.reader(start, Lag::Record),
+            frames: rendition.log.reader(kind.read_from(), Lag::Record),
         }
     }
 

@@ -7,6 +7,7 @@
 //! - `connection`: peers that come over TCP.
 //! - `publisher`, `viewer`: what a session does.
 //! - [`tracks`]: the packets of what is live, which viewers read.
+//! - `making`: those that are made of frames.
 //! - [`publishing`]: what publishers need of the rest of the server.
 //! - `turn`: servers that help peers out of their networks.
 //! - [`stats`]: what is told of sessions.
@@ -15,6 +16,7 @@ mod burst;
 pub mod config;
 mod connection;
 mod exit;
+mod making;
 mod problem;
 mod publisher;
 pub mod publishing;

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use fanout::{AppendError, Lag, Limits, Log, Meta, Read, Start, Writer};
-use kit::rendition::{Feed, Kind, Renditions};
+use fanout::{AppendError, Limits, Log, Meta, Writer};
+use kit::rendition::Renditions;
 use kit::stream::Broadcast;
-use media::codec::h264;
-use media::{AudioConfig, Frame, MediaTime, TrackConfig, TrackKind, VideoConfig};
-use sfu_core::{Codec, Packet, packetize, rtp};
+use media::{MediaTime, TrackKind};
+use sfu_core::Packet;
 use wire::BroadcastId;
+
+use crate::making;
 
 /// What a packet log keeps: enough to begin with the latest keyframe, and to send again what was
 /// lost.
@@ -182,13 +182,13 @@ impl Tracks {
 
     /// Whether the frame at `offset` of its log is to be made into packets: no publisher over WebRTC
     /// writes, nor has written it as packets itself.
-    fn is_to_be_made(&self, kind: TrackKind, offset: u64) -> bool {
+    pub(crate) fn is_to_be_made(&self, kind: TrackKind, offset: u64) -> bool {
         let state = self.forwarding();
         state.publishers == 0 && offset >= state.frames_to[index_of(kind)]
     }
 
     /// The right to write packets that were made, unless a publisher over WebRTC has it.
-    fn writer(&self, kind: TrackKind) -> Option<Writer<Packet>> {
+    pub(crate) fn writer(&self, kind: TrackKind) -> Option<Writer<Packet>> {
         let state = self.forwarding();
         (state.publishers == 0).then(|| self.track(kind).log.writer())
     }
@@ -285,7 +285,7 @@ impl Registry {
         tokio::spawn(async move {
             let id = tracks.broadcast.id;
             tokio::select! {
-                () = make_both(&tracks, &registry.renditions) => {}
+                () = making::make_both(&tracks, &registry.renditions) => {}
                 () = registry.let_go(&tracks) => {}
             }
             let mut all = registry.lock();
@@ -377,214 +377,5 @@ impl Drop for Forwarding {
         let mut state = self.tracks.forwarding();
         state.publishers -= 1;
         state.frames_to = ends;
-    }
-}
-
-async fn make_both(tracks: &Tracks, renditions: &Arc<Renditions>) {
-    tokio::select! {
-        // Both end with the broadcast; and without pictures that can be shown there is nothing.
-        () = make_pictures(tracks, renditions) => {}
-        () = make_sound(tracks, renditions) => {}
-    }
-}
-
-/// Makes packets of pictures, from the latest keyframe on; of a rendition, if they are not shown in the
-/// order in which they are decoded and the channel wants one.
-async fn make_pictures(tracks: &Tracks, renditions: &Arc<Renditions>) {
-    let video = &tracks.broadcast.video;
-    let mut frames = video.reader(Start::LatestKey, Lag::Record);
-    let mut maker = Maker::new(TrackKind::Video);
-    let mut in_order: Option<Feed> = None;
-    let mut run = None;
-    loop {
-        let made = async {
-            match &mut in_order {
-                Some(in_order) => in_order.next().await,
-                None => std::future::pending().await,
-            }
-        };
-        let step = tokio::select! {
-            step = frames.read() => step,
-            frame = made => {
-                maker.take(&frame, tracks);
-                continue;
-            }
-        };
-        let (at, frame) = match step {
-            Some(Read::Item(at, frame)) => (at, frame),
-            Some(Read::Gap { .. } | Read::TooSlow(_)) => {
-                maker.seeking |= in_order.is_none();
-                continue;
-            }
-            None => return,
-        };
-        if !tracks.is_to_be_made(TrackKind::Video, at.offset) {
-            maker.begin_anew();
-            (in_order, run) = (None, None);
-            continue;
-        }
-        if run.replace(frame.run) != Some(frame.run) {
-            in_order = None;
-            if tracks.broadcast.is_reordered() {
-                in_order = pictures_in_order(tracks, renditions);
-                maker.begin_anew();
-                if in_order.is_none() {
-                    return;
-                }
-            }
-        }
-        if in_order.is_some() {
-            continue;
-        }
-        if maker.is_reordered(&frame) {
-            // Who is sent away finds out why, and goes elsewhere or comes again.
-            return;
-        }
-        maker.take(&frame, tracks);
-    }
-}
-
-fn pictures_in_order(tracks: &Tracks, renditions: &Arc<Renditions>) -> Option<Feed> {
-    let broadcast = &tracks.broadcast;
-    broadcast
-        .transcodes()
-        .then(|| renditions.pictures(broadcast))
-        .flatten()
-}
-
-/// Makes packets of sound as it comes, by way of a rendition if browsers do not take its codec.
-async fn make_sound(tracks: &Tracks, renditions: &Arc<Renditions>) {
-    let mut frames = tracks.broadcast.audio.reader(Start::Live, Lag::Record);
-    let mut maker = Maker::new(TrackKind::Audio);
-    let mut opus: Option<Feed> = None;
-    loop {
-        let made = async {
-            match &mut opus {
-                Some(opus) => opus.next().await,
-                None => std::future::pending().await,
-            }
-        };
-        let step = tokio::select! {
-            step = frames.read() => step,
-            frame = made => {
-                maker.take(&frame, tracks);
-                continue;
-            }
-        };
-        let (at, frame) = match step {
-            Some(Read::Item(at, frame)) => (at, frame),
-            Some(Read::Gap { .. } | Read::TooSlow(_)) => continue,
-            None => return,
-        };
-        if !tracks.is_to_be_made(TrackKind::Audio, at.offset) {
-            maker.begin_anew();
-            opus = None;
-        } else if Kind::Opus.is_made_of(&frame.config) {
-            opus.get_or_insert_with(|| renditions.sound(&tracks.broadcast, Kind::Opus));
-        } else {
-            opus = None;
-            maker.take(&frame, tracks);
-        }
-    }
-}
-
-/// Makes packets of frames.
-struct Maker {
-    kind: TrackKind,
-    writer: Option<Writer<Packet>>,
-    /// Whether a keyframe has to come first.
-    seeking: bool,
-    run: Option<u32>,
-    /// When the newest frame is shown, and its run.
-    shown: Option<(u32, MediaTime)>,
-}
-
-impl Maker {
-    const fn new(kind: TrackKind) -> Self {
-        Self {
-            kind,
-            writer: None,
-            seeking: matches!(kind, TrackKind::Video),
-            run: None,
-            shown: None,
-        }
-    }
-
-    /// Whether a picture is shown before one that was decoded before it.
-    fn is_reordered(&mut self, frame: &Frame) -> bool {
-        let before = self.shown.replace((frame.run, frame.pts));
-        before.is_some_and(|(run, pts)| run == frame.run && frame.pts < pts)
-    }
-
-    /// Somebody else wrote; what comes next stands by itself.
-    fn begin_anew(&mut self) {
-        self.writer = None;
-        self.seeking = matches!(self.kind, TrackKind::Video);
-        self.shown = None;
-    }
-
-    fn take(&mut self, frame: &Frame, tracks: &Tracks) {
-        if self
-            .run
-            .replace(frame.run)
-            .is_some_and(|run| run != frame.run)
-        {
-            self.seeking |= self.kind == TrackKind::Video;
-        }
-        if self.seeking && !frame.key {
-            return;
-        }
-        self.seeking = false;
-        let (codec, payloads) = match &*frame.config {
-            TrackConfig::Video(VideoConfig::H264 { record, .. }) => {
-                let sets = if frame.key {
-                    h264::parameter_sets_of(record)
-                } else {
-                    Vec::new()
-                };
-                (Codec::H264, packetize::h264(&frame.data, &sets))
-            }
-            TrackConfig::Audio(AudioConfig::Opus { .. }) => (Codec::Opus, vec![frame.data.clone()]),
-            // Its rendition in Opus is taken; and pictures in other codecs come over WebRTC alone, as
-            // packets.
-            TrackConfig::Audio(AudioConfig::Aac { .. }) | TrackConfig::Video(_) => return,
-        };
-        self.append(frame.pts, codec, frame.key, payloads, tracks);
-    }
-
-    fn append(
-        &mut self,
-        at: MediaTime,
-        codec: Codec,
-        key: bool,
-        payloads: Vec<Bytes>,
-        tracks: &Tracks,
-    ) {
-        let timestamp = rtp::timestamp(at, codec.clock_rate());
-        if self.writer.is_none() {
-            self.writer = tracks.writer(self.kind);
-        }
-        let Some(writer) = &self.writer else { return };
-        let track = tracks.track(self.kind);
-        track.set_clock(Clock { timestamp, at });
-        let (mut number, _) = track.next();
-        let count = payloads.len();
-        for (index, payload) in payloads.into_iter().enumerate() {
-            let packet = Packet {
-                number,
-                timestamp,
-                at,
-                codec,
-                marker: codec != Codec::Opus && index + 1 == count,
-                key: key && index == 0,
-                payload,
-            };
-            number += 1;
-            if track.append(writer, packet).is_err() {
-                // A publisher over WebRTC has taken over.
-                self.writer = None;
-                return;
-            }
-        }
     }
 }
