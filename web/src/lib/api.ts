@@ -42,6 +42,7 @@ export type StreamProblem =
   | { code: 'keyframes_far_apart'; interval_ms: number }
   | { code: 'few_frames'; fps: number }
   | { code: 'few_bits'; bitrate_bps: number; wanted_bps: number }
+  | { code: 'pictures_in_webrtc_alone'; codec: string }
   | { code: 'b_frames'; could_transcode: boolean }
   | { code: 'frames_dropped'; frames: number };
 

@@ -3,7 +3,7 @@
 
 import { backoffDelay } from '../backoff';
 import { fragmentOf, renamed } from '../webrtc/restart';
-import { withoutStereo } from '../webrtc/sdp';
+import { startingAt, withoutStereo } from '../webrtc/sdp';
 import { connect, end, offer, Refused, restart } from '../webrtc/session';
 import { encodingOf, preferred, soundBitrate, type Choice, type Kind } from './picture';
 import { passes, troubleOfAnswer, type Trouble } from './trouble';
@@ -13,6 +13,8 @@ const ADDRESS = '/whip';
 const CONNECTED_MS = 8_000;
 /** What the network does for so long is left to itself; a server gives up a publisher that sends nothing for some seconds. */
 const BROKEN_MS = 500;
+/** Of the bitrate that was chosen, this much is sent at once; the rest once it is known that it arrives. */
+const START_SHARE = 0.6;
 const BACKOFF = { base_ms: 500, max_ms: 5_000, factor: 1.7, jitter: 0.2 };
 
 export interface Sending {
@@ -94,7 +96,9 @@ export class Sender {
         return;
       }
       this.#session = answered.session;
-      this.#answer = this.sending.choice.sound === 'voice' ? withoutStereo(answered.sdp) : answered.sdp;
+      const { sound, bitrate_kbps } = this.sending.choice;
+      const answer = startingAt(answered.sdp, Math.round(bitrate_kbps * START_SHARE));
+      this.#answer = sound === 'voice' ? withoutStereo(answer) : answer;
       await connect(connection, sdp, { ...answered, sdp: this.#answer });
       // The server's leave is heard here; the connection itself would go on asking for it.
       const transport = connection.getSenders()[0]?.transport;
