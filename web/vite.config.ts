@@ -18,6 +18,9 @@ export default defineConfig({
     proxy: {
       '/api': SERVER,
       '/hls': SERVER,
+      '/whep': SERVER,
+      '/whip': SERVER,
+      '/webrtc': SERVER,
     },
   },
   test: {

@@ -139,7 +139,11 @@ export function notePictures() {
     video.requestVideoFrameCallback(read);
   };
   addEventListener('playing', ({ target }) => last ?? target.requestVideoFrameCallback(read), { capture: true, once: true });
-  const shown = () => Math.round(last.code + (document.querySelector('video').currentTime - last.mediaTime) * 1000);
+  const shown = () => {
+    const { srcObject, currentTime } = document.querySelector('video');
+    // Over WebRTC the element's clock is not that of its pictures.
+    return Math.round(last.code + (srcObject ? 0 : currentTime - last.mediaTime) * 1000);
+  };
   const say = WebSocket.prototype.send;
   WebSocket.prototype.send = function (data) {
     if (typeof data === 'string' && data.includes('"t":"send"')) globalThis.pictures.said.push(shown());
