@@ -99,6 +99,8 @@ async function publishCamera(codec) {
   await server.isLive();
   return {
     page,
+    /** Nothing is sent any more; the session is not ended. */
+    falter: () => page.evaluate(() => Promise.all(globalThis.published.getSenders().map((sender) => sender.replaceTrack(null)))),
     async end() {
       await page.evaluate(async (key) => {
         await fetch(globalThis.session, { method: 'DELETE', headers: { Authorization: `Bearer ${key}` } });
@@ -181,6 +183,34 @@ Object.assign(cases, {
     await until('nobody watches', async () => (await server.live()).viewers.webrtc === 0, 5_000);
     page.clean();
     return `picture ${shown} ms behind (told: ${told})`;
+  },
+
+  async 'the room plays it in Firefox, and notices when nothing comes any more'() {
+    const firefox = await openFirefox();
+    left.push(() => firefox.close());
+    const camera = await publishCamera('VP8');
+    left.push(() => camera.end());
+    const page = await firefox.newPage();
+    await page.goto(server.room);
+    const shown = () => page.evaluate(() => {
+      const { state, protocol, delayMs } = document.querySelector('[data-state]')?.dataset ?? {};
+      return { state, protocol, delay_ms: Number(delayMs), time: document.querySelector('video')?.currentTime };
+    });
+    const first = await until('it plays over WebRTC', async () => {
+      const now = await shown();
+      return now.state === 'playing' && now.protocol === 'webrtc' && now;
+    }, 20_000).catch(async (error) => {
+      throw new Error(`${error.message}; it shows ${JSON.stringify(await shown())}`);
+    });
+    const later = await until('it goes on, at live', async () => {
+      const now = await shown();
+      return now.state === 'playing' && now.time >= first.time + 3 && now.delay_ms <= DELAY_MAX_MS && now;
+    }, 20_000).catch(async (error) => {
+      throw new Error(`${error.message}; it shows ${JSON.stringify(await shown())}`);
+    });
+    await camera.falter();
+    await until('the outage is told', async () => (await shown()).state === 'waiting', 20_000);
+    return `${Math.round(later.delay_ms)} ms behind`;
   },
 
   async 'from a click on the front page to the first picture'() {
