@@ -81,9 +81,14 @@ impl SourceClock {
         i64::try_from(i128::from(ticks) * 1_000_000 / i128::from(self.rate)).unwrap_or(0)
     }
 
-    /// Where a timestamp without wraps stands; the first stands at `arrived`.
+    /// Where a timestamp without wraps stands; the first stands at `arrived`. Nothing is taken after it
+    /// has arrived: what would stand later shows how long the first was under way.
     fn place(&mut self, timestamp: i64, arrived: i64) -> i64 {
         let (at, micros) = *self.origin.get_or_insert((timestamp, arrived));
+        let ahead = micros + self.ticks_to_micros(timestamp - at) - arrived;
+        if ahead > 0 {
+            self.owed_micros = self.owed_micros.min(-ahead);
+        }
         let step = self.owed_micros.clamp(-SLEW_MICROS, SLEW_MICROS);
         self.owed_micros -= step;
         self.origin = Some((at, micros + step));
@@ -120,6 +125,8 @@ struct Stream {
     renumber: Option<Renumber>,
     /// When the latest keyframe came, and its timestamp.
     last_key: Option<(Instant, u32)>,
+    /// When the very first packet came, and its timestamp: the rest of a keyframe may be long under way.
+    first: (Instant, u32),
 }
 
 impl std::fmt::Debug for Stream {
@@ -255,7 +262,7 @@ impl Publisher {
             self.note_probe(now, &header, again, sequence);
             return Ok(());
         }
-        let Some(index) = self.stream(now, kind, codec, header.ssrc, again) else {
+        let Some(index) = self.stream(now, kind, codec, &header, again) else {
             return Ok(());
         };
         let stream = &mut self.streams[index];
@@ -313,15 +320,16 @@ impl Publisher {
         now: Instant,
         kind: TrackKind,
         codec: Codec,
-        ssrc: u32,
+        header: &Header<'_>,
         again: bool,
     ) -> Option<usize> {
+        let ssrc = header.ssrc;
         let found = self.streams.iter().position(|one| one.kind == kind);
         let Some(index) = found else {
             if again {
                 return None;
             }
-            self.streams.push(Self::begin(now, kind, codec, ssrc));
+            self.streams.push(Self::begin(now, kind, codec, header));
             self.wants_key |= kind == TrackKind::Video;
             return Some(self.streams.len() - 1);
         };
@@ -334,12 +342,12 @@ impl Publisher {
         if !same && now.saturating_duration_since(stream.heard_at) < SILENT {
             return None;
         }
-        self.streams[index] = Self::begin(now, kind, codec, ssrc);
+        self.streams[index] = Self::begin(now, kind, codec, header);
         self.wants_key |= kind == TrackKind::Video;
         Some(index)
     }
 
-    fn begin(now: Instant, kind: TrackKind, codec: Codec, ssrc: u32) -> Stream {
+    fn begin(now: Instant, kind: TrackKind, codec: Codec, header: &Header<'_>) -> Stream {
         tracing::info!(
             track = kind.as_str(),
             codec = codec.as_str(),
@@ -348,12 +356,13 @@ impl Publisher {
         Stream {
             kind,
             codec,
-            up: UpTrack::new(ssrc, codec.clock_rate(), now),
+            up: UpTrack::new(header.ssrc, codec.clock_rate(), now),
             assembler: Assembler::new(codec),
             clock: SourceClock::new(codec.clock_rate()),
             heard_at: now,
             renumber: None,
             last_key: None,
+            first: (now, header.timestamp),
         }
     }
 
@@ -433,9 +442,11 @@ impl Publisher {
                     continue;
                 }
             };
-            let arrived = now.saturating_duration_since(self.began).as_micros();
-            let arrived = i64::try_from(arrived).unwrap_or(i64::MAX);
             let timestamp = unit.timestamp;
+            let first = stream.clock.origin.is_none() && stream.first.1 == timestamp;
+            let arrived = if first { stream.first.0 } else { now };
+            let arrived = arrived.saturating_duration_since(self.began).as_micros();
+            let arrived = i64::try_from(arrived).unwrap_or(i64::MAX);
             let unwrapped = stream.clock.timestamps.unwrap(timestamp);
             let micros = stream.clock.place(unwrapped, arrived);
             let at = publishing.add(micros, unit);
@@ -478,7 +489,8 @@ impl Publisher {
         }
     }
 
-    /// Puts sound beside the pictures it belongs to, as the publisher's reports have it.
+    /// Puts sound and pictures beside each other, as the publisher's reports have them. The one that
+    /// stands too late gives way: it began with what was longer under way.
     fn align(&mut self) {
         let find = |kind| self.streams.iter().position(|one| one.kind == kind);
         let (Some(video), Some(audio)) = (find(TrackKind::Video), find(TrackKind::Audio)) else {
@@ -490,7 +502,12 @@ impl Publisher {
             return;
         };
         let owed = (wall_a - wall_v) - (micros_a - micros_v);
-        if owed.abs() <= SKEW_MAX_MICROS {
+        if owed.abs() > SKEW_MAX_MICROS {
+            return;
+        }
+        if owed > 0 {
+            self.streams[video].clock.owed_micros = -owed;
+        } else {
             self.streams[audio].clock.owed_micros = owed;
         }
     }
@@ -586,9 +603,26 @@ mod tests {
         let mut clock = SourceClock::new(48_000);
         assert_eq!(clock.place(1_000, 7_000), 7_000);
         clock.owed_micros = -1_200;
-        let placed: Vec<i64> = (1..5).map(|i| clock.place(1_000 + i * 960, 0)).collect();
+        let placed: Vec<i64> = (1..5)
+            .map(|i| clock.place(1_000 + i * 960, i64::MAX))
+            .collect();
         assert_eq!(placed, [26_500, 46_000, 65_800, 85_800]);
         clock.reported = Some((1_000 + 48_000, 5_000_000));
         assert_eq!(clock.wall_of_origin(), Some((4_000_000, 5_800)));
+    }
+
+    #[test]
+    fn a_first_picture_that_was_long_under_way_does_not_put_the_rest_into_the_future() {
+        let mut clock = SourceClock::new(90_000);
+        // Taken at nothing, and here after 300 ms; the others take 40 ms.
+        clock.place(0, 300_000);
+        let mut ahead = Vec::new();
+        for picture in 1..1_000 {
+            let arrived = picture * 33_000 + 40_000;
+            ahead.push(clock.place(picture * 2_970, arrived) - arrived);
+        }
+        assert!(ahead[0] > 200_000);
+        assert!(ahead.windows(2).all(|two| two[1] <= two[0]));
+        assert_eq!(ahead.last(), Some(&0));
     }
 }
