@@ -42,6 +42,19 @@ pub struct Peer {
     pub forged: u64,
     /// Its tracks.
     pub tracks: Vec<PeerTrack>,
+    /// What a viewer's page says it saw since it asked.
+    pub seen: Option<PeerSeen>,
+}
+
+/// What no server can know of a viewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, ToSchema)]
+pub struct PeerSeen {
+    /// How often the picture stood still.
+    pub freezes: u32,
+    /// For how long, all together.
+    pub frozen_ms: u32,
+    /// Pictures that came and were not shown.
+    pub dropped: u32,
 }
 
 /// A track of a peer over WebRTC.
@@ -53,6 +66,8 @@ pub struct PeerTrack {
     pub codec: Option<&'static str>,
     /// Packets that came from a publisher, or went to a viewer.
     pub packets: u64,
+    /// Bits of payload in the last second.
+    pub bitrate_bps: u64,
     /// Packets that came again because we asked, or that we sent again because the viewer did.
     pub repaired: u64,
     /// Packets that did not come at all, or that a viewer asked for and nobody has any more.

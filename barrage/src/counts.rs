@@ -90,6 +90,14 @@ pub fn begin() {
             "WebRTC sessions refused because there were too many.",
         ),
         (
+            "barrage_webrtc_freezes_total",
+            "How often viewers over WebRTC saw the picture stand still, as their pages tell.",
+        ),
+        (
+            "barrage_webrtc_frozen_milliseconds_total",
+            "For how long, as their pages tell.",
+        ),
+        (
             "barrage_rendition_failures_total",
             "How often making a track in another codec failed, by kind.",
         ),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use api::Store;
-use api::delivery::{Delivery, Peer, PeerTrack, Viewers};
+use api::delivery::{Delivery, Peer, PeerSeen, PeerTrack, Viewers};
 use api::keyring::{KeyError, Keyring};
 use api::publishers::Publishers;
 use api::rooms::{Later, Name, NotSaid, Replay, Rooms, Wanted, Words};
@@ -401,6 +401,7 @@ fn peer(dump: sfu::stats::Dump) -> Peer {
         kind: up.kind,
         codec: Some(up.codec),
         packets: up.packets,
+        bitrate_bps: up.bitrate_bps,
         repaired: up.repaired,
         lost: up.lost,
         loss: None,
@@ -411,6 +412,7 @@ fn peer(dump: sfu::stats::Dump) -> Peer {
         kind: down.kind,
         codec: down.codec,
         packets: down.packets,
+        bitrate_bps: down.bitrate_bps,
         repaired: down.repaired,
         lost: down.unrepaired,
         loss: Some(down.loss),
@@ -426,5 +428,10 @@ fn peer(dump: sfu::stats::Dump) -> Peer {
         shard: dump.shard,
         forged: dump.forged,
         tracks: up.chain(down).collect(),
+        seen: dump.seen.map(|seen| PeerSeen {
+            freezes: seen.freezes,
+            frozen_ms: seen.frozen_ms,
+            dropped: seen.dropped,
+        }),
     }
 }

@@ -10,6 +10,8 @@
 //! - `making`: those that are made of frames.
 //! - [`publishing`]: what publishers need of the rest of the server.
 //! - `turn`: servers that help peers out of their networks.
+//! - `rate`: how much goes by.
+//! - `seen`: what viewers' pages say they saw.
 //! - [`stats`]: what is told of sessions.
 
 mod burst;
@@ -20,7 +22,9 @@ mod making;
 mod problem;
 mod publisher;
 pub mod publishing;
+mod rate;
 mod router;
+mod seen;
 pub mod service;
 mod shard;
 mod socket;
@@ -31,4 +35,5 @@ mod viewer;
 
 pub use config::Config;
 pub use publisher::Rules;
+pub use seen::Seen;
 pub use service::Service;

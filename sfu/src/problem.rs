@@ -40,6 +40,8 @@ pub(crate) enum Problem {
     NoTag,
     #[error("The session has begun ICE anew since.")]
     OldTag,
+    #[error("What was seen cannot be read: {0}.")]
+    Seen(String),
     #[error("The fragment lacks {0}.")]
     Fragment(&'static str),
 }
@@ -54,7 +56,9 @@ impl Problem {
             Self::Taken => StatusCode::CONFLICT,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Offer(offer::Error::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NoText | Self::Offer(_) | Self::Fragment(_) => StatusCode::BAD_REQUEST,
+            Self::NoText | Self::Offer(_) | Self::Fragment(_) | Self::Seen(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::NothingToDo(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Codec(_) | Self::Reordered => StatusCode::NOT_ACCEPTABLE,
             Self::TooMany | Self::Refused(Refusal::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,

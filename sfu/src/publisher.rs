@@ -15,6 +15,7 @@ use sfu_core::up::{Place, UpTrack};
 use sfu_core::{Codec, Packet};
 
 use crate::publishing::{Leaving, OnExit, Permit, Publishing};
+use crate::rate::Rate;
 use crate::tracks::{Clock, Forwarding, Registry};
 
 /// How often it is told how packets come, and what is needed for its estimate of the path.
@@ -121,6 +122,9 @@ struct Stream {
     assembler: Assembler,
     clock: SourceClock,
     heard_at: Instant,
+    /// Bytes of payload so far.
+    bytes: u64,
+    rate: Rate,
     /// What its numbers and timestamps are on the track.
     renumber: Option<Renumber>,
     /// When the latest keyframe came, and its timestamp.
@@ -276,6 +280,7 @@ impl Publisher {
             }
             Place::Useless => return Ok(()),
         };
+        stream.bytes += payload.len() as u64;
         let payload = Bytes::copy_from_slice(payload);
         self.forward(now, index, number, &header, &payload);
         let stream = &mut self.streams[index];
@@ -360,6 +365,8 @@ impl Publisher {
             assembler: Assembler::new(codec),
             clock: SourceClock::new(codec.clock_rate()),
             heard_at: now,
+            bytes: 0,
+            rate: Rate::new(now),
             renumber: None,
             last_key: None,
             first: (now, header.timestamp),
@@ -518,6 +525,9 @@ impl Publisher {
         let media = self.streams.first().map_or(0, |stream| stream.up.ssrc());
         if now >= self.reported_at + REPORT_EVERY {
             self.reported_at = now;
+            for stream in &mut self.streams {
+                stream.rate.note(now, stream.bytes);
+            }
             let blocks = self
                 .streams
                 .iter_mut()
@@ -587,6 +597,7 @@ impl Publisher {
                 codec: stream.codec.as_str(),
                 packets: received,
                 lost,
+                bitrate_bps: stream.rate.bps(),
                 repaired: stream.up.repaired(),
                 jitter_ms: stream.up.jitter().as_secs_f64() * 1000.0,
             }

@@ -1,5 +1,6 @@
 //! The addresses: `POST /whip` publishes, `POST /whep/{handle}` watches, and what either makes
-//! stands at `/webrtc/{session}`, where it is changed by PATCH and ended by DELETE.
+//! stands at `/webrtc/{session}`, where it is changed by PATCH and ended by DELETE. Viewers' pages tell
+//! what they saw at `/webrtc/{session}/seen`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::publishing::Leaving;
 use crate::service::{Made, Service};
 
 const SDP: &str = "application/sdp";
+const JSON: &str = "application/json";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 impl Service {
@@ -31,6 +33,7 @@ impl Service {
                 "/webrtc/{session}",
                 patch(change).delete(end).options(options),
             )
+            .route("/webrtc/{session}/seen", post(seen).options(options))
             .layer(DefaultBodyLimit::max(BYTES_MAX + 1))
             .layer(middleware::map_response(for_every_origin))
             .with_state(Arc::clone(self))
@@ -183,6 +186,21 @@ async fn end(
         return Err(Problem::NoSession);
     }
     Ok(StatusCode::OK.into_response())
+}
+
+/// What a viewer's page saw so far: freezes, and pictures that were not shown.
+async fn seen(
+    State(service): State<Arc<Service>>,
+    Path(session): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let told = text(&headers, JSON, &body)?;
+    let seen = serde_json::from_str(told).map_err(|error| Problem::Seen(error.to_string()))?;
+    if !service.note_seen(&session, seen) {
+        return Err(Problem::NoSession);
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Whether whoever asks may change a session: they know its name, and of a publisher's the key that

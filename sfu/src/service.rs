@@ -22,6 +22,7 @@ use crate::connection;
 use crate::problem::Problem;
 use crate::publisher::{Publisher, Rules};
 use crate::publishing::{Leaving, OnExit, Permit, Stage};
+use crate::seen::{Seen, Told};
 use crate::shard::{self, Command, Newcomer, Shards};
 use crate::socket;
 use crate::stats::Dump;
@@ -43,6 +44,8 @@ pub(crate) struct Known {
     pub(crate) publishes: bool,
     /// The key it was made with, hashed; whoever changes it has to show the same.
     pub(crate) key: Option<[u8; 32]>,
+    /// What a viewer's page has told.
+    pub(crate) told: Told,
     /// The peer's ICE user name fragment, and how often it began anew.
     pub(crate) remote_ufrag: String,
     pub(crate) generation: u32,
@@ -340,6 +343,7 @@ impl Service {
                 peer,
                 publishes: role == Role::Publisher,
                 key,
+                told: Told::new(Instant::now()),
                 remote_ufrag: offer.ufrag.clone(),
                 generation: 0,
             };
@@ -395,6 +399,20 @@ impl Service {
         format!("{node}-{:032x}", rand::random::<u128>())
     }
 
+    /// Takes what a viewer's page says it saw. Tells whether there is such a viewer.
+    pub(crate) fn note_seen(&self, id: &str, seen: Seen) -> bool {
+        let mut known = self.known();
+        let Some(viewer) = known.get_mut(id).filter(|known| !known.publishes) else {
+            return false;
+        };
+        if let Some(new) = viewer.told.take(Instant::now(), seen) {
+            metrics::counter!("barrage_webrtc_freezes_total").increment(new.freezes.into());
+            metrics::counter!("barrage_webrtc_frozen_milliseconds_total")
+                .increment(new.frozen_ms.into());
+        }
+        true
+    }
+
     /// Ends a session. Tells whether there was one.
     pub(crate) fn end_session(&self, id: &str, how: Leaving) -> bool {
         let found = self
@@ -428,26 +446,26 @@ impl Service {
 
     /// How sessions are, at most `limit` of them.
     pub async fn dumps(&self, limit: usize) -> Vec<Dump> {
-        let known: Vec<(Arc<str>, usize)> = {
+        let known: Vec<(Arc<str>, usize, Option<Seen>)> = {
             let known = self.known();
             let some = known.iter().take(limit);
-            some.map(|(id, known)| (Arc::clone(id), known.shard))
+            some.map(|(id, known)| (Arc::clone(id), known.shard, known.told.seen()))
                 .collect()
         };
         let mut asked = Vec::new();
-        for (id, shard) in known {
+        for (id, shard, seen) in known {
             let (answer, told) = tokio::sync::oneshot::channel();
             if let Some(shard) = self.shards.get(shard) {
                 shard.ask(Command::Dump(id, answer));
-                asked.push(told);
+                asked.push((told, seen));
             }
         }
         let until = tokio::time::Instant::now() + DUMP_WITHIN;
         let mut dumps = Vec::new();
-        for told in asked {
+        for (told, seen) in asked {
             // One that ended meanwhile tells nothing.
             if let Ok(Ok(dump)) = tokio::time::timeout_at(until, told).await {
-                dumps.push(dump);
+                dumps.push(Dump { seen, ..dump });
             }
         }
         dumps
@@ -512,4 +530,6 @@ fn new_password() -> String {
 fn tell_metrics() {
     metrics::counter!("barrage_webrtc_sessions_total").increment(0);
     metrics::counter!("barrage_webrtc_refused_total").increment(0);
+    metrics::counter!("barrage_webrtc_freezes_total").increment(0);
+    metrics::counter!("barrage_webrtc_frozen_milliseconds_total").increment(0);
 }

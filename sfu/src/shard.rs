@@ -1111,6 +1111,7 @@ fn dump(session: &Session, shard: usize, now: Instant) -> Dump {
         forged: session.transport.forged(),
         up: Vec::new(),
         down: Vec::new(),
+        seen: None,
     };
     match &session.role {
         Role::Publisher(publisher) => {

@@ -11,6 +11,8 @@ pub struct UpStats {
     pub packets: u64,
     /// Packets that did not.
     pub lost: u64,
+    /// Bits of payload in the last second.
+    pub bitrate_bps: u64,
     /// Packets that came because they were asked for again.
     pub repaired: u64,
     /// How uneven they come, in milliseconds.
@@ -26,6 +28,8 @@ pub struct DownStats {
     pub codec: Option<&'static str>,
     /// Packets sent.
     pub packets: u64,
+    /// Bits of payload in the last second.
+    pub bitrate_bps: u64,
     /// Packets sent again.
     pub repaired: u64,
     /// Packets that were asked for and that nobody has any more.
@@ -59,4 +63,6 @@ pub struct Dump {
     pub up: Vec<UpStats>,
     /// What goes, of a viewer.
     pub down: Vec<DownStats>,
+    /// What a viewer's page says it saw.
+    pub seen: Option<crate::Seen>,
 }

@@ -14,6 +14,7 @@ use sfu_core::{Codec, Packet, rtp};
 
 use crate::burst::Burst;
 use crate::exit::Exit;
+use crate::rate::Rate;
 use crate::stats::DownStats;
 use crate::tracks::{Hold, Track};
 
@@ -57,6 +58,7 @@ pub(crate) struct Leg {
     offered: Vec<Offered>,
     place: Place,
     codec: Option<Codec>,
+    rate: Rate,
     restarted_at: Option<Instant>,
 }
 
@@ -131,6 +133,7 @@ impl Viewer {
                 offered,
                 place: Place::Seeking,
                 codec: None,
+                rate: Rate::new(now),
                 restarted_at: None,
             }
         });
@@ -304,6 +307,9 @@ impl Viewer {
             return out;
         }
         self.report_at = now + REPORT_EVERY;
+        for leg in &mut self.legs {
+            leg.rate.note(now, leg.down.fares().bytes);
+        }
         let zero = self.tracks.broadcast.zero_at();
         let wall = kit::clock::now();
         for leg in &self.legs {
@@ -330,6 +336,7 @@ impl Viewer {
                 kind: leg.kind.as_str(),
                 codec: leg.codec.map(Codec::as_str),
                 packets: fares.packets,
+                bitrate_bps: leg.rate.bps(),
                 repaired: fares.repaired,
                 unrepaired: fares.unrepaired,
                 loss: fares.loss,

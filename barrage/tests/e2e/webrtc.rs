@@ -690,6 +690,48 @@ async fn who_cannot_send_datagrams_publishes_and_watches_over_tcp() {
 }
 
 #[tokio::test]
+async fn what_a_page_saw_is_told_to_operators_and_of_viewers_alone() {
+    let server = Server::start().await;
+    let _encoder = Source::new().publish(&server);
+    server.live().await;
+    let viewer = Peer::watch(&server, CHANNEL).await;
+    let tell = async |location: &str, body: &str| {
+        let request = server
+            .client
+            .post(server.url(&format!("{location}/seen")))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body.to_owned());
+        within("an answer", request.send())
+            .await
+            .unwrap()
+            .status()
+            .as_u16()
+    };
+    let seen = r#"{ "freezes": 2, "frozen_ms": 700, "dropped": 1 }"#;
+    assert_eq!(tell(&viewer.location, seen).await, 204);
+    for (body, status) in [("{}", 400), ("[]", 400), ("", 400), (seen, 204)] {
+        assert_eq!(tell(&viewer.location, body).await, status, "{body}");
+    }
+    assert_eq!(tell("/webrtc/nobody", seen).await, 404);
+    let admin = Person::admin(&server).await;
+    let told = until("a second of pictures", async || {
+        let told = admin.read("/api/v1/admin/webrtc").await;
+        let video = &told["peers"][0]["tracks"];
+        let rate = video
+            .as_array()?
+            .iter()
+            .find(|one| one["kind"] == "video")?;
+        (rate["bitrate_bps"].as_u64()? > 10_000).then_some(told)
+    })
+    .await;
+    let expected = json!({ "freezes": 2, "frozen_ms": 700, "dropped": 1 });
+    assert_eq!(told["peers"][0]["seen"], expected);
+    // The same told twice counts once.
+    let freezes = server.metric("barrage_webrtc_freezes_total").await;
+    assert!((freezes - 2.0).abs() < 0.1, "{freezes}");
+}
+
+#[tokio::test]
 async fn sessions_are_told_of_a_turn_server_and_how_to_be_let_in_there() {
     let settings = [
         ("webrtc.ice_servers", "[\"turn:turn.example.org\"]"),

@@ -1,6 +1,6 @@
 //! Plays over WebRTC, at live. What goes wrong is told and not mended: that is for the ladder.
 
-import { connect, end, offer, Refused } from '../webrtc/session';
+import { connect, end, offer, Refused, tellSeen } from '../webrtc/session';
 import { withStereo } from '../webrtc/sdp';
 import { credibleDelay, type Context, type Engine, type EngineEvents, type Source, type Stats } from './engine';
 import type { Fault } from './ladder';
@@ -13,6 +13,8 @@ const PICTURED_MS = 3_000;
 const SILENT_MS = 4_000;
 /** The picture stands still for who looks at it. */
 const STILL_MS = 1_500;
+/** How often the server is told how the picture fares. */
+const TELL_MS = 10_000;
 /** A paused picture is not sent for longer than this. */
 const PAUSED_MAX_MS = 20_000;
 /** Of each new reading of the delay, this much is believed; and of each picture's way to the screen. */
@@ -144,6 +146,7 @@ class Link {
   #before: Reading | null = null;
   #reading: Reading | null = null;
   #asking = false;
+  #toldAt = performance.now();
   /** When something new came last, and a picture. */
   #mediaAt: number | null = null;
   #pictureAt: number | null = null;
@@ -199,7 +202,10 @@ class Link {
   async leave(): Promise<void> {
     const session = this.#session;
     this.#session = null;
-    if (session !== null && !this.#broken) await end(session);
+    if (session === null || this.#broken) return;
+    // Both at once: a page that is left says nothing more.
+    if (this.#reading) void tellSeen(session, this.#reading.seen);
+    await end(session);
   }
 
   /** What is closed first tells the server as well, which then knows of no session to be ended. */
@@ -246,6 +252,10 @@ class Link {
     this.#asking = false;
     if (this.#closed) return;
     const reading = readingOf(performance.now(), report.values());
+    if (this.#session !== null && reading.at - this.#toldAt > TELL_MS) {
+      this.#toldAt = reading.at;
+      void tellSeen(this.#session, reading.seen);
+    }
     const before = this.#reading;
     this.#before = before;
     this.#reading = reading;

@@ -8,7 +8,12 @@ const pictures = { type: 'inbound-rtp', kind: 'video', packetsReceived: 300, fra
 describe('a reading', () => {
   it('tells when the picture was taken, counted from 1970', () => {
     const reading = readingOf(5, [pair, sound, { ...pictures, estimatedPlayoutTimestamp: 2_208_988_800_000 + 1_790_000_000_000 }]);
-    expect(reading).toEqual({ at: 5, frames: 30, picturePackets: 300, packets: 350, fps: 30, taken_ms: 1_790_000_000_000, held_s: 1.5, way_ms: 20 });
+    expect(reading).toEqual({ at: 5, frames: 30, picturePackets: 300, packets: 350, fps: 30, taken_ms: 1_790_000_000_000, held_s: 1.5, way_ms: 20, seen: { freezes: 0, frozen_ms: 0, dropped: 0 } });
+  });
+
+  it('tells what was seen of it', () => {
+    const { seen } = readingOf(5, [{ ...pictures, freezeCount: 2, totalFreezesDuration: 0.7124, framesDropped: 3 }]);
+    expect(seen).toEqual({ freezes: 2, frozen_ms: 712, dropped: 3 });
   });
 
   it('knows nothing before anything came', () => {

@@ -1,5 +1,7 @@
 //! What a connection's statistics tell of the picture it brings. Pure.
 
+import type { Seen } from '../webrtc/session';
+
 export interface Reading {
   /** Our monotonic time, in milliseconds. */
   readonly at: number;
@@ -15,6 +17,8 @@ export interface Reading {
   readonly held_s: number;
   /** Half the time to the server and back. */
   readonly way_ms: number;
+  /** How often the picture stood still, for how long all together, and pictures that were not shown. */
+  readonly seen: Seen;
 }
 
 /** Sender reports count from 1900. */
@@ -28,6 +32,9 @@ interface Told {
   framesPerSecond?: number;
   packetsReceived?: number;
   estimatedPlayoutTimestamp?: number;
+  freezeCount?: number;
+  totalFreezesDuration?: number;
+  framesDropped?: number;
   jitterBufferDelay?: number;
   totalDecodeTime?: number;
   state?: string;
@@ -36,7 +43,7 @@ interface Told {
 }
 
 export function readingOf(at: number, report: Iterable<object>): Reading {
-  const reading = { at, frames: 0, picturePackets: 0, packets: 0, fps: null as number | null, taken_ms: null as number | null, held_s: 0, way_ms: 0 };
+  const reading = { at, frames: 0, picturePackets: 0, packets: 0, fps: null as number | null, taken_ms: null as number | null, held_s: 0, way_ms: 0, seen: { freezes: 0, frozen_ms: 0, dropped: 0 } };
   for (const one of report as Iterable<Told>) {
     if (one.type === 'candidate-pair' && one.state === 'succeeded' && one.nominated) {
       reading.way_ms = (one.currentRoundTripTime ?? 0) * 500;
@@ -48,6 +55,7 @@ export function readingOf(at: number, report: Iterable<object>): Reading {
     reading.frames = one.framesDecoded ?? 0;
     reading.fps = one.framesPerSecond ?? null;
     reading.held_s = (one.jitterBufferDelay ?? 0) + (one.totalDecodeTime ?? 0);
+    reading.seen = { freezes: one.freezeCount ?? 0, frozen_ms: Math.round((one.totalFreezesDuration ?? 0) * 1_000), dropped: one.framesDropped ?? 0 };
     const taken_ms = (one.estimatedPlayoutTimestamp ?? 0) - NTP_TO_UNIX_MS;
     reading.taken_ms = taken_ms > 0 ? taken_ms : null;
   }

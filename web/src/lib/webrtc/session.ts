@@ -58,6 +58,19 @@ export async function restart(session: string, fragment: string, key: string): P
   return response.text();
 }
 
+/** What a viewer saw since the session began. */
+export interface Seen {
+  readonly freezes: number;
+  readonly frozen_ms: number;
+  readonly dropped: number;
+}
+
+/** Tells the server what was seen, also while the page is being left. Nobody waits for it. */
+export async function tellSeen(session: string, seen: Seen): Promise<void> {
+  const request = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(seen), keepalive: true };
+  await fetch(`${session}/seen`, request).catch(() => undefined);
+}
+
 /** Also while the page is being left. Who cannot be told finds out by our silence. */
 export async function end(session: string, key: string | null = null): Promise<void> {
   await fetch(session, { method: 'DELETE', headers: authorization(key), keepalive: true }).catch(() => undefined);
