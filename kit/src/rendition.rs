@@ -233,10 +233,14 @@ impl Renditions {
         })
     }
 
-    /// Whether there is room for the pictures of a broadcast in order, if nobody has them yet.
+    /// Whether the pictures of a broadcast can be had in order: there is room for them, if nobody has
+    /// them yet, and they are not known to fail.
     pub fn has_room(&self, broadcast: BroadcastId) -> bool {
         let open = self.lock();
-        open.contains_key(&(broadcast, Kind::InOrder)) || self.has_room_in(&open)
+        match open.get(&(broadcast, Kind::InOrder)) {
+            Some(made) => *made.state.borrow() != State::Fails,
+            None => self.has_room_in(&open),
+        }
     }
 
     fn has_room_in(&self, open: &Open) -> bool {

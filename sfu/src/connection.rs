@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
+use kit::client::network_of;
 use mio::Token;
+use socket2::SockRef;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -21,12 +23,12 @@ const READ_BYTES: usize = 16 * 1024;
 const READS_MAX: usize = 8;
 
 /// What may wait to be sent. What is too much is lost, as datagrams are on a path that is full.
-const UNSENT_MAX: usize = 512 * 1024;
+const UNSENT_MAX: usize = 256 * 1024;
 
 /// How long a connection may take to say whom it is for.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
 
-/// Connections that have not said so yet, in all and from one address.
+/// Connections that have not said so yet, in all and from one network.
 const UNKNOWN_MAX: usize = 1_024;
 const UNKNOWN_MAX_PER_ADDRESS: usize = 32;
 
@@ -54,7 +56,7 @@ pub(crate) async fn accept(
             continue;
         };
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let Some(place) = Unknown::take(&unknown, peer.ip()) else {
+        let Some(place) = Unknown::take(&unknown, network_of(peer.ip())) else {
             metrics::counter!("barrage_webrtc_refused_total").increment(1);
             continue;
         };
@@ -82,10 +84,12 @@ async fn first_frame(mut stream: TcpStream) -> io::Result<(std::net::TcpStream, 
     let mut first = vec![0; length];
     stream.read_exact(&mut first).await?;
     stream.set_nodelay(true)?;
+    // The system would hold megabytes for a slow peer: half a minute of pictures nobody wants any more.
+    SockRef::from(&stream).set_send_buffer_size(UNSENT_MAX)?;
     Ok((stream.into_std()?, first))
 }
 
-/// Connections that have not said whom they are for, by address.
+/// Connections that have not said whom they are for, by network.
 #[derive(Debug, Default)]
 struct Unknown(Mutex<HashMap<IpAddr, usize>>);
 

@@ -66,6 +66,10 @@ async fn make_pictures(tracks: &Tracks, renditions: &Arc<Renditions>) {
             }
         }
         if in_order.is_some() {
+            if !tracks.broadcast.transcodes() {
+                // It was switched off meanwhile.
+                return;
+            }
             continue;
         }
         if maker.is_reordered(&frame) {

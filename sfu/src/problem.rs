@@ -86,6 +86,7 @@ impl Problem {
             Self::NoTag => "no_tag",
             Self::OldTag => "old_tag",
             Self::Fragment(_) => "fragment",
+            Self::Seen(_) => "seen",
         }
     }
 }

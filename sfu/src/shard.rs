@@ -682,8 +682,17 @@ impl Worker {
             return;
         };
         if session.connections.len() == CONNECTIONS_MAX {
-            return;
+            // The oldest that is not in use: one of a network that is gone tells nobody.
+            let path = session.transport.ice().path();
+            let mut all = session.connections.iter();
+            let unused = all.find(|one| path != Some(Path::Tcp(one.peer)));
+            if let Some(token) = unused.map(|one| one.token) {
+                self.disconnect(token);
+            }
         }
+        let Some(session) = self.sessions.get_mut(at) else {
+            return;
+        };
         let entry = self.connections.vacant_entry();
         let token = Token(entry.key() + CONNECTIONS);
         let mut connection = Connection::new(stream, peer, token);

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use kit::base64;
 use ring::hmac;
+use sha2::{Digest as _, Sha256};
 
 use crate::config::Config;
 
-/// The values of `Link` headers that name the servers (RFC 9725 §4.6). `now` is in seconds since
-/// 1970; `name` tells in the other server's log whose session it is.
-pub(crate) fn links(config: &Config, now: u64, name: &str) -> Vec<String> {
+/// The values of `Link` headers that name the servers (RFC 9725 §4.6). `now` is in seconds since 1970;
+/// of `session` the other server's log has something to tell it from others, and no more: whoever
+/// knows its name may end it.
+pub(crate) fn links(config: &Config, now: u64, session: &str) -> Vec<String> {
+    let name = hex_of(&Sha256::digest(session.as_bytes())[..8]);
     let until = now.saturating_add(Duration::from_secs(config.turn_ttl_s).as_secs());
     let username = format!("{until}:{name}");
     // The other server wants this one; for a signature of this kind it is good enough.
@@ -31,6 +34,10 @@ pub(crate) fn links(config: &Config, now: u64, name: &str) -> Vec<String> {
         }
     });
     links.collect()
+}
+
+fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether a server's address is one of RFC 7064 or RFC 7065.
@@ -63,14 +70,14 @@ mod tests {
             turn_ttl_s: 600,
             ..Config::default()
         };
-        // The signature is what `printf 1000600:ab | openssl dgst -sha1 -hmac north -binary | base64`
+        // The signature is what `printf 1000600:fb8e20fc2e4c3f24 | openssl dgst -sha1 -hmac north -binary | base64`
         // says.
         assert_eq!(
             links(&config, 1_000_000, "ab"),
             [
                 "<stun:stun.example.org>; rel=\"ice-server\"",
                 "<turn:turn.example.org:3478?transport=udp>; rel=\"ice-server\"; \
-                 username=\"1000600:ab\"; credential=\"tF6BGL4Q9NM7YaHWAW++/KUHDBk=\"; \
+                 username=\"1000600:fb8e20fc2e4c3f24\"; credential=\"0mCkKp+vb9YR5SjAeMYavirln84=\"; \
                  credential-type=\"password\"",
             ]
         );

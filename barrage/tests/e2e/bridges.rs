@@ -6,10 +6,13 @@ use crate::support::ffmpeg::output_and_complaints_of;
 use crate::support::peer::{self, Peer};
 use crate::support::projector::Projector;
 use crate::support::server::CHANNEL;
-use crate::support::{Person, Server, Viewer, until};
+use crate::support::{Person, Server, Viewer, until, within};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sfu_core::Codec;
+use sfu_core::caller::H264;
+use sfu_core::rtp::Header;
+use sfu_core::transport::Received;
 
 /// How far apart a flash and its beep may come.
 const APART_MAX: f64 = 0.040;
@@ -71,11 +74,24 @@ async fn flashes_and_beeps(url: &str, seconds: &str) -> (Vec<f64>, Vec<f64>) {
     (times("black_end:"), times("silence_end: "))
 }
 
+/// Waits for the first packet of pictures.
+async fn pictures_come(viewer: &mut Peer) {
+    loop {
+        if let Received::Rtp(packet) = viewer.hear().await
+            && Header::parse(&packet).is_some_and(|header| header.payload_type == H264)
+        {
+            return;
+        }
+    }
+}
+
 /// The same for a viewer over WebRTC.
 async fn seen_by(server: &Server, viewer: &mut Peer, seconds: &str) -> (Vec<f64>, Vec<f64>) {
     let projector = Projector::new().await;
     let path = server.path("shown.sdp");
     projector.describe(&path);
+    // ffmpeg decides within two seconds of sound whether there are pictures.
+    within("pictures", pictures_come(viewer)).await;
     tokio::select! {
         () = projector.show(viewer) => unreachable!("it shows without end"),
         seen = flashes_and_beeps(path.to_str().unwrap(), seconds) => seen,

@@ -59,6 +59,10 @@ impl Muxer {
     pub(super) fn take(&mut self, frame: &Frame) -> Option<Packet> {
         let kind = frame.config.kind();
         if !is_known(&frame.config) {
+            if kind == TrackKind::Video {
+                // Another publisher may have gone on with pictures that players do not take.
+                self.go_without_video();
+            }
             return None;
         }
         match kind {
@@ -124,8 +128,10 @@ impl Muxer {
         self.has_video && self.run.is_none()
     }
 
-    const fn go_without_video(&mut self) {
+    fn go_without_video(&mut self) {
         self.has_video = false;
+        self.run = None;
+        self.video = None;
     }
 
     /// The set-up in force with a frame.

@@ -71,12 +71,17 @@ const TO_AAC: [&str; 12] = [
 ];
 
 /// Arguments that make pictures that come out as they go in: none waits for another, and each second
-/// begins with a keyframe, since nobody can be asked for one. The child's clock begins at ten seconds.
-const TO_IN_ORDER: [&str; 22] = [
+/// begins with a keyframe, since nobody can be asked for one. Times are kept as they are, whatever rate
+/// the pictures claim to have.
+const TO_IN_ORDER: [&str; 26] = [
     "-fps_mode",
     "passthrough",
+    "-enc_time_base",
+    "1:90000",
     "-c:v",
     "libx264",
+    "-x264-params",
+    "vfr-input=1",
     "-preset",
     "superfast",
     "-tune",
@@ -88,7 +93,7 @@ const TO_IN_ORDER: [&str; 22] = [
     "-g",
     "600",
     "-force_key_frames",
-    "expr:gte(t,n_forced+10)",
+    "expr:gte(t,n_forced)",
     "-sc_threshold",
     "0",
     "-flvflags",
