@@ -419,6 +419,34 @@ for (const [codec, told] of [['H264', 'avc1.'], ['VP9', 'vp09.00.'], ['AV1', 'av
 Object.assign(cases, {
   async 'B-frames are refused, told of in the studio, and made anew once that is switched on there'() {
     const encoder = publish(server, { bFrames: 2 });
+    const told = await until('the streamer is told', async () => (await server.live())?.problems.find(({ code }) => code === 'b_frames'), 20_000);
+    assert.equal(told.could_transcode, true);
+    const page = await openPage(chrome);
+    const { refused } = await page.evaluate(watchChannel, { handle: server.handle });
+    assert.equal(refused?.code, 'b_frames');
+    await page.close();
+
+    const context = await chrome.newContext({ locale: 'en' });
+    const studio = await context.newPage();
+    await studio.goto(`${server.url}/studio`);
+    const { admin } = JSON.parse(readFileSync(join(server.directory, 'first-run.json'), 'utf8'));
+    for (const name of ['handle', 'password']) await studio.locator(`[name=${name}]`).fill(admin[name]);
+    await studio.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await studio.getByText('B-frames keep low-delay viewers away').waitFor();
+    await studio.getByText('let the server make the pictures anew').waitFor();
+    await studio.goto(`${server.url}/studio/channel`);
+    await studio.getByLabel('Make the pictures anew while somebody watches').check();
+    await studio.getByRole('button', { name: 'Save' }).click();
+    await until('it is no problem', async () => (await server.live()).problems.length === 0);
+    await context.close();
+
+    const seen = await watch(chrome);
+    await encoder.stop();
+    await server.isOffline();
+    assert.equal(seen.lost, 0);
+    return `first picture ${seen.first_ms} ms after asking`;
+  },
+});
 
 /** What a case leaves behind. */
 const left = [];
