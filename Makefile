@@ -54,24 +54,25 @@ build: web ## build target/release/barrage and target/release/barrage-load
 	$(STEP) 'server' cargo build $(CARGO_FLAGS) -p barrage -p loadtest
 
 # Development dependencies may change what our own crates are compiled with. So the binaries are built
-# once more after the tests of the crates, as they are shipped, and the browser sees those.
+# once more after the tests of the crates, as they are shipped, and the browser sees those. Two at once
+# where no times are measured.
 test: setup-test web ## every test: crates, real clients, pages, browser
 	$(STEP) 'tests of the server: build' cargo test $(CARGO_FLAGS) --workspace --no-run
 	$(STEP) 'tests of the server' cargo test $(CARGO_FLAGS) --workspace
 	$(STEP) 'the same on PostgreSQL, NATS and Redis' scripts/engines cargo test $(CARGO_FLAGS) --workspace --test e2e --test upgrade
-	$(STEP) 'WebSockets, as the Autobahn suite knows them' scripts/autobahn quick
 	$(STEP) 'tests of the pages' npm --prefix web test
 	$(STEP) 'server' cargo build $(CARGO_FLAGS) -p barrage -p loadtest
-	$(STEP) 'every route, as its description says' scripts/schemathesis --max-examples=20
+	@scripts/beside 'accounts in a browser' npm --prefix web run account \
+		--- 'WebSockets, as the Autobahn suite knows them' scripts/autobahn quick
+	@scripts/beside 'studio in a browser' npm --prefix web run journeys \
+		--- 'every route, as its description says' scripts/schemathesis --max-examples=20
 	$(STEP) 'server in a browser' npm --prefix web run e2e
 	$(STEP) 'chat in a browser' npm --prefix web run chat
-	$(STEP) 'accounts in a browser' npm --prefix web run account
-	$(STEP) 'studio in a browser' npm --prefix web run journeys
 	$(STEP) 'OBS Studio, Chromium and Firefox' npm --prefix web run obs
 	$(STEP) 'player in a browser' npm --prefix web run playback
 	$(STEP) 'WebRTC in browsers' npm --prefix web run webrtc
-	$(STEP) 'accessibility of the pages' npm --prefix web run axe
-	$(STEP) 'a short try of the fuzz targets' scripts/fuzz $(FUZZ_TRY_SECONDS)
+	@scripts/beside 'accessibility of the pages' npm --prefix web run axe \
+		--- 'a short try of the fuzz targets' scripts/fuzz $(FUZZ_TRY_SECONDS)
 
 # What takes seconds stands first. Clippy and rustdoc run in the release profile because build
 # scripts (SQLite among them) and macros are then compiled once for them and for the build.
