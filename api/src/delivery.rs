@@ -28,7 +28,8 @@ pub struct Peer {
     /// The channel's handle.
     #[schema(example = "stage")]
     pub channel: String,
-    /// How far it is: `checking` (nobody came yet), `shaking` (hands) or `ready`.
+    /// How far it is: `checking` (nobody came yet), `shaking` (hands), `ready`, or `silent` (it publishes,
+    /// and sends nothing).
     #[schema(example = "ready")]
     pub state: &'static str,
     /// Where it is, once it was found.

@@ -317,6 +317,19 @@ impl sfu::publishing::Publishing for Performing {
         self.publisher.note_lost();
     }
 
+    fn fall_silent(&mut self) -> bool {
+        let broadcast = self.publisher.broadcast();
+        self.theatre.fall_silent(broadcast, self.stream)
+    }
+
+    fn resume(&mut self) -> Result<(), sfu::publishing::Taken> {
+        let resumed = self
+            .theatre
+            .resume(self.publisher.broadcast(), self.stream);
+        self.publisher = resumed.map_err(|_| sfu::publishing::Taken)?;
+        Ok(())
+    }
+
     fn leave(&mut self, how: sfu::publishing::Leaving) {
         use sfu::publishing::Leaving as How;
         self.waits.abort();

@@ -16,7 +16,12 @@ pub enum Entry {
     /// A new broadcast begins; the shell makes it and calls [`Stage::begin`].
     Begin,
     /// The broadcast that waited for its publisher continues.
-    Continue(Arc<Broadcast>),
+    Continue {
+        /// What continues.
+        broadcast: Arc<Broadcast>,
+        /// Who was silent, is connected all the same, and has to go.
+        silent: Option<StreamId>,
+    },
     /// The broadcast continues, and the publisher `evicted` has to go.
     TakeOver {
         /// What continues.
@@ -53,8 +58,23 @@ struct Slot {
 enum State {
     /// `stream` publishes.
     Held { stream: StreamId },
-    /// Nobody does, until this moment; what it is over by then.
-    Waiting { until: Instant, how: Ended },
+    /// Nobody does, until this moment; what it is over by then, and who is silent and may go on.
+    Waiting {
+        until: Instant,
+        how: Ended,
+        silent: Option<StreamId>,
+    },
+}
+
+/// A broadcast that is over.
+#[derive(Clone, Debug)]
+pub struct Over {
+    /// Which.
+    pub broadcast: Arc<Broadcast>,
+    /// By what.
+    pub how: Ended,
+    /// Who was silent in it, is connected all the same, and has to go.
+    pub silent: Option<StreamId>,
 }
 
 /// Every channel that is on stage or waits.
@@ -80,9 +100,9 @@ impl Stage {
         };
         let broadcast = Arc::clone(&slot.broadcast);
         match slot.state {
-            State::Waiting { .. } => {
+            State::Waiting { silent, .. } => {
                 slot.state = State::Held { stream };
-                Entry::Continue(broadcast)
+                Entry::Continue { broadcast, silent }
             }
             State::Held { stream: evicted } => match rule {
                 SecondPublisher::Refuse => Entry::Taken,
@@ -122,9 +142,38 @@ impl Stage {
                 state: State::Waiting {
                     until,
                     how: Ended::ServerLost,
+                    silent: None,
                 },
             },
         );
+    }
+
+    /// `stream` sends nothing, and is connected all the same: the broadcast waits, for it or for
+    /// another. Tells whether it does; without grace, or off stage, nobody is waited for.
+    pub fn fall_silent(&mut self, now: Instant, channel: ChannelId, stream: StreamId) -> bool {
+        let Some(slot) = self.slots.get_mut(&channel) else {
+            return false;
+        };
+        let held = matches!(slot.state, State::Held { stream: holder } if holder == stream);
+        if !held || self.grace.is_zero() {
+            return false;
+        }
+        slot.state = State::Waiting {
+            until: now + self.grace,
+            how: Ended::Lost,
+            silent: Some(stream),
+        };
+        true
+    }
+
+    /// `stream` was silent and goes on. Gives its broadcast, if that has waited for it.
+    pub fn resume(&mut self, channel: ChannelId, stream: StreamId) -> Option<Arc<Broadcast>> {
+        let slot = self.slots.get_mut(&channel)?;
+        if !matches!(slot.state, State::Waiting { silent, .. } if silent == Some(stream)) {
+            return None;
+        }
+        slot.state = State::Held { stream };
+        Some(Arc::clone(&slot.broadcast))
     }
 
     /// `stream` left. Gives the broadcast that ended by it, if one did; one that waits is told as
@@ -141,8 +190,15 @@ impl Stage {
         how: Leaving,
     ) -> Result<Option<(Arc<Broadcast>, Ended)>, ()> {
         let slot = self.slots.get_mut(&channel).ok_or(())?;
-        match slot.state {
-            State::Held { stream: holder } if holder == stream => {}
+        match &mut slot.state {
+            State::Held { stream: holder } if *holder == stream => {}
+            State::Waiting { silent, .. } if *silent == Some(stream) => {
+                *silent = None;
+                if how == Leaving::Vanished {
+                    // It is waited for already.
+                    return Err(());
+                }
+            }
             State::Held { .. } | State::Waiting { .. } => return Err(()),
         }
         let (how, waits) = match how {
@@ -156,6 +212,7 @@ impl Stage {
             slot.state = State::Waiting {
                 until: now + self.grace,
                 how,
+                silent: None,
             };
             return Ok(None);
         }
@@ -166,26 +223,29 @@ impl Stage {
     }
 
     /// Takes out the broadcasts whose grace is over.
-    pub fn expire(&mut self, now: Instant) -> Vec<(Arc<Broadcast>, Ended)> {
-        let over: Vec<(ChannelId, Ended)> = self
-            .slots
-            .iter()
-            .filter_map(|(channel, slot)| match slot.state {
-                State::Waiting { until, how } => (until <= now).then_some((*channel, how)),
-                State::Held { .. } => None,
-            })
-            .collect();
-        over.into_iter()
-            .filter_map(|(channel, how)| Some((self.slots.remove(&channel)?.broadcast, how)))
-            .collect()
+    pub fn expire(&mut self, now: Instant) -> Vec<Over> {
+        let mut over = Vec::new();
+        self.slots.retain(|_, slot| match slot.state {
+            State::Waiting { until, how, silent } if until <= now => {
+                let broadcast = Arc::clone(&slot.broadcast);
+                over.push(Over {
+                    broadcast,
+                    how,
+                    silent,
+                });
+                false
+            }
+            State::Waiting { .. } | State::Held { .. } => true,
+        });
+        over
     }
 
-    /// Takes out the broadcast of a channel, and tells who publishes it.
+    /// Takes out the broadcast of a channel, and tells who publishes it or is silent.
     pub fn end(&mut self, channel: ChannelId) -> Option<(Arc<Broadcast>, Option<StreamId>)> {
         let slot = self.slots.remove(&channel)?;
         let stream = match slot.state {
             State::Held { stream } => Some(stream),
-            State::Waiting { .. } => None,
+            State::Waiting { silent, .. } => silent,
         };
         Some((slot.broadcast, stream))
     }
@@ -280,13 +340,60 @@ mod tests {
                 .expire(now + GRACE - Duration::from_millis(1))
                 .is_empty()
         );
-        let Entry::Continue(continued) =
-            stage.enter(broadcast.channel, StreamId::new(), SecondPublisher::Refuse)
+        let Entry::Continue {
+            broadcast: continued,
+            silent: None,
+        } = stage.enter(broadcast.channel, StreamId::new(), SecondPublisher::Refuse)
         else {
             panic!("the broadcast continues");
         };
         assert_eq!(continued.id, broadcast.id);
         assert!(stage.expire(now + GRACE * 2).is_empty(), "it is held again");
+    }
+
+    #[test]
+    fn who_is_silent_goes_on_unless_somebody_else_came() {
+        let mut stage = Stage::new(GRACE);
+        let (broadcast, first) = on_stage(&mut stage);
+        let (now, channel) = (Instant::now(), broadcast.channel);
+        assert!(stage.resume(channel, first).is_none(), "it publishes");
+        assert!(stage.fall_silent(now, channel, first));
+        assert!(!stage.is_taken(channel, SecondPublisher::Refuse));
+        assert!(stage.resume(channel, StreamId::new()).is_none());
+        assert_eq!(stage.resume(channel, first).unwrap().id, broadcast.id);
+        assert!(stage.expire(now + GRACE).is_empty(), "it publishes again");
+
+        assert!(stage.fall_silent(now, channel, first));
+        let second = StreamId::new();
+        let entry = stage.enter(channel, second, SecondPublisher::Refuse);
+        assert!(matches!(entry, Entry::Continue { silent, .. } if silent == Some(first)));
+        assert!(stage.resume(channel, first).is_none());
+        assert!(stage.leave(now, channel, first, Leaving::Finished).is_err());
+
+        assert!(stage.fall_silent(now, channel, second));
+        assert_eq!(stage.expire(now + GRACE)[0].silent, Some(second));
+        assert!(stage.resume(channel, second).is_none(), "it is over");
+    }
+
+    #[test]
+    fn who_vanishes_while_silent_is_waited_for_no_longer_and_who_finishes_not_at_all() {
+        let mut stage = Stage::new(GRACE);
+        let (broadcast, first) = on_stage(&mut stage);
+        let (now, channel) = (Instant::now(), broadcast.channel);
+        assert!(stage.fall_silent(now, channel, first));
+        let later = now + GRACE / 2;
+        assert!(
+            stage
+                .leave(later, channel, first, Leaving::Vanished)
+                .is_err()
+        );
+        assert_eq!(stage.next_expiry(), Some(now + GRACE));
+        assert!(stage.resume(channel, first).is_none());
+
+        let (other, second) = on_stage(&mut stage);
+        assert!(stage.fall_silent(now, other.channel, second));
+        let left = stage.leave(later, other.channel, second, Leaving::Finished);
+        assert_eq!(left.unwrap().unwrap().1, Ended::Finished);
     }
 
     #[test]
@@ -298,10 +405,8 @@ mod tests {
             .leave(now, broadcast.channel, first, Leaving::Vanished)
             .unwrap();
         let over = stage.expire(now + GRACE);
-        assert_eq!(
-            over.iter().map(|(b, how)| (b.id, *how)).collect::<Vec<_>>(),
-            [(broadcast.id, Ended::Lost)]
-        );
+        let over = over.iter().map(|one| (one.broadcast.id, one.how));
+        assert_eq!(over.collect::<Vec<_>>(), [(broadcast.id, Ended::Lost)]);
         assert!(matches!(
             stage.enter(broadcast.channel, first, SecondPublisher::Refuse),
             Entry::Begin
@@ -323,8 +428,10 @@ mod tests {
         let now = Instant::now();
         stage.wait(Arc::clone(&left), now);
         assert_eq!(stage.next_expiry(), Some(now + GRACE));
-        let Entry::Continue(continued) =
-            stage.enter(left.channel, StreamId::new(), SecondPublisher::Refuse)
+        let Entry::Continue {
+            broadcast: continued,
+            ..
+        } = stage.enter(left.channel, StreamId::new(), SecondPublisher::Refuse)
         else {
             panic!("the broadcast continues");
         };
@@ -342,5 +449,7 @@ mod tests {
             ended.map(|(b, how)| (b.id, how)),
             Some((broadcast.id, Ended::Lost))
         );
+        let (broadcast, second) = on_stage(&mut stage);
+        assert!(!stage.fall_silent(Instant::now(), broadcast.channel, second));
     }
 }

@@ -159,7 +159,10 @@ impl Theatre {
                 });
                 broadcast
             }
-            Entry::Continue(broadcast) => {
+            Entry::Continue { broadcast, silent } => {
+                if let Some(player) = silent.and_then(|silent| cast.players.remove(&silent)) {
+                    player.exit.tell(Why::TakenOver);
+                }
                 self.returned(&broadcast);
                 broadcast
             }
@@ -216,6 +219,49 @@ impl Theatre {
         });
     }
 
+    /// `stream` sends nothing, and is connected all the same: its broadcast waits as if it had
+    /// vanished, and it may [`resume`](Self::resume) unless somebody else comes before. Tells whether
+    /// it is waited for.
+    pub fn fall_silent(&self, broadcast: &Broadcast, stream: StreamId) -> bool {
+        let mut cast = self.cast();
+        let waits = cast
+            .stage
+            .fall_silent(Instant::now(), broadcast.channel, stream);
+        if waits {
+            self.lost(broadcast, Leaving::Vanished);
+        }
+        waits
+    }
+
+    /// `stream` was silent and goes on.
+    ///
+    /// # Errors
+    /// When its broadcast has not waited for it.
+    pub fn resume(&self, broadcast: &Arc<Broadcast>, stream: StreamId) -> Result<Publisher, Taken> {
+        let mut cast = self.cast();
+        let resumed = cast.stage.resume(broadcast.channel, stream);
+        let broadcast = resumed.ok_or(Taken)?;
+        self.returned(&broadcast);
+        Ok(Publisher::new(broadcast, self.config.caps))
+    }
+
+    fn lost(&self, broadcast: &Broadcast, how: Leaving) {
+        tracing::info!(
+            broadcast.id = %broadcast.id,
+            channel = %broadcast.handle,
+            grace_ms = self.config.grace_ms,
+            ?how,
+            "the publisher is gone; the broadcast waits for one"
+        );
+        broadcast.wait(how == Leaving::ShownOut);
+        self.tell(broadcast, |channel, broadcast, at| Event::PublisherLost {
+            channel,
+            broadcast,
+            at,
+        });
+        self.waiting_changed.notify_one();
+    }
+
     /// Takes `stream` off stage; nothing happens if it was replaced before.
     pub fn leave(&self, broadcast: &Broadcast, stream: StreamId, how: Leaving) {
         let mut cast = self.cast();
@@ -225,22 +271,7 @@ impl Theatre {
             .leave(Instant::now(), broadcast.channel, stream, how)
         {
             Ok(Some((ended, how))) => self.end(&ended, how),
-            Ok(None) => {
-                tracing::info!(
-                    broadcast.id = %broadcast.id,
-                    channel = %broadcast.handle,
-                    grace_ms = self.config.grace_ms,
-                    ?how,
-                    "the publisher is gone; the broadcast waits for one"
-                );
-                broadcast.wait(how == Leaving::ShownOut);
-                self.tell(broadcast, |channel, broadcast, at| Event::PublisherLost {
-                    channel,
-                    broadcast,
-                    at,
-                });
-                self.waiting_changed.notify_one();
-            }
+            Ok(None) => self.lost(broadcast, how),
             Err(_) => {}
         }
     }
@@ -310,12 +341,23 @@ impl Theatre {
             };
             tokio::select! {
                 () = expiry => {
-                    let over = self.cast().stage.expire(Instant::now());
-                    over.iter().for_each(|(broadcast, how)| self.end(broadcast, *how));
+                    self.expire();
                 }
                 () = self.waiting_changed.notified() => {}
                 () = drain.signaled() => return,
             }
+        }
+    }
+
+    fn expire(&self) {
+        let mut cast = self.cast();
+        for over in cast.stage.expire(Instant::now()) {
+            if let Some(player) = over.silent.and_then(|stream| cast.players.remove(&stream)) {
+                player
+                    .exit
+                    .tell(Why::Ended("it was silent for too long".to_owned()));
+            }
+            self.end(&over.broadcast, over.how);
         }
     }
 

@@ -39,7 +39,8 @@ const SKEW_MAX_MICROS: i64 = 10_000_000;
 pub struct Rules {
     /// A keyframe is asked for when the last is older than this.
     pub key_interval: Duration,
-    /// A publisher that sends no media for so long is gone.
+    /// A publisher that sends no media for so long is silent: its broadcast waits, for it or for
+    /// another.
     pub silence: Duration,
 }
 
@@ -48,7 +49,7 @@ pub struct Rules {
 pub(crate) enum Over {
     /// Somebody else is on stage.
     Taken,
-    /// It sends nothing.
+    /// It sends nothing, and nobody waits for it.
     Silent,
     /// What it sends cannot be used, for this reason.
     Unusable(String),
@@ -157,6 +158,8 @@ pub(crate) struct Publisher {
     offset_micros: Option<i64>,
     rules: Rules,
     heard_at: Instant,
+    /// Whether it has sent nothing for so long that its broadcast waits.
+    is_silent: bool,
     asked_key_at: Option<Instant>,
     wants_key: bool,
     reported_at: Instant,
@@ -188,6 +191,7 @@ impl Publisher {
             offset_micros: None,
             rules,
             heard_at: now,
+            is_silent: false,
             asked_key_at: None,
             wants_key: false,
             reported_at: now,
@@ -211,6 +215,21 @@ impl Publisher {
         });
         let forwarding = self.registry.forward(broadcast);
         self.on_stage = Some((publishing, forwarding));
+        Ok(())
+    }
+
+    /// Goes on after a silence, with what comes now and from a keyframe on: the rest is not waited for.
+    fn resume(&mut self) -> Result<(), Over> {
+        let Some((publishing, _)) = &mut self.on_stage else {
+            return Ok(());
+        };
+        let _runtime = self.runtime.enter();
+        publishing.resume().map_err(|_| Over::Taken)?;
+        self.is_silent = false;
+        self.wants_key = true;
+        for stream in &mut self.streams {
+            stream.assembler = Assembler::new(stream.codec);
+        }
         Ok(())
     }
 
@@ -245,6 +264,9 @@ impl Publisher {
             return Ok(());
         };
         self.heard_at = now;
+        if self.is_silent {
+            self.resume()?;
+        }
         self.note_arrival(now, &header);
         let Some((kind, codec, again)) = self.meaning(header.payload_type) else {
             return Ok(());
@@ -544,7 +566,9 @@ impl Publisher {
                 rtcp::write_nack(&mut out, self.ssrc, stream.up.ssrc(), &lost);
             }
         }
-        self.ask_for_key(now, &mut out);
+        if !self.is_silent {
+            self.ask_for_key(now, &mut out);
+        }
         // Last, because it may be padded (RFC 3550 §6.4.1).
         if now >= self.arrivals_at + ARRIVALS_EVERY {
             self.arrivals_at = now;
@@ -576,11 +600,25 @@ impl Publisher {
         for index in 0..self.streams.len() {
             self.assemble(now, index)?;
         }
-        if now.saturating_duration_since(self.heard_at) < self.rules.silence {
+        let silent = now.saturating_duration_since(self.heard_at) >= self.rules.silence;
+        if !silent || self.is_silent {
+            return Ok(());
+        }
+        // The session is kept: its peer may be on its way to another network, and is there as long as
+        // it is heard of (RFC 7675 §5.1) and the broadcast waits.
+        let _runtime = self.runtime.enter();
+        let on_stage = self.on_stage.as_mut();
+        self.is_silent = on_stage.is_some_and(|(publishing, _)| publishing.fall_silent());
+        if self.is_silent {
             Ok(())
         } else {
             Err(Over::Silent)
         }
+    }
+
+    /// Whether it has sent nothing for so long that its broadcast waits.
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.is_silent
     }
 
     /// The channel's handle.

@@ -88,6 +88,14 @@ pub trait Publishing: Send {
     fn add(&mut self, micros: i64, unit: Unit) -> Result<MediaTime, String>;
     /// Notes frames that were lost on the way.
     fn lost(&mut self);
+    /// Nothing comes of it, and it is connected all the same: its broadcast waits, for it or for
+    /// another. Tells whether it does.
+    fn fall_silent(&mut self) -> bool;
+    /// Something comes again.
+    ///
+    /// # Errors
+    /// When the broadcast has not waited for it.
+    fn resume(&mut self) -> Result<(), Taken>;
     /// Leaves the stage.
     fn leave(&mut self, how: Leaving);
 }

@@ -49,7 +49,8 @@ pub struct Dump {
     pub publishes: bool,
     /// The channel.
     pub channel: String,
-    /// Where its state machine is: `checking`, `shaking` or `ready`.
+    /// Where its state machine is: `checking`, `shaking` or `ready`; `silent` if it publishes and
+    /// sends nothing.
     pub state: &'static str,
     /// Where the peer is, once it was found, with `udp` or `tcp`.
     pub peer: Option<String>,

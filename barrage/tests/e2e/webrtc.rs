@@ -20,6 +20,9 @@ use crate::support::peer::{self, AUDIO_SSRC, Peer, Sent, VIDEO_SSRC, VP8};
 use crate::support::server::CHANNEL;
 use crate::support::{Clip, Person, Publisher, Server, Source, Viewer, until, within};
 
+/// What the timestamps of pictures begin with: they wrap soon.
+const FIRST_TIMESTAMP: u32 = 4_000_000_000;
+
 /// The pictures of a recording as packets, and the coded bytes that are to come out.
 struct Pictures {
     packets: Vec<(u32, bool, Bytes)>,
@@ -27,6 +30,29 @@ struct Pictures {
 }
 
 impl Pictures {
+    /// The first of them and the rest.
+    fn halves(&self) -> (Self, Self) {
+        let middle = self.packets[self.packets.len() / 2].0;
+        let cut = self.packets.iter().position(|one| one.0 == middle).unwrap();
+        let ended = self.packets[..cut].iter().filter(|(_, ends, _)| *ends);
+        let (first, rest) = self.units.split_at(ended.count());
+        let half = |packets: &[(u32, bool, Bytes)], units: &[Bytes]| Self {
+            packets: packets.to_vec(),
+            units: units.to_vec(),
+        };
+        let (before, after) = self.packets.split_at(cut);
+        (half(before, first), half(after, rest))
+    }
+
+    /// The same, taken later.
+    fn later_by(mut self, time: Duration) -> Self {
+        let ticks = u32::try_from(time.as_millis() * 90).unwrap();
+        for (timestamp, _, _) in &mut self.packets {
+            *timestamp = timestamp.wrapping_add(ticks);
+        }
+        self
+    }
+
     /// Asserts that `units` are what was sent, without a gap.
     fn has_stretch(&self, units: &[Bytes]) {
         let at = self.units.iter().position(|unit| *unit == units[0]);
@@ -57,7 +83,7 @@ async fn pictures(seconds: u32) -> Pictures {
         };
         let payloads = packetize::h264(&data, if key { &sets } else { &[] });
         let last = payloads.len() - 1;
-        let timestamp = tag.timestamp.wrapping_mul(90).wrapping_add(4_000_000_000);
+        let timestamp = tag.timestamp.wrapping_mul(90).wrapping_add(FIRST_TIMESTAMP);
         for (index, payload) in payloads.into_iter().enumerate() {
             all.packets.push((timestamp, index == last, payload));
         }
@@ -98,11 +124,12 @@ async fn send_at_once(publisher: &mut Peer, pictures: &Pictures) {
 async fn send_all(publisher: &mut Peer, pictures: &Pictures) {
     let began = tokio::time::Instant::now();
     let first = pictures.packets[0].0;
-    let mut sound = 0u32;
+    let origin = first.wrapping_sub(FIRST_TIMESTAMP) / 90;
+    let mut sound = origin / 20;
     for (timestamp, marker, payload) in &pictures.packets {
         let at = Duration::from_millis(u64::from(timestamp.wrapping_sub(first) / 90));
         tokio::time::sleep_until(began + at).await;
-        while u128::from(sound) * 20 <= at.as_millis() {
+        while u128::from(sound) * 20 <= at.as_millis() + u128::from(origin) {
             let sent = Sent {
                 ssrc: AUDIO_SSRC,
                 kind: OPUS,
@@ -446,6 +473,82 @@ async fn a_publisher_that_vanishes_and_returns_continues_its_broadcast() {
 }
 
 #[tokio::test]
+async fn a_publisher_whose_path_was_dead_begins_ice_anew_and_goes_on_in_its_session() {
+    let server = Server::start().await;
+    let pictures = pictures(6).await;
+    let (before, after) = pictures.halves();
+    let mut publisher = Peer::publish(&server).await;
+    let live = server.live().await;
+    let mut viewer = Peer::watch(&server, CHANNEL).await;
+    let mut screen = Screen::new();
+    tokio::join!(
+        send_all(&mut publisher, &before),
+        screen.watch(&mut viewer, before.units.len())
+    );
+    let ended = Instant::now();
+    // Nothing comes for longer than publishers may be silent.
+    let waiting = server
+        .stream_until("it is waited for", |now| now["state"] != "live")
+        .await;
+    assert_eq!(live["broadcast_id"], waiting["broadcast_id"]);
+    let admin = Person::admin(&server).await;
+    let peers = admin.read("/api/v1/admin/webrtc").await;
+    let state = |publishes: bool| {
+        let mut all = peers["peers"].as_array().unwrap().iter();
+        all.find(|peer| peer["publishes"] == publishes).unwrap()["state"].clone()
+    };
+    assert_eq!(
+        (state(true), state(false)),
+        (json!("silent"), json!("ready"))
+    );
+
+    publisher.restart(&server, &server.key).await;
+    // The camera's clock went on.
+    let after = after.later_by(ended.elapsed());
+    tokio::join!(
+        send_all(&mut publisher, &after),
+        screen.watch(&mut viewer, pictures.units.len())
+    );
+    pictures.has_stretch(&screen.units);
+    assert_eq!((screen.lost, screen.repairs), (0, 0));
+    let again = server
+        .stream_until("everybody else has it", |now| {
+            now["state"] == "live" && now["video"]["frames"].as_u64() >= Some(20)
+        })
+        .await;
+    assert_eq!(live["broadcast_id"], again["broadcast_id"]);
+    assert_eq!(publisher.end(&server, Some(&server.key)).await, 200);
+    server.offline().await;
+}
+
+#[tokio::test]
+async fn a_silent_publisher_is_let_go_when_another_comes_and_when_its_broadcast_ends() {
+    let settings = [("ingest.silence_ms", "500"), ("ingest.grace_ms", "2000")];
+    let server = Server::with(&settings).await;
+    let pictures = pictures(2).await;
+    let closed = async |peer: &mut Peer| {
+        within("it is let go", async {
+            while !matches!(peer.hear().await, Received::Closed) {}
+        })
+        .await;
+    };
+    let mut first = Peer::publish(&server).await;
+    send_at_once(&mut first, &pictures).await;
+    let before = server.live().await;
+    server
+        .stream_until("it is waited for", |now| now["state"] != "live")
+        .await;
+    let mut second = Peer::publish(&server).await;
+    closed(&mut first).await;
+    send_at_once(&mut second, &pictures).await;
+    let after = server.live().await;
+    assert_eq!(before["broadcast_id"], after["broadcast_id"]);
+    assert_eq!(first.end(&server, Some(&server.key)).await, 404);
+    server.offline().await;
+    closed(&mut second).await;
+}
+
+#[tokio::test]
 async fn who_takes_over_keeps_the_viewers_and_who_is_replaced_takes_nobody_along() {
     let server = Server::start().await;
     let admin = Person::admin(&server).await;
@@ -772,10 +875,6 @@ async fn a_connection_that_says_nothing_of_use_is_closed_and_disturbs_nobody() {
         // Its signature.
         let at = forged.len() - 20;
         forged[at] ^= 1;
-        let framed = |bytes: &[u8]| {
-            let length = u16::try_from(bytes.len()).unwrap();
-            [&length.to_be_bytes()[..], bytes].concat()
-        };
         let mut idle = Vec::new();
         for _ in 0..40 {
             idle.push(TcpStream::connect(port).await.unwrap());
@@ -816,6 +915,54 @@ async fn a_connection_that_says_nothing_of_use_is_closed_and_disturbs_nobody() {
         server.metric("barrage_webrtc_shard_restarts_total").await,
         0.0
     );
+}
+
+/// A datagram behind its length (RFC 4571).
+fn framed(datagram: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(datagram.len()).unwrap();
+    [&length.to_be_bytes()[..], datagram].concat()
+}
+
+#[tokio::test]
+async fn who_has_only_seen_the_name_of_a_session_closes_none_of_its_connections() {
+    let server = Server::start().await;
+    let publisher = Peer::publish(&server).await;
+    let port = publisher.call.server;
+    let check = framed(&publisher.check());
+    let mut forged = check.clone();
+    let at = forged.len() - 20;
+    forged[at] ^= 1;
+    let is_answered = async |connection: &mut TcpStream| {
+        connection.write_all(&check).await.unwrap();
+        let length = within("an answer", connection.read_u16()).await.unwrap();
+        let mut answer = vec![0; usize::from(length)];
+        connection.read_exact(&mut answer).await.unwrap();
+    };
+    let mut own = Vec::new();
+    for _ in 0..4 {
+        let mut connection = TcpStream::connect(port).await.unwrap();
+        is_answered(&mut connection).await;
+        own.push(connection);
+    }
+    for _ in 0..4 {
+        let mut stranger = TcpStream::connect(port).await.unwrap();
+        stranger.write_all(&forged).await.unwrap();
+        let mut answer = Vec::new();
+        let closed = within("it is closed", stranger.read_to_end(&mut answer)).await;
+        assert!(closed.is_err() || answer.is_empty());
+    }
+    for connection in &mut own {
+        is_answered(connection).await;
+    }
+    // One of its own takes the place of the oldest that is not in use.
+    let mut fifth = TcpStream::connect(port).await.unwrap();
+    is_answered(&mut fifth).await;
+    let mut rest = Vec::new();
+    let closed = within("the oldest is closed", own[0].read_to_end(&mut rest)).await;
+    assert!(closed.is_err() || rest.is_empty());
+    for connection in &mut own[1..] {
+        is_answered(connection).await;
+    }
 }
 
 #[tokio::test]

@@ -178,6 +178,19 @@ impl Call {
             .map_err(|_| Error::Lacks("user name that fits into a question"))
     }
 
+    /// Begins ICE anew, as `fragment` answers to it (RFC 9725 §4.3.3): `ours` is the user name that was
+    /// told for ourselves, and the checks from now on let us in from wherever they come.
+    ///
+    /// # Errors
+    /// When the answer names nobody.
+    pub fn restart(&mut self, ours: &str, fragment: &str) -> Result<(), Error> {
+        let remote = value(fragment, "a=ice-ufrag:").ok_or(Error::Lacks("user name"))?;
+        let password = value(fragment, "a=ice-pwd:").ok_or(Error::Lacks("password"))?;
+        self.name = format!("{remote}:{ours}");
+        password.clone_into(&mut self.password);
+        Ok(())
+    }
+
     /// The way on which everything goes.
     pub const fn path(&self) -> Path {
         Path::Udp(self.server)

@@ -99,10 +99,11 @@ impl Ice {
     }
 
     /// Begins anew with other credentials; what was chosen stays in use until something else is
-    /// (RFC 8445 §9).
-    pub fn restart(&mut self, ufrag: String, password: String, remote_ufrag: String) {
+    /// (RFC 8445 §9). The peer has asked for it, and has as long as ever to be heard.
+    pub fn restart(&mut self, now: Instant, ufrag: String, password: String, remote_ufrag: String) {
         (self.ufrag, self.password, self.remote_ufrag) = (ufrag, password, remote_ufrag);
         self.checked.clear();
+        self.heard_at = now;
     }
 
     /// Our user name fragment.
@@ -140,6 +141,11 @@ impl Ice {
     /// Takes a path for the peer's without being asked on it: as one who asks does.
     pub const fn settle(&mut self, path: Path) {
         self.chosen = Some(path);
+    }
+
+    /// Whether a datagram is a question to this session that only the peer can have signed.
+    pub fn is_signed(&self, datagram: &[u8], crypto: &dyn RTCCrypto) -> bool {
+        is_stun(datagram) && self.signed_request(datagram, crypto).is_some()
     }
 
     /// Takes a STUN datagram; what is to be answered, to where it came from, goes into `answer`.
@@ -313,12 +319,33 @@ mod tests {
             broken,
         ] {
             let mut answer = Vec::new();
+            assert!(!ice.is_signed(&asked, crypto));
             assert_eq!(
                 ice.handle(now, path(5), &asked, crypto, &mut answer),
                 Heard::Nothing
             );
             assert!(answer.is_empty() && ice.path().is_none());
         }
+        assert!(ice.is_signed(&whole, crypto));
+    }
+
+    #[test]
+    fn who_begins_anew_has_time_to_be_found_under_the_new_names_alone() {
+        let provider = crate::secure::provider();
+        let crypto = provider.crypto();
+        let now = Instant::now();
+        let mut ice = session(now);
+        let old = request("node1:them", PASSWORD, [7; 12], crypto).unwrap();
+        ice.handle(now, path(5), &old, crypto, &mut Vec::new());
+        let later = now + SILENT_MAX;
+        let password = "another of ours, and as long";
+        ice.restart(later, "node2".into(), password.into(), "they".into());
+        assert!(!ice.is_silent(later + SILENT_MAX));
+        assert_eq!(ice.path(), Some(path(5)), "until another is chosen");
+        assert!(!ice.is_signed(&old, crypto));
+        let new = request("node2:they", password, [8; 12], crypto).unwrap();
+        ice.handle(later, path(6), &new, crypto, &mut Vec::new());
+        assert_eq!(ice.path(), Some(path(6)));
     }
 
     proptest! {

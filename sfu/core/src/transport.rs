@@ -109,6 +109,12 @@ impl Transport {
         }
     }
 
+    /// Whether a datagram is a question that only the peer can have signed.
+    pub fn is_signed(&self, datagram: &[u8]) -> bool {
+        let crypto = self.credentials.provider().crypto();
+        self.ice.is_signed(datagram, crypto)
+    }
+
     /// Takes a datagram that came on `path`.
     ///
     /// # Errors

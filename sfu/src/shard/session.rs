@@ -102,6 +102,9 @@ pub(super) fn dump(session: &Session, shard: usize, now: Instant) -> Dump {
     };
     match &session.role {
         Role::Publisher(publisher) => {
+            if publisher.is_silent() {
+                dump.state = "silent";
+            }
             publisher.handle().as_str().clone_into(&mut dump.channel);
             dump.up = publisher.streams().collect();
         }

@@ -208,7 +208,8 @@ impl Worker {
                 };
                 self.by_ufrag.remove(session.transport.ice().ufrag());
                 self.by_ufrag.insert(ufrag.clone(), at);
-                session.transport.ice_mut().restart(ufrag, password, remote);
+                let ice = session.transport.ice_mut();
+                ice.restart(now, ufrag, password, remote);
             }
             Command::Adopt(arrived) => self.adopt(now, *arrived),
             Command::Dump(id, answer) => {

@@ -262,6 +262,26 @@ impl Peer {
         self.call.check([7; 12]).unwrap()
     }
 
+    /// Begins ICE anew, from another address than before.
+    pub(crate) async fn restart(&mut self, server: &Server, key: &str) {
+        let ours = "again";
+        let fragment = format!("a=ice-ufrag:{ours}\r\na=ice-pwd:{OUR_PASSWORD}\r\na=mid:0\r\n");
+        let request = server
+            .client
+            .request(Method::PATCH, server.url(&self.location))
+            .header(header::CONTENT_TYPE, "application/trickle-ice-sdpfrag")
+            .header(header::IF_MATCH, "*")
+            .bearer_auth(key)
+            .body(fragment);
+        let answer = within("an answer", request.send()).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let fragment = answer.text().await.unwrap();
+        self.call.restart(ours, &fragment).unwrap();
+        self.link = Link::to(self.call.server, false).await;
+        self.link.send(&self.check()).await;
+        within("the server is found", self.link.receive()).await;
+    }
+
     async fn connect(&mut self) {
         within("the handshake", async {
             while !self.call.transport.is_ready() {

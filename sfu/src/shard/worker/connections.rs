@@ -27,6 +27,10 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(at) else {
             return;
         };
+        // Whose first words are not signed has no business here, and takes nobody's place.
+        if !session.transport.is_signed(&first) {
+            return;
+        }
         if session.connections.len() == CONNECTIONS_MAX {
             // The oldest that is not in use: one of a network that is gone tells nobody.
             let path = session.transport.ice().path();
@@ -53,7 +57,7 @@ impl Worker {
         entry.insert((at, peer));
         session.connections.push(connection);
         self.on_framed(now, at, peer, &first);
-        // Whose first words are not signed has no business here.
+        // Whoever wants to be asked is told that nobody asks here, and has no path.
         let session = self.sessions.get(at);
         if !session.is_some_and(|session| session.transport.ice().knows(Path::Tcp(peer))) {
             self.disconnect(token);
