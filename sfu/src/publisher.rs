@@ -258,8 +258,14 @@ impl Publisher {
         })
     }
 
-    /// Takes a packet.
-    pub(crate) fn on_rtp(&mut self, now: Instant, packet: &[u8]) -> Result<(), Over> {
+    /// Takes a packet, which came at `arrived`: what the publisher's estimate of the path stands on
+    /// is when packets arrive, not when somebody has time for them.
+    pub(crate) fn on_rtp(
+        &mut self,
+        now: Instant,
+        arrived: Instant,
+        packet: &[u8],
+    ) -> Result<(), Over> {
         let Some(header) = Header::parse(packet) else {
             return Ok(());
         };
@@ -267,7 +273,7 @@ impl Publisher {
         if self.is_silent {
             self.resume()?;
         }
-        self.note_arrival(now, &header);
+        self.note_arrival(arrived, &header);
         let Some((kind, codec, again)) = self.meaning(header.payload_type) else {
             return Ok(());
         };
@@ -312,7 +318,7 @@ impl Publisher {
         self.assemble(now, index)
     }
 
-    fn note_arrival(&mut self, now: Instant, header: &Header<'_>) {
+    fn note_arrival(&mut self, arrived: Instant, header: &Header<'_>) {
         let id = self
             .agreement
             .tracks
@@ -320,7 +326,7 @@ impl Publisher {
             .find_map(|track| track.transport_cc);
         let value = id.and_then(|id| header.extension(id));
         if let Some([a, b]) = value {
-            self.arrivals.note(now, u16::from_be_bytes([*a, *b]));
+            self.arrivals.note(arrived, u16::from_be_bytes([*a, *b]));
         }
     }
 

@@ -77,6 +77,7 @@ pub(crate) enum Command {
 struct Handed {
     path: Path,
     local: Option<IpAddr>,
+    arrived: Instant,
     bytes: Box<[u8]>,
 }
 

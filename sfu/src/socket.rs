@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::time::{Duration, Instant, SystemTime};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -11,6 +12,9 @@ const BUFFER_BYTES: usize = 8 * 1024 * 1024;
 
 /// "Address family not supported by protocol", as Linux numbers it.
 const NO_SUCH_FAMILY: i32 = 97;
+
+/// How long a datagram may have waited for us. Longer, and the clock was set meanwhile.
+const WAITED_MAX: Duration = Duration::from_secs(1);
 
 /// One datagram, or several that the system has put together.
 const DATAGRAM_BYTES: usize = 2048;
@@ -143,10 +147,10 @@ impl Port {
         self.state.max_gso_segments()
     }
 
-    /// Takes what has come. Tells whether there may be more.
+    /// Takes what has come, with the time at which the system had it. Tells whether there may be more.
     pub(crate) fn receive(
         &mut self,
-        mut each: impl FnMut(SocketAddr, Option<IpAddr>, &[u8]),
+        mut each: impl FnMut(SocketAddr, Option<IpAddr>, Instant, &[u8]),
     ) -> io::Result<bool> {
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
         let mut slices: Vec<IoSliceMut<'_>> = self
@@ -163,11 +167,13 @@ impl Port {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
             Err(error) => return Err(error),
         };
+        let clocks = (Instant::now(), SystemTime::now());
         for (meta, slice) in metas.iter().zip(&slices).take(count) {
+            let arrived = arrival(clocks, meta.timestamp);
             let gathered = &slice[..meta.len.min(slice.len())];
             let peer = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
             for datagram in gathered.chunks(meta.stride.max(1)) {
-                each(peer, meta.dst_ip, datagram);
+                each(peer, meta.dst_ip, arrived, datagram);
             }
         }
         Ok(true)
@@ -202,9 +208,51 @@ impl Port {
     }
 }
 
+/// When a datagram came: the system tells it by the wall clock, which is read beside ours.
+fn arrival((now, wall): (Instant, SystemTime), told: Option<Duration>) -> Instant {
+    let at = told.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
+    let waited = at.and_then(|at| wall.duration_since(at).ok());
+    let waited = waited.filter(|waited| *waited <= WAITED_MAX);
+    waited
+        .and_then(|waited| now.checked_sub(waited))
+        .unwrap_or(now)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_datagram_came_when_the_system_had_it_unless_the_clock_was_set() {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let ms = Duration::from_millis;
+        let came = |told| arrival((now, wall), told);
+        assert_eq!(came(Some(since - ms(7))), now - ms(7));
+        assert_eq!(came(Some(since + ms(7))), now);
+        assert_eq!(came(Some(since - ms(70_000))), now);
+        assert_eq!(came(None), now);
+    }
+
+    #[test]
+    fn the_system_tells_when_it_had_a_datagram() {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut port = Port::new(open(any, false).unwrap()).unwrap();
+        let to = port.socket.local_addr().unwrap();
+        let sender = UdpSocket::bind(any).unwrap();
+        let before = Instant::now();
+        sender.send_to(b"first", to).unwrap();
+        let between = Instant::now();
+        sender.send_to(b"second", to).unwrap();
+        let mut came = Vec::new();
+        while came.len() < 2 {
+            port.receive(|_, _, at, _| came.push(at)).unwrap();
+        }
+        // Both were read at once, and later than either came. Clocks are read one after the other.
+        let slack = Duration::from_micros(200);
+        assert!(before <= came[0] + slack && came[0] <= between + slack);
+        assert!(between <= came[1] + slack && came[1] <= Instant::now());
+    }
 
     #[test]
     fn the_shards_share_a_port_that_nobody_else_has() {

@@ -52,7 +52,8 @@ pub struct Unit {
 pub enum Output {
     /// The next unit.
     Unit(Unit),
-    /// Something is lost for good; pictures go on with the next keyframe, which is to be asked for.
+    /// Something is lost for good, or cannot be read; pictures go on with the next keyframe, which
+    /// is to be asked for.
     Lost,
 }
 
@@ -87,6 +88,10 @@ struct Picture {
     config: Option<VideoConfig>,
     data: Bytes,
 }
+
+/// What came whole and is broken all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unreadable;
 
 impl Assembler {
     /// For a source of `codec`.
@@ -152,7 +157,9 @@ impl Assembler {
                 }
                 continue;
             }
-            if self.seeking && !self.codec.begins_key(&first.payload) {
+            // Padding belongs to no picture.
+            let is_padding = first.payload.is_empty();
+            if is_padding || (self.seeking && !self.codec.begins_key(&first.payload)) {
                 self.skip(number);
                 continue;
             }
@@ -167,8 +174,13 @@ impl Assembler {
                 }
                 return None;
             };
-            if let Some(unit) = self.take(number, end) {
-                return Some(Output::Unit(unit));
+            match self.take(number, end) {
+                Ok(Some(unit)) => return Some(Output::Unit(unit)),
+                Ok(None) => {}
+                Err(Unreadable) => {
+                    self.seeking = true;
+                    return Some(Output::Lost);
+                }
             }
         }
     }
@@ -206,15 +218,20 @@ impl Assembler {
         None
     }
 
-    fn take(&mut self, from: i64, to: i64) -> Option<Unit> {
+    fn take(&mut self, from: i64, to: i64) -> Result<Option<Unit>, Unreadable> {
         let rest = self.waiting.split_off(&to);
         let packets = std::mem::replace(&mut self.waiting, rest);
         self.next = Some(to);
         debug_assert!(packets.keys().all(|number| (from..to).contains(number)));
-        let timestamp = packets.values().next()?.timestamp;
+        let Some(first) = packets.values().next() else {
+            return Ok(None);
+        };
+        let timestamp = first.timestamp;
         let mut payloads = packets.into_values().map(|packet| packet.payload);
         if self.codec == Codec::Opus {
-            return self.sound(timestamp, payloads.next()?);
+            // One frame that cannot be read is one that is not heard.
+            let data = payloads.next();
+            return Ok(data.and_then(|data| self.sound(timestamp, data)));
         }
         self.picture(timestamp, payloads)
     }
@@ -233,36 +250,43 @@ impl Assembler {
         })
     }
 
-    fn picture(&mut self, timestamp: u32, payloads: impl Iterator<Item = Bytes>) -> Option<Unit> {
+    fn picture(
+        &mut self,
+        timestamp: u32,
+        payloads: impl Iterator<Item = Bytes>,
+    ) -> Result<Option<Unit>, Unreadable> {
         let mut size = 0;
         let mut bounded = Vec::new();
-        for payload in payloads {
+        for payload in payloads.filter(|payload| !payload.is_empty()) {
             size += payload.len();
             if size > UNIT_MAX {
-                return None;
+                return Err(Unreadable);
             }
             bounded.push(payload);
         }
-        let Picture { key, config, data } = match &mut self.unpacker {
-            Unpacker::None => return None,
+        let picture = match &mut self.unpacker {
+            Unpacker::None => None,
             Unpacker::H264(h264) => h264.picture(&bounded, self.config.is_none())?,
-            Unpacker::Vp8 => vp8::picture(&bounded)?,
-            Unpacker::Vp9 => vp9::picture(&bounded)?,
-            Unpacker::Av1 => av1::picture(&bounded)?,
+            Unpacker::Vp8 => Some(vp8::picture(&bounded).ok_or(Unreadable)?),
+            Unpacker::Vp9 => Some(vp9::picture(&bounded).ok_or(Unreadable)?),
+            Unpacker::Av1 => Some(av1::picture(&bounded).ok_or(Unreadable)?),
+        };
+        let Some(Picture { key, config, data }) = picture else {
+            return Ok(None);
         };
         if let Some(config) = config {
             self.keep(TrackConfig::Video(config));
         }
         if self.seeking && !key {
-            return None;
+            return Ok(None);
         }
         self.seeking = false;
-        Some(Unit {
+        Ok(self.config.clone().map(|config| Unit {
             timestamp,
             key,
-            config: self.config.clone()?,
+            config,
             data,
-        })
+        }))
     }
 
     fn keep(&mut self, config: TrackConfig) -> Arc<TrackConfig> {
@@ -360,6 +384,53 @@ mod tests {
             units(&mut assembler, later),
             (vec![9000, 12_000, 15_000], 1)
         );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_passed_over_to_the_next_keyframe_which_is_asked_for() {
+        let now = Instant::now();
+        let key = [0x10, 0, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01];
+        let cases: [(Codec, &[u8], &[u8]); 3] = [
+            // A keyframe without its size.
+            (Codec::Vp8, &key, &key[..6]),
+            // The end of a slice that never began, and a unit longer than what is there.
+            (Codec::H264, &[], &[0x7c, 0x41, 1, 2]),
+            (Codec::H264, &[], &[0x78, 0, 99, 0x41, 2]),
+        ];
+        for (codec, whole, broken) in cases {
+            let mut assembler = Assembler::new(codec);
+            let mut before = packets();
+            if codec == Codec::Vp8 {
+                before = vec![(0, 0, true, Bytes::copy_from_slice(whole))];
+            }
+            let next = before[before.len() - 1].0 + 1;
+            for (number, timestamp, marker, payload) in before {
+                assembler.push(now, number, timestamp, marker, payload);
+            }
+            let (stamps, lost) = units(&mut assembler, now);
+            assert!(!stamps.is_empty() && lost == 0, "{codec:?}");
+            let broken = Bytes::copy_from_slice(broken);
+            assembler.push(now, next, 90_000, true, broken);
+            assert_eq!(units(&mut assembler, now), (vec![], 1), "{codec:?}");
+            // What refers to it is of no use.
+            let other = Bytes::from_static(&[0x41, 9]);
+            assembler.push(now, next + 1, 93_000, true, other);
+            assert_eq!(units(&mut assembler, now), (vec![], 0), "{codec:?}");
+        }
+    }
+
+    #[test]
+    fn padding_belongs_to_no_picture_and_nobody_waits_for_its_end() {
+        let now = Instant::now();
+        let mut assembler = Assembler::new(Codec::H264);
+        let all = packets();
+        let last = all[all.len() - 1].clone();
+        for (number, timestamp, marker, payload) in all {
+            assembler.push(now, number, timestamp, marker, payload);
+        }
+        assembler.push(now, last.0 + 1, last.1, false, Bytes::new());
+        assert_eq!(units(&mut assembler, now), (vec![0, 3000, 6000], 0));
+        assert_eq!(units(&mut assembler, now + WAIT_MAX), (vec![], 0));
     }
 
     #[test]

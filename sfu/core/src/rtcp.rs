@@ -509,7 +509,89 @@ mod tests {
         assert!(more.is_empty(), "nothing has come since");
     }
 
+    /// What a feedback tells, as its reader has it: numbers and when they came, in microseconds.
+    fn told(feedback: &[u8]) -> Vec<(u16, Option<i64>)> {
+        let word = |at: usize| u16::from_be_bytes([feedback[at], feedback[at + 1]]);
+        let (base, count) = (word(12), usize::from(word(14)));
+        let reference = u32::from_be_bytes([0, feedback[16], feedback[17], feedback[18]]);
+        let chunks = count.div_ceil(7);
+        let symbols = (0..count).map(|n| word(20 + n / 7 * 2) >> (12 - 2 * (n % 7)) & 3);
+        let mut deltas = &feedback[20 + chunks * 2..];
+        let mut at = i64::from(reference) * REFERENCE_MICROS;
+        let mut take = |bytes: usize| {
+            let (taken, rest) = deltas.split_at(bytes);
+            deltas = rest;
+            taken.to_vec()
+        };
+        let each = symbols.enumerate().map(|(n, symbol)| {
+            let ticks = match symbol {
+                0 => None,
+                1 => Some(i64::from(take(1)[0])),
+                2 => Some(take(2)).map(|two| i64::from(i16::from_be_bytes([two[0], two[1]]))),
+                other => panic!("{other} is no symbol"),
+            };
+            let number = base.wrapping_add(n as u16);
+            let came = ticks.map(|ticks| {
+                at += ticks * TICK_MICROS;
+                at
+            });
+            (number, came)
+        });
+        let each = each.collect();
+        let padding = feedback[0] & 0x20 != 0;
+        assert_eq!(
+            deltas.last().map_or(0, |last| usize::from(*last)),
+            deltas.len()
+        );
+        assert_eq!(padding, !deltas.is_empty());
+        each
+    }
+
     proptest! {
+        #[test]
+        fn what_is_told_of_arrivals_is_when_they_came_and_which_did_not(
+            first in any::<u16>(),
+            packets in proptest::collection::vec((any::<bool>(), 0i64..400_000, -3_000i64..3_000), 1..300),
+            every in 1..60usize,
+        ) {
+            let now = Instant::now();
+            let mut arrivals = Arrivals::new(now);
+            let mut at = 500_000;
+            for (nth, some) in packets.chunks(every).enumerate() {
+                let mut expected = Vec::new();
+                for (index, (comes, step, aside)) in some.iter().enumerate() {
+                    let number = first.wrapping_add((nth * every + index) as u16);
+                    // The very first has to come, as what begins the numbers.
+                    let comes = *comes || number == first;
+                    at += step;
+                    let micros = at + aside;
+                    if comes {
+                        arrivals.note(now + Duration::from_micros(micros.cast_unsigned()), number);
+                    }
+                    expected.push((number, comes.then_some(micros)));
+                }
+                // Of those at the end that are missing, the next one tells.
+                let mut out = Vec::new();
+                arrivals.write(&mut out, 1, 2);
+                if out.is_empty() {
+                    continue;
+                }
+                prop_assert_eq!(out.len() % 4, 0);
+                for (number, came) in told(&out) {
+                    let found = expected.iter().find(|(expected, _)| *expected == number);
+                    match (came, found.and_then(|(_, at)| *at)) {
+                        (Some(told), Some(micros)) => {
+                            prop_assert!((told - micros).abs() <= TICK_MICROS, "{} {}", told, micros);
+                        }
+                        (told, came) => prop_assert_eq!(told, came),
+                    }
+                }
+                let told = told(&out).iter().filter(|(_, came)| came.is_some()).count();
+                let came = expected.iter().filter(|(_, came)| came.is_some()).count();
+                prop_assert_eq!(told, came);
+            }
+        }
+
         #[test]
         fn any_bytes_are_read_or_left(compound in proptest::collection::vec(any::<u8>(), 0..200), kind in 200u8..207) {
             let _ = read(&compound);

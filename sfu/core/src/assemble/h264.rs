@@ -3,7 +3,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use media::codec::h264;
 
-use super::Picture;
+use super::{Picture, Unreadable};
 
 /// Keeps the parameter sets, which come with some pictures and hold for all that follow.
 #[derive(Debug, Default)]
@@ -14,32 +14,46 @@ pub(super) struct Unpacker {
 
 impl Unpacker {
     /// The access unit in payloads; with its set-up if it is a keyframe, or none is known yet.
-    pub(super) fn picture(&mut self, payloads: &[Bytes], is_first: bool) -> Option<Picture> {
+    /// Without a picture in it, such as with parameter sets alone, it is none.
+    pub(super) fn picture(
+        &mut self,
+        payloads: &[Bytes],
+        is_first: bool,
+    ) -> Result<Option<Picture>, Unreadable> {
         let mut data = BytesMut::new();
         let mut fragment: Option<BytesMut> = None;
         for payload in payloads {
-            self.unpack(payload, &mut data, &mut fragment);
+            self.unpack(payload, &mut data, &mut fragment)?;
+        }
+        if fragment.is_some() {
+            return Err(Unreadable);
+        }
+        if data.is_empty() {
+            return Ok(None);
         }
         let data = data.freeze();
-        let unit = h264::inspect(&data).ok()?;
+        let unit = h264::inspect(&data).map_err(|_| Unreadable)?;
         if !unit.picture {
-            return None;
+            return Ok(None);
         }
         let key = unit.is_keyframe();
         let config = if key || is_first {
-            Some(h264::from_parameter_sets(&self.sps, &self.pps).ok()?)
+            let config = h264::from_parameter_sets(&self.sps, &self.pps);
+            Some(config.map_err(|_| Unreadable)?)
         } else {
             None
         };
-        Some(Picture { key, config, data })
+        Ok(Some(Picture { key, config, data }))
     }
 
-    /// Adds the NAL units of a payload (RFC 6184 §5.6 to §5.8). What is broken is left out, and
-    /// found missing by the decoder.
-    fn unpack(&mut self, payload: &Bytes, out: &mut BytesMut, fragment: &mut Option<BytesMut>) {
-        let Some(&first) = payload.first() else {
-            return;
-        };
+    /// Adds the NAL units of a payload (RFC 6184 §5.6 to §5.8).
+    fn unpack(
+        &mut self,
+        payload: &Bytes,
+        out: &mut BytesMut,
+        fragment: &mut Option<BytesMut>,
+    ) -> Result<(), Unreadable> {
+        let &first = payload.first().ok_or(Unreadable)?;
         match first & 0x1f {
             1..=23 => self.unit(payload.clone(), out),
             24 => {
@@ -49,21 +63,19 @@ impl Unpacker {
                     let from = at + 2;
                     at = from + length;
                     if at > payload.len() {
-                        return;
+                        return Err(Unreadable);
                     }
                     self.unit(payload.slice(from..at), out);
                 }
             }
             28 => {
-                let Some(&header) = payload.get(1) else {
-                    return;
-                };
+                let &header = payload.get(1).ok_or(Unreadable)?;
                 if header & 0x80 != 0 {
                     let mut unit = BytesMut::with_capacity(payload.len() * 2);
                     unit.put_u8(first & 0xe0 | header & 0x1f);
                     *fragment = Some(unit);
                 }
-                let Some(unit) = fragment else { return };
+                let unit = fragment.as_mut().ok_or(Unreadable)?;
                 unit.put_slice(&payload[2..]);
                 if header & 0x40 != 0 {
                     let whole = fragment.take().unwrap_or_default().freeze();
@@ -72,6 +84,7 @@ impl Unpacker {
             }
             _ => {}
         }
+        Ok(())
     }
 
     fn unit(&mut self, unit: Bytes, out: &mut BytesMut) {

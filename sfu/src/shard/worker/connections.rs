@@ -69,6 +69,7 @@ impl Worker {
         let handed = Handed {
             path: Path::Tcp(peer),
             local: None,
+            arrived: now,
             bytes: datagram.into(),
         };
         self.on_datagram(now, at, &handed);

@@ -22,10 +22,11 @@ impl Worker {
     pub(super) fn receive(&mut self) -> bool {
         for _ in 0..READS_MAX {
             let mut all: Vec<Handed> = Vec::new();
-            let received = self.port.receive(|peer, local, datagram| {
+            let received = self.port.receive(|peer, local, arrived, datagram| {
                 all.push(Handed {
                     path: Path::Udp(peer),
                     local,
+                    arrived,
                     bytes: datagram.into(),
                 });
             });
@@ -112,7 +113,7 @@ impl Worker {
                 return self.transmit(at);
             }
             Ok(Received::Rtp(packet)) => match &mut session.role {
-                Role::Publisher(publisher) => publisher.on_rtp(now, &packet),
+                Role::Publisher(publisher) => publisher.on_rtp(now, handed.arrived, &packet),
                 Role::Viewer(_) => Ok(()),
             },
             Ok(Received::Rtcp(compound)) => {
