@@ -77,7 +77,7 @@ pub struct PeerTrack {
     pub loss: Option<f64>,
     /// How uneven packets come, in milliseconds.
     pub jitter_ms: f64,
-    /// The time to a viewer and back, in milliseconds.
+    /// The time there and back, in milliseconds; to a publisher once something was asked for again.
     pub round_trip_ms: Option<f64>,
 }
 

@@ -323,9 +323,7 @@ impl sfu::publishing::Publishing for Performing {
     }
 
     fn resume(&mut self) -> Result<(), sfu::publishing::Taken> {
-        let resumed = self
-            .theatre
-            .resume(self.publisher.broadcast(), self.stream);
+        let resumed = self.theatre.resume(self.publisher.broadcast(), self.stream);
         self.publisher = resumed.map_err(|_| sfu::publishing::Taken)?;
         Ok(())
     }
@@ -419,7 +417,7 @@ fn peer(dump: sfu::stats::Dump) -> Peer {
         lost: up.lost,
         loss: None,
         jitter_ms: up.jitter_ms,
-        round_trip_ms: None,
+        round_trip_ms: up.round_trip_ms,
     });
     let down = dump.down.into_iter().map(|down| PeerTrack {
         kind: down.kind,

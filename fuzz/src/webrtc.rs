@@ -91,7 +91,7 @@ pub fn webrtc(data: &[u8]) {
                 while assembler.poll(now).is_some() {}
             }
         }
-        let _ = track.nacks(now + Duration::from_millis(20), Duration::ZERO);
+        let _ = track.nacks(now + Duration::from_millis(20));
     }
     for assembler in &mut assemblers {
         while assembler.poll(now + Duration::from_secs(1)).is_some() {}

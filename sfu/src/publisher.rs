@@ -164,7 +164,6 @@ pub(crate) struct Publisher {
     wants_key: bool,
     reported_at: Instant,
     arrivals_at: Instant,
-    round_trip: Duration,
 }
 
 impl Publisher {
@@ -196,7 +195,6 @@ impl Publisher {
             wants_key: false,
             reported_at: now,
             arrivals_at: now,
-            round_trip: Duration::from_millis(50),
         }
     }
 
@@ -334,16 +332,21 @@ impl Publisher {
         if again {
             return;
         }
-        let found = self
-            .streams
-            .iter_mut()
-            .find(|one| one.up.ssrc() == header.ssrc);
-        let Some(stream) = found else { return };
-        // It has a number of the stream, which nobody is to wait for.
+        let mut all = self.streams.iter();
+        let Some(index) = all.position(|one| one.up.ssrc() == header.ssrc) else {
+            return;
+        };
+        let stream = &mut self.streams[index];
+        // It has a number of the stream, which nobody is to wait for: viewers are sent it too.
         if let Place::At(number) = stream.up.receive(now, sequence, header.timestamp, false) {
+            let nothing = Bytes::new();
+            let stream = &mut self.streams[index];
             stream
                 .assembler
-                .push(now, number, header.timestamp, false, Bytes::new());
+                .push(now, number, header.timestamp, false, nothing.clone());
+            if stream.kind == TrackKind::Video {
+                self.forward(now, index, number, header, &nothing);
+            }
         }
     }
 
@@ -566,7 +569,7 @@ impl Publisher {
             }
         }
         for stream in &mut self.streams {
-            let lost = stream.up.nacks(now, self.round_trip);
+            let lost = stream.up.nacks(now);
             // Sound that comes too late is not waited for.
             if !lost.is_empty() && stream.kind == TrackKind::Video {
                 rtcp::write_nack(&mut out, self.ssrc, stream.up.ssrc(), &lost);
@@ -644,6 +647,10 @@ impl Publisher {
                 bitrate_bps: stream.rate.bps(),
                 repaired: stream.up.repaired(),
                 jitter_ms: stream.up.jitter().as_secs_f64() * 1000.0,
+                round_trip_ms: stream
+                    .up
+                    .round_trip()
+                    .map(|time| time.as_secs_f64() * 1000.0),
             }
         })
     }

@@ -116,8 +116,13 @@ fn created(service: &Service, made: &Made) -> Response {
         (header::ETAG, tag(0)),
         (HeaderName::from_static("accept-patch"), FRAGMENT.to_owned()),
     ];
-    let mut response = (StatusCode::CREATED, headers, made.answer.clone()).into_response();
-    for link in service.ice_servers(&made.id) {
+    let response = (StatusCode::CREATED, headers, made.answer.clone()).into_response();
+    with_ice_servers(service, &made.id, response)
+}
+
+/// Names the servers that help the peer, with what lets it in there from now on for a while.
+fn with_ice_servers(service: &Service, session: &str, mut response: Response) -> Response {
+    for link in service.ice_servers(session) {
         if let Ok(link) = HeaderValue::try_from(link) {
             response.headers_mut().append(header::LINK, link);
         }
@@ -173,7 +178,8 @@ async fn change(
         (header::CONTENT_TYPE, FRAGMENT.to_owned()),
         (header::ETAG, tag(generation)),
     ];
-    Ok((StatusCode::OK, headers, answer).into_response())
+    let response = (StatusCode::OK, headers, answer).into_response();
+    Ok(with_ice_servers(&service, &session, response))
 }
 
 async fn end(

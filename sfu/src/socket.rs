@@ -10,6 +10,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// What the system may hold for us each way: a keyframe to a thousand viewers.
 const BUFFER_BYTES: usize = 8 * 1024 * 1024;
 
+/// Connections that the system takes before we do.
+const BACKLOG: i32 = 1_024;
+
 /// "Address family not supported by protocol", as Linux numbers it.
 const NO_SUCH_FAMILY: i32 = 97;
 
@@ -41,10 +44,7 @@ pub(crate) fn bind(listen: SocketAddr, count: usize) -> io::Result<Opened> {
         tries += 1;
         let sockets = bind_sockets(listen, count)?;
         let at = sockets[0].local_addr()?;
-        match TcpListener::bind(at).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        }) {
+        match listen_at(at) {
             Ok(listener) => return Ok(Opened { sockets, listener }),
             Err(error) if listen.port() == 0 && tries < TRIES => {
                 tracing::debug!(%error, port = at.port(), "somebody has this port for TCP");
@@ -52,6 +52,19 @@ pub(crate) fn bind(listen: SocketAddr, count: usize) -> io::Result<Opened> {
             Err(error) => return Err(error),
         }
     }
+}
+
+fn listen_at(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
+    if at.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // Connections of a server before this one may still be closing.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&at.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 fn bind_sockets(listen: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>> {
@@ -252,6 +265,19 @@ mod tests {
         let slack = Duration::from_micros(200);
         assert!(before <= came[0] + slack && came[0] <= between + slack);
         assert!(between <= came[1] + slack && came[1] <= Instant::now());
+    }
+
+    #[test]
+    fn who_has_ipv4_alone_finds_a_port_of_ipv6_both_ways() {
+        let any = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
+        let Opened { sockets, listener } = bind(any, 1).unwrap();
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port()));
+        std::net::TcpStream::connect(at).unwrap();
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        sender.send_to(b"x", at).unwrap();
+        sockets[0].set_nonblocking(false).unwrap();
+        sockets[0].set_read_timeout(Some(WAITED_MAX)).unwrap();
+        assert_eq!(sockets[0].recv(&mut [0; 9]).unwrap(), 1);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct UpStats {
     pub repaired: u64,
     /// How uneven they come, in milliseconds.
     pub jitter_ms: f64,
+    /// The time there and back, in milliseconds, once something was asked for again.
+    pub round_trip_ms: Option<f64>,
 }
 
 /// How a viewer's track goes.

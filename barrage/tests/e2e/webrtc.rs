@@ -157,6 +157,8 @@ struct Screen {
     units: Vec<Bytes>,
     sound: usize,
     lost: usize,
+    /// Packets that were asked for again, and that came.
+    asked: usize,
     repairs: usize,
 }
 
@@ -168,6 +170,7 @@ impl Screen {
             units: Vec::new(),
             sound: 0,
             lost: 0,
+            asked: 0,
             repairs: 0,
         }
     }
@@ -187,12 +190,13 @@ impl Screen {
             }
             let missing = self.track.as_mut();
             let missing = missing.map(|track| {
-                let again = track.nacks(Instant::now(), Duration::from_millis(10));
+                let again = track.nacks(Instant::now());
                 (track.ssrc(), again)
             });
             if let Some((ssrc, missing)) = missing.filter(|(_, missing)| !missing.is_empty()) {
                 let mut out = Vec::new();
                 rtcp::write_nack(&mut out, 1, ssrc, &missing);
+                self.asked += missing.len();
                 viewer.say(&out).await;
             }
         }
@@ -349,6 +353,27 @@ async fn what_is_lost_on_the_way_to_a_viewer_is_sent_again() {
     pictures.has_stretch(&screen.units);
     assert_eq!(screen.lost, 0);
     assert!(screen.repairs >= 5, "{}", screen.repairs);
+}
+
+#[tokio::test]
+async fn padding_that_probes_the_path_leaves_no_hole_for_viewers() {
+    let server = Server::start().await;
+    let pictures = pictures(4).await;
+    let mut publisher = Peer::publish(&server).await;
+    server.live().await;
+    let mut viewer = Peer::watch(&server, CHANNEL).await;
+    let mut screen = Screen::new();
+    let sent = async {
+        for (count, (timestamp, marker, payload)) in pictures.packets.iter().enumerate() {
+            publisher.send(video(*timestamp, *marker), payload).await;
+            if *marker && count % 3 == 0 {
+                publisher.probe(*timestamp).await;
+            }
+        }
+    };
+    tokio::join!(sent, screen.watch(&mut viewer, pictures.units.len()));
+    assert_eq!(screen.units, pictures.units);
+    assert_eq!((screen.lost, screen.repairs, screen.asked), (0, 0, 0));
 }
 
 #[tokio::test]
@@ -847,15 +872,30 @@ async fn sessions_are_told_of_a_turn_server_and_how_to_be_let_in_there() {
         .bearer_auth(&server.key)
         .header(header::CONTENT_TYPE, "application/sdp")
         .body(peer::offer(true));
-    let answer = within("the answer", asked.send()).await.unwrap();
-    let link = answer.headers()[header::LINK].to_str().unwrap();
-    let start = "<turn:turn.example.org>; rel=\"ice-server\"; username=\"";
-    let until = link.strip_prefix(start).expect(link);
-    let until: i64 = until.split(':').next().unwrap().parse().unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = i64::try_from(now.unwrap().as_secs()).unwrap();
-    assert!((until - now - 6 * 3_600).abs() < 60, "{link}");
-    assert!(link.ends_with("\"; credential-type=\"password\""), "{link}");
+    let made = within("the answer", asked.send()).await.unwrap();
+    assert_eq!(made.status(), 201);
+    let location = made.headers()[header::LOCATION].to_str().unwrap();
+    // Who begins ICE anew hours later has to be let in there once more.
+    let fragment = "a=ice-ufrag:again\r\na=ice-pwd:a-password-for-the-tests\r\na=mid:0\r\n";
+    let asked = server
+        .client
+        .patch(server.url(location))
+        .bearer_auth(&server.key)
+        .header(header::CONTENT_TYPE, "application/trickle-ice-sdpfrag")
+        .header(header::IF_MATCH, "*")
+        .body(fragment);
+    let restarted = within("the answer", asked.send()).await.unwrap();
+    assert_eq!(restarted.status(), 200);
+    for answer in [made, restarted] {
+        let link = answer.headers()[header::LINK].to_str().unwrap();
+        let start = "<turn:turn.example.org>; rel=\"ice-server\"; username=\"";
+        let until = link.strip_prefix(start).expect(link);
+        let until: i64 = until.split(':').next().unwrap().parse().unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = i64::try_from(now.unwrap().as_secs()).unwrap();
+        assert!((until - now - 6 * 3_600).abs() < 60, "{link}");
+        assert!(link.ends_with("\"; credential-type=\"password\""), "{link}");
+    }
     let admin = Person::admin(&server).await;
     let told = admin.read("/api/v1/admin/config").await.to_string();
     assert!(told.contains("turn.example.org"), "{told}");

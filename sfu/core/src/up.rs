@@ -17,13 +17,20 @@ const WANTED: Duration = Duration::from_millis(800);
 /// Packets that are missing at once. More mean that the path is gone, and a keyframe is what helps.
 const MISSING_MAX: usize = 512;
 
+/// What the round trip is taken for before anything was asked for.
+const ROUND_TRIP: Duration = Duration::from_millis(50);
+
+/// How much one measurement counts (RFC 6298 §2.3 smooths in the same way).
+const SMOOTHING: u32 = 8;
+
 /// A jump of numbers beyond this is another stream under the same source.
 const JUMP: i64 = 3_000;
 
 #[derive(Clone, Copy, Debug)]
 struct Missing {
     since: Instant,
-    asked_at: Option<Instant>,
+    /// When it was asked for first and last.
+    asked: Option<(Instant, Instant)>,
     times: u8,
 }
 
@@ -55,6 +62,7 @@ pub struct UpTrack {
     began: Instant,
     sender_report: Option<(u32, Instant)>,
     repaired: u64,
+    round_trip: Option<Duration>,
 }
 
 impl UpTrack {
@@ -74,6 +82,7 @@ impl UpTrack {
             began: now,
             sender_report: None,
             repaired: 0,
+            round_trip: None,
         }
     }
 
@@ -105,16 +114,19 @@ impl UpTrack {
                 if self.missing.len() == MISSING_MAX {
                     self.missing.pop_first();
                 }
-                let since = Missing {
+                let missing = Missing {
                     since: now,
-                    asked_at: None,
+                    asked: None,
                     times: 0,
                 };
-                self.missing.insert(gap, since);
+                self.missing.insert(gap, missing);
             }
             self.highest = number;
-        } else if self.missing.remove(&number).is_some() {
-            self.repaired += u64::from(again);
+        } else if let Some(missing) = self.missing.remove(&number) {
+            if again {
+                self.repaired += 1;
+                self.measure(now, &missing);
+            }
         } else if number >= first {
             return Place::Useless;
         } else {
@@ -132,6 +144,30 @@ impl UpTrack {
         self.highest = number;
         self.received = 1;
         self.reported = (0, 0);
+    }
+
+    /// How long an answer took is how long the way there and back is. We send a publisher nothing that
+    /// it would report on, and nobody asks on our side of ICE.
+    fn measure(&mut self, now: Instant, missing: &Missing) {
+        let Some((first, _)) = missing.asked else {
+            return;
+        };
+        let took = now.saturating_duration_since(first);
+        let known = self.round_trip.unwrap_or(ROUND_TRIP);
+        // Which of several questions was answered is not known. An answer to the first shows that
+        // they follow each other too soon; to a later one, that something was lost on the way.
+        self.round_trip = Some(match self.round_trip {
+            None => took,
+            Some(_) if missing.times == 1 || took > known => {
+                (known * (SMOOTHING - 1) + took) / SMOOTHING
+            }
+            Some(known) => known,
+        });
+    }
+
+    /// The time there and back, once an answer has shown it.
+    pub const fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
     }
 
     /// RFC 3550 §A.8.
@@ -152,20 +188,22 @@ impl UpTrack {
         self.sender_report = Some(((ntp >> 16) as u32, now));
     }
 
-    /// What is to be asked for again now; `round_trip` is how long an answer takes.
-    pub fn nacks(&mut self, now: Instant, round_trip: Duration) -> Vec<u16> {
+    /// What is to be asked for again now.
+    pub fn nacks(&mut self, now: Instant) -> Vec<u16> {
+        let round_trip = self.round_trip.unwrap_or(ROUND_TRIP);
         let pause = round_trip.max(Duration::from_millis(20)) * 3 / 2;
         self.missing.retain(|_, missing| {
             now.saturating_duration_since(missing.since) < WANTED && missing.times < ASKED_MAX
         });
         let due = self.missing.iter_mut().filter(|(_, missing)| {
-            missing.asked_at.map_or_else(
+            missing.asked.map_or_else(
                 || now.saturating_duration_since(missing.since) >= REORDERED,
-                |asked| now.saturating_duration_since(asked) >= pause,
+                |(_, last)| now.saturating_duration_since(last) >= pause,
             )
         });
         due.map(|(number, missing)| {
-            missing.asked_at = Some(now);
+            let first = missing.asked.map_or(now, |(first, _)| first);
+            missing.asked = Some((first, now));
             missing.times += 1;
             (number & 0xffff) as u16
         })
@@ -222,8 +260,6 @@ impl UpTrack {
 mod tests {
     use super::*;
 
-    const RTT: Duration = Duration::from_millis(50);
-
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
     }
@@ -234,20 +270,18 @@ mod tests {
         let mut track = UpTrack::new(1, 90_000, now);
         assert_eq!(track.receive(now, 65_534, 0, false), Place::At(65_534));
         assert_eq!(track.receive(now, 2, 0, false), Place::At(65_538));
+        assert!(track.nacks(now).is_empty(), "they may have been overtaken");
+        assert_eq!(track.nacks(now + ms(8)), [65_535, 0, 1]);
         assert!(
-            track.nacks(now, RTT).is_empty(),
-            "they may have been overtaken"
-        );
-        assert_eq!(track.nacks(now + ms(8), RTT), [65_535, 0, 1]);
-        assert!(
-            track.nacks(now + ms(50), RTT).is_empty(),
+            track.nacks(now + ms(50)).is_empty(),
             "the answer is under way"
         );
         assert_eq!(track.receive(now + ms(60), 0, 0, true), Place::At(65_536));
         assert_eq!(track.receive(now + ms(60), 0, 0, true), Place::Useless);
-        assert_eq!(track.nacks(now + ms(84), RTT), [65_535, 1]);
+        assert_eq!(track.round_trip(), Some(ms(52)));
+        assert_eq!(track.nacks(now + ms(86)), [65_535, 1]);
         assert_eq!(track.repaired(), 1);
-        assert!(track.nacks(now + WANTED, RTT).is_empty() && !track.is_missing_any());
+        assert!(track.nacks(now + WANTED).is_empty() && !track.is_missing_any());
         let report = track.report(now + WANTED).unwrap();
         assert_eq!(
             (report.lost, report.fraction_lost, report.highest),
@@ -255,6 +289,42 @@ mod tests {
         );
         assert_eq!(track.counts(), (3, 2));
         assert_eq!(track.report(now).unwrap().fraction_lost, 0, "nothing since");
+    }
+
+    /// Loses every second packet, for as long as asked for, of a publisher who is `way` away.
+    fn asked(way: Duration) -> (UpTrack, usize) {
+        let began = Instant::now();
+        let mut track = UpTrack::new(1, 90_000, began);
+        let (mut under_way, mut asked) = (Vec::new(), 0);
+        for at in 0..6_000u64 {
+            let now = began + ms(at);
+            if at % 40 == 0 && at < 5_000 {
+                track.receive(now, (at / 20) as u16, 0, false);
+            }
+            let missing = track.nacks(now);
+            asked += missing.len();
+            under_way.extend(missing.into_iter().map(|sequence| (now + way, sequence)));
+            under_way.retain(|(due, sequence)| {
+                if *due <= now {
+                    track.receive(now, *sequence, 0, true);
+                }
+                *due > now
+            });
+        }
+        (track, asked)
+    }
+
+    #[test]
+    fn how_long_answers_take_is_learnt_and_decides_when_to_ask_again() {
+        let (near, asked_near) = asked(ms(10));
+        assert_eq!(near.round_trip(), Some(ms(10)));
+        assert_eq!(asked_near, 124, "each once");
+        let (far, asked_far) = asked(ms(300));
+        let learnt = far.round_trip().unwrap();
+        assert!((ms(290)..=ms(310)).contains(&learnt), "{learnt:?}");
+        // Until the first answer came, each was asked for several times.
+        assert!(asked_far < 160, "{asked_far}");
+        assert_eq!(far.repaired(), 124);
     }
 
     #[test]

@@ -338,8 +338,27 @@ impl Peer {
         self.link.send(&sealed).await;
     }
 
+    /// Sends padding alone, as who finds out what a path carries does where nothing can be sent again.
+    pub(crate) async fn probe(&mut self, timestamp: u32) {
+        let of = Sent {
+            ssrc: VIDEO_SSRC,
+            kind: H264,
+            timestamp,
+            marker: false,
+        };
+        let mut padding = [0; 200];
+        padding[199] = 200;
+        let sealed = self.seal_with(0x20, of, &padding);
+        self.link.send(&sealed).await;
+    }
+
     /// Seals the next packet of a source.
     pub(crate) fn seal(&mut self, of: Sent, payload: &[u8]) -> Vec<u8> {
+        self.seal_with(0, of, payload)
+    }
+
+    /// The same with more flags in front.
+    fn seal_with(&mut self, flags: u8, of: Sent, payload: &[u8]) -> Vec<u8> {
         let slot = match of.ssrc {
             AUDIO_SSRC => 0,
             VIDEO_SSRC => 1,
@@ -357,6 +376,7 @@ impl Peer {
             of.timestamp,
             of.ssrc,
         );
+        packet[0] |= flags;
         let start = packet.len();
         packet.extend_from_slice(payload);
         assert!(
