@@ -2,10 +2,10 @@
 // is told, and what viewers get of it. `npm run camera [-- NAME…]`; BARRAGE_BIN names another binary.
 
 import assert from 'node:assert/strict';
-import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CAMERA, openBrowser, pagesFromDist } from './browser.mjs';
+import { BEHIND, relay } from './relay.mjs';
 import { startServer, until } from './server.mjs';
 import { openViewer } from './viewer.mjs';
 
@@ -56,29 +56,6 @@ async function viewer(delay, at = server) {
   const page = await openViewer(context, { delay });
   await page.goto(at.room);
   return page;
-}
-
-/** Hands on what comes for `to`, until the way is broken. */
-async function relay(to) {
-  const front = createSocket('udp4');
-  const behind = new Map();
-  let broken = false;
-  front.on('message', (message, { address, port }) => {
-    if (broken) return;
-    const name = `${address}:${port}`;
-    if (!behind.has(name)) {
-      const back = createSocket('udp4');
-      back.on('message', (answer) => broken || front.send(answer, port, address));
-      behind.set(name, back);
-    }
-    behind.get(name).send(message, to.port, to.address);
-  });
-  await new Promise((resolve) => front.bind(to.port, '127.0.0.1', resolve));
-  left.push(() => {
-    front.close();
-    for (const back of behind.values()) back.close();
-  });
-  return { break: () => (broken = true), mend: () => (broken = false) };
 }
 
 const cases = {
@@ -179,10 +156,10 @@ const cases = {
   },
 
   async 'the way to the server breaks and comes back: the broadcast goes on by itself'() {
-    const shut = await startServer({ settings: { ...SETTINGS, 'webrtc.listen': '127.0.0.2:0', 'webrtc.public_addresses': '["192.0.2.1"]' } });
+    const shut = await startServer({ settings: { ...SETTINGS, ...BEHIND } });
     left.push(() => shut.terminate());
-    const { webrtc } = JSON.parse(readFileSync(join(shut.directory, 'runtime.json'), 'utf8'));
-    const way = await relay({ address: '127.0.0.2', port: webrtc.port });
+    const way = await relay(shut);
+    left.push(way.close);
     const page = await studio({ at: shut });
     const asked = { POST: 0, PATCH: 0, DELETE: 0 };
     page.on('request', (request) => /\/(whip|webrtc\/.*)$/.test(request.url()) && (asked[request.method()] += 1));
@@ -190,11 +167,13 @@ const cases = {
     const { broadcast_id: before } = await shut.live();
     way.break();
     await page.phase('reconnecting', 30_000);
+    await until('the server misses it', async () => (await shut.live())?.state !== 'live');
     way.mend();
     const began = performance.now();
     await page.phase('live', 40_000);
     await until('pictures come again', async () => (await shut.live())?.state === 'live');
     assert.equal((await shut.live()).broadcast_id, before);
+    assert.equal(asked.POST, 1, 'it went on in its session');
     return `${Math.round(performance.now() - began)} ms after it was mended; ${JSON.stringify(asked)}`;
   },
 

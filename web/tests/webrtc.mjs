@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { CAMERA, openBrowser, pagesFromDist } from './browser.mjs';
 import { CODE, installReader, publishCoded } from './coded.mjs';
 import { openFirefox } from './firefox.mjs';
+import { movedOn, watchLossy } from './lossy.mjs';
+import { BEHIND } from './relay.mjs';
 import { ENCODE, ffmpeg, publish, SOUND, startServer, until } from './server.mjs';
 import { startTurn } from './turn.mjs';
 import { openViewer } from './viewer.mjs';
@@ -21,6 +23,8 @@ const TOLD_WRONG_MAX_MS = 150;
 const DELAY_MAX_MS = 500;
 /** From an answer that says no to the first request of LL-HLS. */
 const DESCENT_MAX_MS = 300;
+/** Of a path that loses one packet in twenty, for so long. */
+const LOSSY_S = 20;
 /** From coming into the room to the notice that datagrams do not get through. */
 const UNREACHABLE_MAX_MS = 5_000;
 
@@ -303,7 +307,7 @@ Object.assign(cases, {
   },
 
   async 'where datagrams do not get through the room plays LL-HLS within seconds, says why, and tries again when asked'() {
-    const shut = await another({ 'webrtc.listen': '127.0.0.2:0', 'webrtc.public_addresses': '["192.0.2.1"]' });
+    const shut = await another(BEHIND);
     publisher(publish(shut));
     await shut.isLive();
     const began = performance.now();
@@ -320,6 +324,13 @@ Object.assign(cases, {
     await page.playsOver('ll-hls');
     page.clean();
     return `told after ${told} ms, picture after ${took} ms`;
+  },
+
+  async 'on a path that loses one packet in twenty and is 100 ms long, the picture moves on'() {
+    const told = await watchLossy(chrome, LOSSY_S);
+    movedOn(told);
+    assert.ok(told.repaired_packets > LOSSY_S, 'what was lost was sent again');
+    return `frozen ${(told.frozen * 100).toFixed(1)} % of the time, longest gap ${told.longest_gap_ms} ms, ${told.repaired_packets} packets repaired, ${told.plis} keyframes asked for`;
   },
 
   async 'where no datagrams get through the room plays it over TCP'() {

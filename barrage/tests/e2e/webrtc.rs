@@ -358,7 +358,7 @@ async fn what_is_lost_on_the_way_to_a_viewer_is_sent_again() {
 #[tokio::test]
 async fn padding_that_probes_the_path_leaves_no_hole_for_viewers() {
     let server = Server::start().await;
-    let pictures = pictures(4).await;
+    let pictures = pictures(2).await;
     let mut publisher = Peer::publish(&server).await;
     server.live().await;
     let mut viewer = Peer::watch(&server, CHANNEL).await;

@@ -11,7 +11,7 @@ import { passes, troubleOfAnswer, type Trouble } from './trouble';
 const ADDRESS = '/whip';
 /** Where datagrams get through, the connection is there in a fraction of this. */
 const CONNECTED_MS = 8_000;
-/** What the network does for so long is left to itself; a server gives up a publisher that sends nothing for some seconds. */
+/** What the network does for so long is left to itself. */
 const BROKEN_MS = 500;
 /** Of the bitrate that was chosen, this much is sent at once; the rest once it is known that it arrives. */
 const START_SHARE = 0.6;

@@ -5,6 +5,7 @@ import { withStereo } from '../webrtc/sdp';
 import { credibleDelay, type Context, type Engine, type EngineEvents, type Source, type Stats } from './engine';
 import type { Fault } from './ladder';
 import { delayOf, heldFor, readingOf, type Reading } from './whep-reading';
+import { Reserve } from './whep-reserve';
 
 /** Where datagrams get through, it takes a fraction of this until the connection is there, and until a picture is. */
 const CONNECTED_MS = 3_000;
@@ -146,6 +147,7 @@ class Link {
   #before: Reading | null = null;
   #reading: Reading | null = null;
   #asking = false;
+  readonly #reserve = new Reserve();
   #toldAt = performance.now();
   /** When something new came last, and a picture. */
   #mediaAt: number | null = null;
@@ -256,6 +258,7 @@ class Link {
       this.#toldAt = reading.at;
       void tellSeen(this.#session, reading.seen);
     }
+    this.#hold(this.#reserve.take(reading));
     const before = this.#reading;
     this.#before = before;
     this.#reading = reading;
@@ -265,6 +268,14 @@ class Link {
     const decoded = reading.frames > (before?.frames ?? 0);
     const idle = before !== null && this.#shown && reading.picturePackets === before.picturePackets;
     if (decoded || idle) this.#pictureAt = reading.at;
+  }
+
+  /** Sound as well, which would run ahead. */
+  #hold(reserve_ms: number): void {
+    const target = reserve_ms === 0 ? null : reserve_ms;
+    for (const receiver of this.#connection.getReceivers()) {
+      if (receiver.jitterBufferTarget !== target) receiver.jitterBufferTarget = target;
+    }
   }
 }
 

@@ -3,12 +3,12 @@ import { delayOf, heldFor, readingOf } from './whep-reading';
 
 const pair = { type: 'candidate-pair', state: 'succeeded', nominated: true, currentRoundTripTime: 0.04 };
 const sound = { type: 'inbound-rtp', kind: 'audio', packetsReceived: 50, jitterBufferDelay: 9 };
-const pictures = { type: 'inbound-rtp', kind: 'video', packetsReceived: 300, framesDecoded: 30, framesPerSecond: 30, jitterBufferDelay: 1.2, totalDecodeTime: 0.3 };
+const pictures = { type: 'inbound-rtp', kind: 'video', packetsReceived: 300, retransmittedPacketsReceived: 7, framesDecoded: 30, framesPerSecond: 30, jitterBufferDelay: 1.2, totalDecodeTime: 0.3 };
 
 describe('a reading', () => {
   it('tells when the picture was taken, counted from 1970', () => {
     const reading = readingOf(5, [pair, sound, { ...pictures, estimatedPlayoutTimestamp: 2_208_988_800_000 + 1_790_000_000_000 }]);
-    expect(reading).toEqual({ at: 5, frames: 30, picturePackets: 300, packets: 350, fps: 30, taken_ms: 1_790_000_000_000, held_s: 1.5, way_ms: 20, seen: { freezes: 0, frozen_ms: 0, dropped: 0 } });
+    expect(reading).toEqual({ at: 5, frames: 30, picturePackets: 300, packets: 350, repaired: 7, fps: 30, taken_ms: 1_790_000_000_000, held_s: 1.5, way_ms: 20, seen: { freezes: 0, frozen_ms: 0, dropped: 0 } });
   });
 
   it('tells what was seen of it', () => {

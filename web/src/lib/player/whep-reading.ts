@@ -10,6 +10,8 @@ export interface Reading {
   /** Packets so far, of pictures and of everything. */
   readonly picturePackets: number;
   readonly packets: number;
+  /** Packets of pictures that came because they were asked for again. */
+  readonly repaired: number;
   readonly fps: number | null;
   /** When the picture that is shown was taken, in Unix milliseconds by the sender's clock, if the browser tells. */
   readonly taken_ms: number | null;
@@ -31,6 +33,7 @@ interface Told {
   framesDecoded?: number;
   framesPerSecond?: number;
   packetsReceived?: number;
+  retransmittedPacketsReceived?: number;
   estimatedPlayoutTimestamp?: number;
   freezeCount?: number;
   totalFreezesDuration?: number;
@@ -43,7 +46,7 @@ interface Told {
 }
 
 export function readingOf(at: number, report: Iterable<object>): Reading {
-  const reading = { at, frames: 0, picturePackets: 0, packets: 0, fps: null as number | null, taken_ms: null as number | null, held_s: 0, way_ms: 0, seen: { freezes: 0, frozen_ms: 0, dropped: 0 } };
+  const reading = { at, frames: 0, picturePackets: 0, packets: 0, repaired: 0, fps: null as number | null, taken_ms: null as number | null, held_s: 0, way_ms: 0, seen: { freezes: 0, frozen_ms: 0, dropped: 0 } };
   for (const one of report as Iterable<Told>) {
     if (one.type === 'candidate-pair' && one.state === 'succeeded' && one.nominated) {
       reading.way_ms = (one.currentRoundTripTime ?? 0) * 500;
@@ -52,6 +55,7 @@ export function readingOf(at: number, report: Iterable<object>): Reading {
     reading.packets += one.packetsReceived ?? 0;
     if (one.kind !== 'video') continue;
     reading.picturePackets = one.packetsReceived ?? 0;
+    reading.repaired = one.retransmittedPacketsReceived ?? 0;
     reading.frames = one.framesDecoded ?? 0;
     reading.fps = one.framesPerSecond ?? null;
     reading.held_s = (one.jitterBufferDelay ?? 0) + (one.totalDecodeTime ?? 0);
