@@ -14,9 +14,12 @@ const STRETCHES_MAX: usize = 32;
 /// Timestamps of the catching up that are remembered for the same.
 const REWRITTEN_MAX: usize = 512;
 
-/// Times that are remembered of packets that were sent again: who asks for the same within a round
-/// trip is given it once.
+/// Times that are remembered of packets that were sent again: who asks for the same within half a
+/// round trip is given it once. What it reckons with itself may be a little less than the whole.
 const AGAIN_MAX: usize = 128;
+
+/// What the round trip is taken for before a report has shown it.
+const ROUND_TRIP: Duration = Duration::from_millis(40);
 
 /// How far behind the newest a late packet may be and still be sent.
 const LATE_MAX: u64 = 1_024;
@@ -287,7 +290,7 @@ impl DownTrack {
 
     /// Whether `number` may be sent again now.
     pub fn may_repair(&mut self, now: Instant, number: u64, size: usize) -> bool {
-        let pause = self.fares.round_trip.unwrap_or(Duration::from_millis(20));
+        let pause = self.fares.round_trip.unwrap_or(ROUND_TRIP) / 2;
         while let Some((_, at)) = self.again.front()
             && (now.saturating_duration_since(*at) >= pause || self.again.len() >= AGAIN_MAX)
         {
@@ -486,6 +489,10 @@ mod tests {
         assert!(track.may_repair(now, 70, 100));
         assert!(!track.may_repair(now, 70, 100));
         assert!(track.may_repair(now + Duration::from_millis(20), 70, 100));
+        track.fares.round_trip = Some(Duration::from_millis(110));
+        // A browser asks again after 100 ms, whatever the way.
+        assert!(!track.may_repair(now + Duration::from_millis(60), 70, 100));
+        assert!(track.may_repair(now + Duration::from_millis(120), 70, 100));
         let mut out = Vec::new();
         let written = track.write_again(&packet(70, 5), 97, 1, &mut out);
         let header = rtp::Header::parse(&out).unwrap();
