@@ -1,6 +1,7 @@
 //! Bits of a raw byte sequence payload, read with bounds.
 
 use super::Error;
+use crate::codec::bits;
 
 /// The payload without the bytes that keep start codes out of it (H.264 §7.4.1.1).
 pub(super) fn without_emulation_prevention(nal: &[u8]) -> Vec<u8> {
@@ -17,35 +18,25 @@ pub(super) fn without_emulation_prevention(nal: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A reader of single bits, most significant first.
-pub(super) struct Bits<'a> {
-    data: &'a [u8],
-    at: usize,
-}
+/// Bits, and the numbers that H.264 makes of them.
+pub(super) struct Bits<'a>(bits::Bits<'a>);
 
 impl<'a> Bits<'a> {
     pub(super) const fn new(data: &'a [u8]) -> Self {
-        Self { data, at: 0 }
+        Self(bits::Bits::new(data))
     }
 
     pub(super) fn flag(&mut self) -> Result<bool, Error> {
-        let byte = *self.data.get(self.at / 8).ok_or(Error::Truncated)?;
-        let bit = byte >> (7 - self.at % 8) & 1;
-        self.at += 1;
-        Ok(bit == 1)
+        self.0.flag().ok_or(Error::Truncated)
     }
 
     /// Up to 32 bits as a number.
     pub(super) fn bits(&mut self, count: u32) -> Result<u32, Error> {
-        let mut value = 0;
-        for _ in 0..count {
-            value = value << 1 | u32::from(self.flag()?);
-        }
-        Ok(value)
+        self.0.take(count).ok_or(Error::Truncated)
     }
 
     pub(super) fn u8(&mut self) -> Result<u8, Error> {
-        Ok(self.bits(8)?.to_be_bytes()[3])
+        self.0.small(8).ok_or(Error::Truncated)
     }
 
     /// An unsigned Exp-Golomb number (§9.1) of at most `max`.
