@@ -20,6 +20,21 @@ pub struct Viewers {
     pub total: u64,
 }
 
+/// How pictures fare that are made anew for viewers who cannot have them as they are, or would be for
+/// whoever asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transcoding {
+    /// They can be had.
+    #[default]
+    Well,
+    /// Those of other broadcasts are made already, as many as may be.
+    NoRoom,
+    /// They come slower than the publisher's, so that some are left out.
+    Slow,
+    /// They cannot be made.
+    Fails,
+}
+
 /// A peer over WebRTC, as an engineer reads it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, ToSchema)]
 pub struct Peer {
@@ -85,6 +100,9 @@ pub struct PeerTrack {
 pub trait Delivery: Send + Sync + 'static {
     /// Who watches `broadcast` now.
     fn viewers(&self, broadcast: BroadcastId) -> Viewers;
+
+    /// How its pictures fare that are made anew.
+    fn transcoding(&self, broadcast: BroadcastId) -> Transcoding;
 
     /// Frames of `broadcast` that came and could not be delivered.
     fn dropped_frames(&self, broadcast: BroadcastId) -> u64;

@@ -102,6 +102,10 @@ pub fn begin() {
             "How often making a track in another codec failed, by kind.",
         ),
         (
+            "barrage_rendition_skips_total",
+            "How often pictures were left out because making them anew was slower than they came.",
+        ),
+        (
             "barrage_webrtc_shard_restarts_total",
             "How often a WebRTC shard began anew, without its sessions, because something in it was wrong.",
         ),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use api::Store;
-use api::delivery::{Delivery, Peer, PeerSeen, PeerTrack, Viewers};
+use api::delivery::{Delivery, Peer, PeerSeen, PeerTrack, Transcoding, Viewers};
 use api::keyring::{KeyError, Keyring};
 use api::publishers::Publishers;
 use api::rooms::{Later, Name, NotSaid, Replay, Rooms, Wanted, Words};
@@ -17,6 +17,7 @@ use ingest::publisher::Publisher;
 use ingest::rtmp::Secret;
 use ingest::stage::Leaving;
 use ingest::theatre::{Exit, Theatre, Why};
+use kit::rendition::{Fare, Renditions};
 use kit::stream::{Broadcast, Protocol};
 use media::MediaTime;
 use sfu_core::assemble::Unit;
@@ -353,6 +354,8 @@ pub struct Delivered {
     pub play: Arc<Play>,
     /// Over WebRTC.
     pub webrtc: Option<Arc<sfu::Service>>,
+    /// What is made for some of them.
+    pub renditions: Arc<Renditions>,
 }
 
 impl Delivery for Delivered {
@@ -367,6 +370,15 @@ impl Delivery for Delivered {
             rtmp,
             webrtc,
             total: hls + flv + rtmp + webrtc,
+        }
+    }
+
+    fn transcoding(&self, broadcast: BroadcastId) -> Transcoding {
+        match self.renditions.fare(broadcast) {
+            Fare::Well => Transcoding::Well,
+            Fare::NoRoom => Transcoding::NoRoom,
+            Fare::Slow => Transcoding::Slow,
+            Fare::Fails => Transcoding::Fails,
         }
     }
 

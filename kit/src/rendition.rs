@@ -4,6 +4,8 @@
 //! track log like those of the broadcast, on the same timeline.
 
 mod child;
+mod coder;
+mod matroska;
 mod ogg;
 mod output;
 
@@ -16,19 +18,19 @@ use fanout::{Bounds, Lag, Log, Read, Reader, Start, Writer};
 use media::{AudioConfig, Frame, MediaTime, TrackConfig, TrackKind, VideoConfig};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use wire::BroadcastId;
 
-use self::child::Child;
+use self::coder::Coder;
 use crate::stream::{Broadcast, TRACK_WINDOW, TrackLog, measure};
 
-/// How long it is waited after a child has failed: twice as long each time, until one has worked so
+/// How long it is waited after a coder has failed: twice as long each time, until one has worked so
 /// long.
 const RESTS: Duration = Duration::from_secs(1);
 const RESTS_MAX: Duration = Duration::from_mins(1);
 const WORKS_FOR: Duration = Duration::from_secs(20);
 
-/// A child that codes pictures slower than they come goes on with the newest keyframe.
+/// A coder of pictures that is slower than they come goes on with the newest keyframe.
 const BEHIND_MAX: Bounds = Bounds {
     items: u64::MAX,
     span_micros: 4_000_000,
@@ -36,6 +38,12 @@ const BEHIND_MAX: Bounds = Bounds {
 
 /// How long somebody waits to hear whether a rendition works. A child takes a tenth of a second.
 const SETTLES_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long it is known that something fails which nobody needs any more.
+const FAILS_FOR: Duration = Duration::from_secs(30);
+
+/// How long pictures are called slow after some were left out.
+const SLOW_FOR: Duration = Duration::from_secs(30);
 
 /// Profile, constraints and level of pictures in order: those that every browser knows.
 pub const PROFILE: [u8; 3] = [0x42, 0xc0, 0x1f];
@@ -146,6 +154,19 @@ enum State {
     Fails,
 }
 
+/// How the pictures of a broadcast fare that are put in order, or would be for whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fare {
+    /// They can be had.
+    Well,
+    /// Others are made already, as many as may be.
+    NoRoom,
+    /// They come slower than the publisher's, so that some are left out.
+    Slow,
+    /// They cannot be made.
+    Fails,
+}
+
 /// A rendition, and who needs it.
 #[derive(Debug)]
 struct Rendition {
@@ -153,6 +174,42 @@ struct Rendition {
     needed_by: AtomicUsize,
     deserted: Notify,
     state: watch::Sender<State>,
+    /// When something of its source was left out last, because it is made too slowly.
+    behind_at: Mutex<Option<Instant>>,
+}
+
+impl Rendition {
+    fn new() -> Self {
+        Self {
+            log: Log::new(0, TRACK_WINDOW, measure),
+            needed_by: AtomicUsize::new(0),
+            deserted: Notify::new(),
+            state: watch::Sender::new(State::Begins),
+            behind_at: Mutex::default(),
+        }
+    }
+
+    fn fare(&self) -> Fare {
+        let behind_at = self.behind_at.lock();
+        let behind_at = *behind_at.unwrap_or_else(PoisonError::into_inner);
+        if *self.state.borrow() == State::Fails {
+            Fare::Fails
+        } else if behind_at.is_some_and(|at| at.elapsed() < SLOW_FOR) {
+            Fare::Slow
+        } else {
+            Fare::Well
+        }
+    }
+
+    /// Notes that something was left out; tells whether that has not been so for a while.
+    fn falls_behind(&self) -> bool {
+        let mut behind_at = self
+            .behind_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = behind_at.replace(Instant::now());
+        before.is_none_or(|before| before.elapsed() >= SLOW_FOR)
+    }
 }
 
 type Open = HashMap<(BroadcastId, Kind), Arc<Rendition>>;
@@ -182,6 +239,16 @@ impl Feed {
                 Some(Read::Gap { .. } | Read::TooSlow(_)) => {}
                 None => std::future::pending().await,
             }
+        }
+    }
+
+    /// The next frame of one that there may be; never, if there is none.
+    ///
+    /// Cancel safe.
+    pub async fn next_of(feed: &mut Option<Self>) -> Frame {
+        match feed {
+            Some(feed) => feed.next().await,
+            None => std::future::pending().await,
         }
     }
 
@@ -227,19 +294,20 @@ impl Renditions {
             metrics::counter!("barrage_rendition_failures_total", "kind" => kind.as_str())
                 .increment(0);
         }
+        metrics::counter!("barrage_rendition_skips_total").increment(0);
         Arc::new(Self {
             config,
             open: Mutex::default(),
         })
     }
 
-    /// Whether the pictures of a broadcast can be had in order: there is room for them, if nobody has
-    /// them yet, and they are not known to fail.
-    pub fn has_room(&self, broadcast: BroadcastId) -> bool {
+    /// Whether the pictures of a broadcast can be had in order, and how.
+    pub fn fare(&self, broadcast: BroadcastId) -> Fare {
         let open = self.lock();
         match open.get(&(broadcast, Kind::InOrder)) {
-            Some(made) => *made.state.borrow() != State::Fails,
-            None => self.has_room_in(&open),
+            Some(made) => made.fare(),
+            None if self.has_room_in(&open) => Fare::Well,
+            None => Fare::NoRoom,
         }
     }
 
@@ -270,12 +338,7 @@ impl Renditions {
         kind: Kind,
     ) -> Feed {
         let rendition = open.entry((broadcast.id, kind)).or_insert_with(|| {
-            let rendition = Arc::new(Rendition {
-                log: Log::new(0, TRACK_WINDOW, measure),
-                needed_by: AtomicUsize::new(0),
-                deserted: Notify::new(),
-                state: watch::Sender::new(State::Begins),
-            });
+            let rendition = Arc::new(Rendition::new());
             let keep = Arc::clone(self).keep(kind, Arc::clone(broadcast), Arc::clone(&rendition));
             tokio::spawn(keep);
             rendition
@@ -301,7 +364,7 @@ impl Renditions {
             ffmpeg: &self.config.ffmpeg,
             writer: made.log.writer(),
             rendition: &made,
-            child: None,
+            coder: None,
             rests: RESTS,
             rests_until: Instant::now(),
             began_at: Instant::now(),
@@ -320,6 +383,10 @@ impl Renditions {
     async fn until_deserted(&self, key: (BroadcastId, Kind), made: &Rendition) {
         loop {
             made.deserted.notified().await;
+            // Whoever asks next does not have to find out once more.
+            if *made.state.borrow() == State::Fails {
+                sleep(FAILS_FOR).await;
+            }
             // Under the lock, so that nobody comes between looking and closing.
             let mut open = self.lock();
             if made.needed_by.load(Ordering::Acquire) == 0 {
@@ -330,13 +397,21 @@ impl Renditions {
     }
 }
 
+/// What comes out of a coder that there may be.
+async fn made_by(coder: &mut Option<Coder>) -> anyhow::Result<Frame> {
+    match coder {
+        Some(coder) => coder.next().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Makes one rendition.
 struct Maker<'a> {
     kind: Kind,
     ffmpeg: &'a str,
     writer: Writer<Frame>,
     rendition: &'a Rendition,
-    child: Option<Child>,
+    coder: Option<Coder>,
     /// How long the next failure is rested from.
     rests: Duration,
     rests_until: Instant,
@@ -355,12 +430,6 @@ impl Maker<'_> {
         };
         let mut frames = source.reader(start, lag);
         loop {
-            let made = async {
-                match &mut self.child {
-                    Some(child) => child.next().await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 step = frames.read() => match step {
                     Some(Read::Item(_, frame)) if frame.dts < from => {}
@@ -369,13 +438,16 @@ impl Maker<'_> {
                             self.rest(broadcast, &error);
                         }
                     }
+                    Some(Read::Gap { .. } | Read::TooSlow(_)) if source_is_sound => {}
                     // Pictures refer to those that are missing.
                     Some(Read::Gap { .. } | Read::TooSlow(_)) => {
-                        self.child = self.child.take().filter(|_| source_is_sound);
+                        if self.coder.take().is_some() {
+                            self.tell_slow(broadcast);
+                        }
                     }
                     None => return,
                 },
-                made = made => match made {
+                made = made_by(&mut self.coder) => match made {
                     Ok(frame) => {
                         self.rendition.state.send_replace(State::Works);
                         if self.writer.append(frame).is_err() {
@@ -391,31 +463,43 @@ impl Maker<'_> {
     /// Takes a frame of the publisher's.
     async fn take(&mut self, broadcast: &Broadcast, frame: &Frame) -> anyhow::Result<()> {
         if !self.kind.is_made_of(&frame.config) {
-            self.child = None;
+            self.coder = None;
             return Ok(());
         }
         if Instant::now() < self.rests_until {
             return Ok(());
         }
-        if self.child.as_ref().is_some_and(|one| !one.is_for(frame)) {
-            self.child = None;
+        if self.coder.as_ref().is_some_and(|one| !one.is_for(frame)) {
+            self.coder = None;
         }
-        let child = match &mut self.child {
-            Some(child) => child,
+        let coder = match &mut self.coder {
+            Some(coder) => coder,
             None if !frame.key => return Ok(()),
             None => {
-                let bps = broadcast.stats().video.map(|video| video.bitrate_bps);
+                let video = broadcast.stats().video;
                 self.began_at = Instant::now();
-                let child = Child::start(self.ffmpeg, self.kind, frame, bps)?;
-                self.child.insert(child)
+                let coder = Coder::start(self.ffmpeg, self.kind, frame, video.as_ref())?;
+                self.coder.insert(coder)
             }
         };
-        child.put(frame).await
+        coder.put(frame).await
     }
 
-    /// All else goes on without a child that does not work, and another is tried later.
+    /// Pictures are coded slower than they come, and go on with the newest keyframe.
+    fn tell_slow(&self, broadcast: &Broadcast) {
+        metrics::counter!("barrage_rendition_skips_total").increment(1);
+        if self.rendition.falls_behind() {
+            tracing::warn!(
+                broadcast.id = %broadcast.id,
+                "pictures are made anew slower than they come, and some are left out: they are too large \
+                 for this machine, see `transcode.pictures` in the settings"
+            );
+        }
+    }
+
+    /// All else goes on without a coder that does not work, and another is tried later.
     fn rest(&mut self, broadcast: &Broadcast, error: &anyhow::Error) {
-        self.child = None;
+        self.coder = None;
         if self.began_at.elapsed() >= WORKS_FOR {
             self.rests = RESTS;
         }

@@ -21,6 +21,26 @@ const AHEAD_MICROS: i64 = 8_000_000;
 /// Packets of silence are smaller.
 const QUIET_BYTES: usize = 60;
 
+/// By how much a child may grow, in KiB, once a part of it all has gone through.
+const GROWS_MAX: u64 = 8 * 1024;
+
+/// What the encoders of this process hold in memory, in KiB; nothing where there are none.
+fn held_by_children() -> u64 {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let children = tasks
+        .map(|task| std::fs::read_to_string(task.unwrap().path().join("children")))
+        .collect::<Result<String, _>>()
+        .unwrap();
+    let held = children.split_whitespace().filter_map(|id| {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    held.sum()
+}
+
 /// A beep at each full second of ten, as AAC frames of 1024 samples at 48 kHz.
 fn beeps() -> (Arc<TrackConfig>, Vec<Bytes>) {
     let made = Command::new("ffmpeg")
@@ -78,6 +98,7 @@ async fn sound_stays_where_it_was_however_long_it_goes_on_though_some_of_it_is_l
     let renditions = Renditions::new(Config::default());
     let mut feed = renditions.sound(&broadcast, Kind::Opus);
     let mut heard: Vec<Frame> = Vec::new();
+    let mut held = 0;
     for index in 0..frames {
         let mut frame = frame_at(index, &config, &beeps);
         if index % 997 == 500 {
@@ -85,6 +106,9 @@ async fn sound_stays_where_it_was_however_long_it_goes_on_though_some_of_it_is_l
         }
         if index % 701 == 300 {
             frame.data = Bytes::from_static(&[0xff; 40]);
+        }
+        if index == frames / 4 {
+            held = held_by_children();
         }
         let at = frame.dts;
         writer.append(frame).unwrap();
@@ -108,6 +132,9 @@ async fn sound_stays_where_it_was_however_long_it_goes_on_though_some_of_it_is_l
             }
         }
     }
+    let holds = held_by_children();
+    println!("its encoder held {held} KiB after a quarter, and {holds} KiB at last");
+    assert!(holds <= held + GROWS_MAX, "{held} {holds}");
     let steps = heard.windows(2).map(|two| two[1].pts.since(two[0].pts));
     assert!(steps.clone().all(|step| (0..=100_000).contains(&step)));
     let mut apart = Vec::new();

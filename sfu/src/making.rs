@@ -27,17 +27,10 @@ async fn make_pictures(tracks: &Tracks, renditions: &Arc<Renditions>) {
     let mut frames = video.reader(Start::LatestKey, Lag::Record);
     let mut maker = Maker::new(TrackKind::Video);
     let mut in_order: Option<Feed> = None;
-    let mut run = None;
     loop {
-        let made = async {
-            match &mut in_order {
-                Some(in_order) => in_order.next().await,
-                None => std::future::pending().await,
-            }
-        };
         let step = tokio::select! {
             step = frames.read() => step,
-            frame = made => {
+            frame = Feed::next_of(&mut in_order) => {
                 maker.take(&frame, tracks);
                 continue;
             }
@@ -52,40 +45,39 @@ async fn make_pictures(tracks: &Tracks, renditions: &Arc<Renditions>) {
         };
         if !tracks.is_to_be_made(TrackKind::Video, at.offset) {
             maker.begin_anew();
-            (in_order, run) = (None, None);
+            in_order = None;
             continue;
         }
-        if run.replace(frame.run) != Some(frame.run) {
-            in_order = None;
-            if tracks.broadcast.is_reordered() {
-                in_order = pictures_in_order(tracks, renditions);
-                maker.begin_anew();
-                if in_order.is_none() {
-                    return;
-                }
-            }
-        }
-        if in_order.is_some() {
-            if !tracks.broadcast.transcodes() {
-                // It was switched off meanwhile.
+        // The first frame alone does not tell the order; what came before it does.
+        let reordered = maker.is_reordered(&frame)
+            || (maker.seeking && frame.key && tracks.broadcast.is_reordered());
+        if reordered && in_order.is_none() {
+            // Who is there stays. A new run may well be the first that has to be put in order.
+            in_order = pictures_in_order(tracks, renditions).await;
+            maker.begin_anew();
+            if in_order.is_none() {
+                // Who is sent away finds out why, and goes elsewhere or comes again.
                 return;
             }
-            continue;
         }
-        if maker.is_reordered(&frame) {
-            // Who is sent away finds out why, and goes elsewhere or comes again.
+        // A rendition goes on with a new run by itself.
+        if in_order.is_none() {
+            maker.take(&frame, tracks);
+        } else if !tracks.broadcast.transcodes() {
+            // It was switched off meanwhile.
             return;
         }
-        maker.take(&frame, tracks);
     }
 }
 
-fn pictures_in_order(tracks: &Tracks, renditions: &Arc<Renditions>) -> Option<Feed> {
+/// A rendition that works, if the channel wants one and there is room.
+async fn pictures_in_order(tracks: &Tracks, renditions: &Arc<Renditions>) -> Option<Feed> {
     let broadcast = &tracks.broadcast;
-    broadcast
-        .transcodes()
-        .then(|| renditions.pictures(broadcast))
-        .flatten()
+    if !broadcast.transcodes() {
+        return None;
+    }
+    let feed = renditions.pictures(broadcast)?;
+    feed.works().await.then_some(feed)
 }
 
 /// Makes packets of sound as it comes, by way of a rendition if browsers do not take its codec.
@@ -94,15 +86,9 @@ async fn make_sound(tracks: &Tracks, renditions: &Arc<Renditions>) {
     let mut maker = Maker::new(TrackKind::Audio);
     let mut opus: Option<Feed> = None;
     loop {
-        let made = async {
-            match &mut opus {
-                Some(opus) => opus.next().await,
-                None => std::future::pending().await,
-            }
-        };
         let step = tokio::select! {
             step = frames.read() => step,
-            frame = made => {
+            frame = Feed::next_of(&mut opus) => {
                 maker.take(&frame, tracks);
                 continue;
             }
@@ -133,6 +119,8 @@ struct Maker {
     run: Option<u32>,
     /// When the newest frame is shown, and its run.
     shown: Option<(u32, MediaTime)>,
+    /// When the newest frame is shown that packets were made of.
+    made_to: Option<MediaTime>,
 }
 
 impl Maker {
@@ -143,6 +131,7 @@ impl Maker {
             seeking: matches!(kind, TrackKind::Video),
             run: None,
             shown: None,
+            made_to: None,
         }
     }
 
@@ -167,7 +156,9 @@ impl Maker {
         {
             self.seeking |= self.kind == TrackKind::Video;
         }
-        if self.seeking && !frame.key {
+        // Viewers take nothing that would be shown before what they have seen.
+        let late = self.made_to.is_some_and(|made_to| frame.pts <= made_to);
+        if self.seeking && (!frame.key || late) {
             return;
         }
         self.seeking = false;
@@ -185,6 +176,7 @@ impl Maker {
             // packets.
             TrackConfig::Audio(AudioConfig::Aac { .. }) | TrackConfig::Video(_) => return,
         };
+        self.made_to = Some(frame.pts);
         self.append(frame.pts, codec, frame.key, payloads, tracks);
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fanout::{AppendError, Limits, Log, Meta, Writer};
-use kit::rendition::Renditions;
+use kit::rendition::{Fare, Renditions};
 use kit::stream::Broadcast;
 use media::{MediaTime, TrackKind};
 use sfu_core::Packet;
@@ -328,7 +328,8 @@ impl Registry {
     /// put in order.
     pub fn can_show(&self, broadcast: &Broadcast) -> bool {
         !broadcast.is_reordered()
-            || (broadcast.transcodes() && self.renditions.has_room(broadcast.id))
+            || (broadcast.transcodes()
+                && matches!(self.renditions.fare(broadcast.id), Fare::Well | Fare::Slow))
     }
 
     /// Viewers of a broadcast.

@@ -5,6 +5,8 @@ use media::{MediaTime, TrackConfig, VideoConfig, fmp4};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::delivery::Transcoding;
+
 /// How long a broadcast may take before what is missing from it is missed.
 const SETTLED: MediaTime = MediaTime::from_millis(5_000);
 
@@ -62,6 +64,12 @@ pub enum Problem {
         /// Whether the channel could have them made anew.
         could_transcode: bool,
     },
+    /// The channel wants its pictures made anew, and there is no room for more of such.
+    TranscodingNoRoom,
+    /// Its pictures are made anew slower than they come: viewers over WebRTC see them stand still.
+    TranscodingSlow,
+    /// Its pictures cannot be made anew.
+    TranscodingFails,
     /// Frames came that could not be used.
     FramesDropped {
         /// How many so far.
@@ -79,7 +87,12 @@ pub struct Webrtc {
 }
 
 /// What is the matter with `broadcast`, worst first.
-pub fn of(broadcast: &Broadcast, stats: &Stats, webrtc: Webrtc) -> Vec<Problem> {
+pub fn of(
+    broadcast: &Broadcast,
+    stats: &Stats,
+    webrtc: Webrtc,
+    transcoding: Transcoding,
+) -> Vec<Problem> {
     if broadcast.is_shown_out() {
         return vec![Problem::KeyRevoked];
     }
@@ -102,13 +115,8 @@ pub fn of(broadcast: &Broadcast, stats: &Stats, webrtc: Webrtc) -> Vec<Problem> 
     if stats.audio.is_none() {
         problems.push(Problem::NoSound);
     }
-    if webrtc.shows_live
-        && broadcast.is_reordered()
-        && !(webrtc.transcodes_pictures && broadcast.transcodes())
-    {
-        problems.push(Problem::BFrames {
-            could_transcode: webrtc.transcodes_pictures,
-        });
+    if webrtc.shows_live && broadcast.is_reordered() {
+        problems.extend(of_order(broadcast.transcodes(), webrtc, transcoding));
     }
     // Sound from before the first picture is left out of every broadcast; that is none.
     if stats.dropped_frames > 50 {
@@ -117,6 +125,21 @@ pub fn of(broadcast: &Broadcast, stats: &Stats, webrtc: Webrtc) -> Vec<Problem> 
         });
     }
     problems
+}
+
+/// What is the matter with pictures that are shown in another order than decoded.
+const fn of_order(wanted: bool, webrtc: Webrtc, transcoding: Transcoding) -> Option<Problem> {
+    if !(wanted && webrtc.transcodes_pictures) {
+        return Some(Problem::BFrames {
+            could_transcode: webrtc.transcodes_pictures,
+        });
+    }
+    match transcoding {
+        Transcoding::Well => None,
+        Transcoding::NoRoom => Some(Problem::TranscodingNoRoom),
+        Transcoding::Slow => Some(Problem::TranscodingSlow),
+        Transcoding::Fails => Some(Problem::TranscodingFails),
+    }
 }
 
 fn of_pictures(video: &TrackStats) -> Vec<Problem> {

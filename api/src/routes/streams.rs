@@ -364,7 +364,12 @@ pub(super) fn view(state: &AppState, broadcast: &Broadcast, channel: &Channel) -
             sound_alone: sound_alone(stats.video.as_ref()),
         },
         thumbnail: thumbnail(state, broadcast, channel),
-        problems: problems::of(broadcast, &stats, state.webrtc),
+        problems: problems::of(
+            broadcast,
+            &stats,
+            state.webrtc,
+            state.delivery.transcoding(broadcast.id),
+        ),
     }
 }
 

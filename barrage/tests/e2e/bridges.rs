@@ -1,29 +1,19 @@
 //! What each publisher sends, at each output: it works, is made into another codec while somebody needs
 //! it, or is refused with the reason. The table stands in `docs/operating.md`.
 
-use crate::support::camera::{AS_H264, AS_VP8, AS_VP9, Camera, publish_flashes};
-use crate::support::ffmpeg::output_and_complaints_of;
+use crate::support::camera::{Camera, filming, publish_flashes, publish_flashes_to};
+use crate::support::eye::{
+    are_together, flashes_and_beeps, pictures_cease, pictures_come, seen_by,
+};
 use crate::support::peer::{self, Peer};
-use crate::support::projector::Projector;
 use crate::support::server::CHANNEL;
-use crate::support::{Person, Server, Viewer, until, within};
+use crate::support::{Person, Server, Source, Viewer, until, within};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sfu_core::Codec;
-use sfu_core::caller::H264;
-use sfu_core::rtp::Header;
 use sfu_core::transport::Received;
-
-/// How far apart a flash and its beep may come.
-const APART_MAX: f64 = 0.040;
-
-/// Does something while a peer passes on what a camera takes.
-async fn filming<T>(camera: &Camera, peer: &mut Peer, work: impl Future<Output = T>) -> T {
-    tokio::select! {
-        () = camera.film(peer) => unreachable!("it films without end"),
-        done = work => done,
-    }
-}
+use std::os::unix::fs::PermissionsExt as _;
+use tempfile::TempDir;
 
 /// What the API tells of a broadcast that has pictures and sound.
 async fn with_pictures(server: &Server) -> Value {
@@ -37,65 +27,6 @@ async fn with_pictures(server: &Server) -> Value {
 /// How often the server has written something.
 fn said(server: &Server, words: &str) -> usize {
     server.log().lines_with(&[words]).len()
-}
-
-/// Watches `url` for some seconds with ffmpeg, which knows nothing of us, and tells when there were
-/// flashes and beeps.
-async fn flashes_and_beeps(url: &str, seconds: &str) -> (Vec<f64>, Vec<f64>) {
-    let args = [
-        "-hide_banner",
-        "-protocol_whitelist",
-        "file,http,tcp,rtmp,udp,rtp,crypto,data",
-        "-nostats",
-        // It looks for more tracks for a minute and a half else.
-        "-analyzeduration",
-        "2000000",
-        "-i",
-        url,
-        "-t",
-        seconds,
-        "-vf",
-        "blackdetect=d=0.1:pix_th=0.5",
-        "-af",
-        "silencedetect=noise=-30dB:d=0.1",
-        "-f",
-        "null",
-        "-",
-    ];
-    let (_, said) = output_and_complaints_of("ffmpeg", &args).await;
-    let times = |name: &str| {
-        let found = said.split(name).skip(1);
-        let times = found.filter_map(|rest| {
-            let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-            rest[..end].parse().ok()
-        });
-        times.collect::<Vec<f64>>()
-    };
-    (times("black_end:"), times("silence_end: "))
-}
-
-/// Waits for the first packet of pictures.
-async fn pictures_come(viewer: &mut Peer) {
-    loop {
-        if let Received::Rtp(packet) = viewer.hear().await
-            && Header::parse(&packet).is_some_and(|header| header.payload_type == H264)
-        {
-            return;
-        }
-    }
-}
-
-/// The same for a viewer over WebRTC.
-async fn seen_by(server: &Server, viewer: &mut Peer, seconds: &str) -> (Vec<f64>, Vec<f64>) {
-    let projector = Projector::new().await;
-    let path = server.path("shown.sdp");
-    projector.describe(&path);
-    // ffmpeg decides within two seconds of sound whether there are pictures.
-    within("pictures", pictures_come(viewer)).await;
-    tokio::select! {
-        () = projector.show(viewer) => unreachable!("it shows without end"),
-        seen = flashes_and_beeps(path.to_str().unwrap(), seconds) => seen,
-    }
 }
 
 /// Where a tool that knows no parts finds what to watch: once there is a whole segment of each track.
@@ -112,33 +43,27 @@ async fn hls_of_whole_segments(server: &Server) -> String {
     server.url(&format!("/hls/{CHANNEL}/index.m3u8"))
 }
 
-/// Asserts that both are there, each flash with its beep. The first may come before what tells where
-/// sound stands, and the last is cut off.
-fn are_together(flashes: &[f64], beeps: &[f64]) {
-    let whole = flashes.get(1..flashes.len().max(2) - 1).unwrap_or_default();
-    let apart = whole.iter().filter_map(|flash| {
-        let apart = beeps.iter().map(|beep| beep - flash);
-        apart.min_by(|a, b| a.abs().total_cmp(&b.abs()))
-    });
-    let apart: Vec<f64> = apart.filter(|apart| apart.abs() < 0.5).collect();
-    println!("beeps after flashes: {apart:.3?}");
-    assert!(apart.len() >= 3, "{flashes:?} {beeps:?}");
-    assert!(
-        apart.iter().all(|apart| apart.abs() <= APART_MAX),
-        "{apart:?} of {flashes:?} {beeps:?}"
+/// Asserts that who wants to watch over WebRTC hears that pictures have B-frames.
+async fn viewers_are_refused(server: &Server) {
+    let path = format!("/whep/{CHANNEL}");
+    let offer = peer::offer(false);
+    let refused = peer::ask(server, &path, None, offer).await.unwrap_err();
+    assert_eq!(
+        (refused.status, refused.body["code"].as_str()),
+        (406, Some("b_frames"))
     );
 }
 
 #[tokio::test]
 async fn opus_over_webrtc_is_heard_as_aac_over_flv_and_rtmp_and_made_once() {
     let server = Server::start().await;
-    let camera = Camera::start(AS_H264).await;
+    let camera = Camera::start(Codec::H264).await;
     let mut peer = Peer::publish(&server).await;
     let (flv, rtmp) = filming(&camera, &mut peer, async {
         server.live().await;
         let flv = server.url(&format!("/live/{CHANNEL}.flv"));
         let rtmp = format!("rtmp://{}/live/{CHANNEL}", server.rtmp);
-        let both = tokio::join!(flashes_and_beeps(&flv, "7"), flashes_and_beeps(&rtmp, "7"));
+        let both = tokio::join!(flashes_and_beeps(&flv, 7), flashes_and_beeps(&rtmp, 7));
         assert_eq!(said(&server, "a rendition begins"), 1, "once for both");
         until("nobody needs it any more", async || {
             (said(&server, "a rendition ends") == 1).then_some(())
@@ -154,12 +79,12 @@ async fn opus_over_webrtc_is_heard_as_aac_over_flv_and_rtmp_and_made_once() {
 #[tokio::test]
 async fn without_a_program_that_makes_aac_there_are_pictures_alone_and_a_word_of_what_to_do() {
     let server = Server::with(&[("transcode.ffmpeg", "/nowhere/ffmpeg")]).await;
-    let camera = Camera::start(AS_H264).await;
+    let camera = Camera::start(Codec::H264).await;
     let mut peer = Peer::publish(&server).await;
     let ((flashes, beeps), header) = filming(&camera, &mut peer, async {
         server.live().await;
         let url = server.url(&format!("/live/{CHANNEL}.flv"));
-        let seen = flashes_and_beeps(&url, "4").await;
+        let seen = flashes_and_beeps(&url, 4).await;
         let mut answer = server.client.get(&url).send().await.unwrap();
         (seen, answer.chunk().await.unwrap().unwrap())
     })
@@ -173,7 +98,7 @@ async fn without_a_program_that_makes_aac_there_are_pictures_alone_and_a_word_of
 #[tokio::test]
 async fn vp9_over_webrtc_is_seen_over_hls_and_flv_has_sound_alone_and_says_so() {
     let server = Server::start().await;
-    let camera = Camera::start(AS_VP9).await;
+    let camera = Camera::start(Codec::Vp9).await;
     let mut peer = Peer::publish_in(&server, Codec::Vp9).await;
     filming(&camera, &mut peer, async {
         let now = with_pictures(&server).await;
@@ -184,10 +109,10 @@ async fn vp9_over_webrtc_is_seen_over_hls_and_flv_has_sound_alone_and_says_so() 
         let codecs = viewer.multivariant.variants[0].codecs.as_deref();
         assert_eq!(codecs, Some("vp09.00.20.08,opus"));
         let hls = hls_of_whole_segments(&server).await;
-        let (flashes, beeps) = flashes_and_beeps(&hls, "6").await;
+        let (flashes, beeps) = flashes_and_beeps(&hls, 6).await;
         are_together(&flashes, &beeps);
         let flv = server.url(&format!("/live/{CHANNEL}.flv"));
-        let (flashes, beeps) = flashes_and_beeps(&flv, "4").await;
+        let (flashes, beeps) = flashes_and_beeps(&flv, 4).await;
         assert_eq!(flashes, [0.0; 0]);
         assert!(beeps.len() >= 3, "{beeps:?}");
         let now = server.stream().await.unwrap();
@@ -199,7 +124,7 @@ async fn vp9_over_webrtc_is_seen_over_hls_and_flv_has_sound_alone_and_says_so() 
 #[tokio::test]
 async fn vp8_over_webrtc_is_told_of_and_heard_by_everybody_else() {
     let server = Server::start().await;
-    let camera = Camera::start(AS_VP8).await;
+    let camera = Camera::start(Codec::Vp8).await;
     let mut peer = Peer::publish_in(&server, Codec::Vp8).await;
     filming(&camera, &mut peer, async {
         let now = with_pictures(&server).await;
@@ -223,22 +148,22 @@ async fn vp8_over_webrtc_is_told_of_and_heard_by_everybody_else() {
 #[tokio::test]
 async fn h264_and_aac_over_rtmp_are_seen_and_heard_together_over_webrtc() {
     let server = Server::start().await;
-    let _encoder = publish_flashes(&server, "0");
+    let _encoder = publish_flashes(&server, 0);
     with_pictures(&server).await;
     let mut viewer = Peer::watch(&server, CHANNEL).await;
-    let (flashes, beeps) = seen_by(&server, &mut viewer, "7").await;
+    let (flashes, beeps) = seen_by(&server, &mut viewer, 7).await;
     are_together(&flashes, &beeps);
 }
 
 #[tokio::test]
 async fn h264_and_opus_over_webrtc_are_seen_and_heard_together_over_hls() {
     let server = Server::start().await;
-    let camera = Camera::start(AS_H264).await;
+    let camera = Camera::start(Codec::H264).await;
     let mut peer = Peer::publish(&server).await;
     filming(&camera, &mut peer, async {
         with_pictures(&server).await;
         let hls = hls_of_whole_segments(&server).await;
-        let (flashes, beeps) = flashes_and_beeps(&hls, "6").await;
+        let (flashes, beeps) = flashes_and_beeps(&hls, 6).await;
         are_together(&flashes, &beeps);
     })
     .await;
@@ -250,7 +175,7 @@ async fn pictures_with_b_frames_are_made_anew_where_the_channel_wants_it() {
     let admin = Person::admin(&server).await;
     let entrance = server.json("/api/v1/entrance").await;
     assert_eq!(entrance["transcodes_pictures"], true);
-    let _encoder = publish_flashes(&server, "2");
+    let _encoder = publish_flashes(&server, 2);
     let told = server
         .stream_until("its streamer is told", |now| now["problems"] != json!([]))
         .await;
@@ -258,20 +183,15 @@ async fn pictures_with_b_frames_are_made_anew_where_the_channel_wants_it() {
         told["problems"],
         json!([{"code": "b_frames", "could_transcode": true}])
     );
-    let path = format!("/whep/{CHANNEL}");
-    let offer = peer::offer(false);
-    let refused = peer::ask(&server, &path, None, offer).await.unwrap_err();
-    assert_eq!(refused.body["code"], "b_frames");
+    viewers_are_refused(&server).await;
 
-    let change = json!({ "transcodes": true });
-    let channel = format!("/api/v1/channels/{CHANNEL}");
-    admin.ok(Method::PATCH, &channel, &change).await;
+    want_pictures_made_anew(&admin, CHANNEL).await;
     server
         .stream_until("it is no problem", |now| now["problems"] == json!([]))
         .await;
     let mut viewer = Peer::watch(&server, CHANNEL).await;
     let second = Peer::watch(&server, CHANNEL).await;
-    let (flashes, beeps) = seen_by(&server, &mut viewer, "7").await;
+    let (flashes, beeps) = seen_by(&server, &mut viewer, 7).await;
     are_together(&flashes, &beeps);
     let begun = server
         .log()
@@ -288,12 +208,10 @@ async fn pictures_with_b_frames_are_made_anew_where_the_channel_wants_it() {
 async fn pictures_with_b_frames_stay_as_they_are_where_the_operator_wants_it() {
     let server = Server::with(&[("transcode.pictures", "0")]).await;
     let admin = Person::admin(&server).await;
-    let change = json!({ "transcodes": true });
-    let channel = format!("/api/v1/channels/{CHANNEL}");
-    admin.ok(Method::PATCH, &channel, &change).await;
+    want_pictures_made_anew(&admin, CHANNEL).await;
     let entrance = server.json("/api/v1/entrance").await;
     assert_eq!(entrance["transcodes_pictures"], false);
-    let _encoder = publish_flashes(&server, "2");
+    let _encoder = publish_flashes(&server, 2);
     let told = server
         .stream_until("its streamer is told", |now| now["problems"] != json!([]))
         .await;
@@ -301,19 +219,113 @@ async fn pictures_with_b_frames_stay_as_they_are_where_the_operator_wants_it() {
         told["problems"],
         json!([{"code": "b_frames", "could_transcode": false}])
     );
-    let path = format!("/whep/{CHANNEL}");
-    let offer = peer::offer(false);
-    let refused = peer::ask(&server, &path, None, offer).await.unwrap_err();
-    assert_eq!(
-        (refused.status, refused.body["code"].as_str()),
-        (406, Some("b_frames"))
-    );
+    viewers_are_refused(&server).await;
+}
+
+/// Has a channel's pictures made anew.
+async fn want_pictures_made_anew(owner: &Person, channel: &str) {
+    let path = format!("/api/v1/channels/{channel}");
+    let change = json!({ "transcodes": true });
+    owner.ok(Method::PATCH, &path, &change).await;
+}
+
+/// Waits until the streamer of a channel is told exactly this.
+async fn told(server: &Server, channel: &str, problems: Value) {
+    let path = format!("/api/v1/streams/{channel}");
+    until(&format!("{problems} is told"), async || {
+        let now: Value = server.get(&path).await.json().await.unwrap();
+        (now["problems"] == problems).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_watches_stays_when_the_publisher_comes_again_with_b_frames_or_without() {
+    let server = Server::start().await;
+    let admin = Person::admin(&server).await;
+    want_pictures_made_anew(&admin, CHANNEL).await;
+    let mut encoder = publish_flashes(&server, 0);
+    with_pictures(&server).await;
+    let mut viewer = Peer::watch(&server, CHANNEL).await;
+    within("pictures", pictures_come(&mut viewer)).await;
+    for b_frames in [2, 2, 0] {
+        encoder.kill();
+        server
+            .stream_until("it is waited for", |now| now["state"] == "waiting")
+            .await;
+        pictures_cease(&mut viewer).await;
+        encoder = publish_flashes(&server, b_frames);
+        // More than the first, which come before their order is known.
+        for _ in 0..4 {
+            within("pictures of the new run", pictures_come(&mut viewer)).await;
+        }
+    }
+    let begun = server.log().lines_with(&["a rendition begins", "in_order"]);
+    assert_eq!(begun.len(), 1, "it goes on with each run");
+    assert_eq!(viewer.end(&server, None).await, 200);
+}
+
+#[tokio::test]
+async fn a_streamer_is_told_when_there_is_no_room_for_more_pictures() {
+    let server = Server::start().await;
+    let admin = Person::admin(&server).await;
+    want_pictures_made_anew(&admin, CHANNEL).await;
+    let (mei, key) = Person::streamer(&server, "mei").await;
+    want_pictures_made_anew(&mei, "mei").await;
+    let _first = publish_flashes(&server, 2);
+    let key = key["secret"].as_str().unwrap();
+    let _second = publish_flashes_to(&server.publish_url_with(key), 2);
+    with_pictures(&server).await;
+    let mut viewer = Peer::watch(&server, CHANNEL).await;
+    within("pictures", pictures_come(&mut viewer)).await;
+    told(&server, "mei", json!([{"code": "transcoding_no_room"}])).await;
+    told(&server, CHANNEL, json!([])).await;
+    assert_eq!(viewer.end(&server, None).await, 200);
+    told(&server, "mei", json!([])).await;
+}
+
+#[tokio::test]
+async fn a_streamer_is_told_when_pictures_cannot_be_made_and_viewers_go_elsewhere() {
+    let server = Server::with(&[("transcode.ffmpeg", "/nowhere/ffmpeg")]).await;
+    let admin = Person::admin(&server).await;
+    want_pictures_made_anew(&admin, CHANNEL).await;
+    let _encoder = publish_flashes(&server, 2);
+    with_pictures(&server).await;
+    let mut viewer = Peer::watch(&server, CHANNEL).await;
+    within("the viewer is sent away", async {
+        while !matches!(viewer.hear().await, Received::Closed) {}
+    })
+    .await;
+    viewers_are_refused(&server).await;
+    told(&server, CHANNEL, json!([{"code": "transcoding_fails"}])).await;
+}
+
+#[tokio::test]
+async fn a_streamer_is_told_when_pictures_are_made_slower_than_they_come() {
+    let dir = TempDir::new().unwrap();
+    let slow = dir.path().join("slow");
+    // Half of what comes in a second.
+    let reader = "import os, time\n\
+                  while piece := os.read(0, 2000):\n  os.write(1, piece)\n  time.sleep(len(piece) / 20000)";
+    let script = format!("#!/bin/sh\npython3 -c '{reader}' | ffmpeg \"$@\"\n");
+    std::fs::write(&slow, script).unwrap();
+    std::fs::set_permissions(&slow, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let server = Server::with(&[("transcode.ffmpeg", slow.to_str().unwrap())]).await;
+    let admin = Person::admin(&server).await;
+    want_pictures_made_anew(&admin, CHANNEL).await;
+    let _encoder = Source::new().b_frames(2).publish(&server);
+    with_pictures(&server).await;
+    let mut viewer = Peer::watch(&server, CHANNEL).await;
+    within("pictures", pictures_come(&mut viewer)).await;
+    told(&server, CHANNEL, json!([{"code": "transcoding_slow"}])).await;
+    assert_eq!(said(&server, "slower than they come"), 1);
+    assert!(server.metric("barrage_rendition_skips_total").await >= 1.0);
 }
 
 #[tokio::test]
 async fn sound_comes_back_when_the_program_that_makes_it_dies() {
     let server = Server::start().await;
-    let camera = Camera::start(AS_H264).await;
+    let camera = Camera::start(Codec::H264).await;
     let mut peer = Peer::publish(&server).await;
     let (flashes, beeps) = filming(&camera, &mut peer, async {
         with_pictures(&server).await;
@@ -326,7 +338,7 @@ async fn sound_comes_back_when_the_program_that_makes_it_dies() {
             assert!(killed.unwrap().success());
             server.logged(&["the encoder ended"]).await;
         };
-        tokio::join!(flashes_and_beeps(&flv, "7"), killed).0
+        tokio::join!(flashes_and_beeps(&flv, 7), killed).0
     })
     .await;
     are_together(&flashes, &beeps);

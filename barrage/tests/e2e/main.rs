@@ -39,5 +39,6 @@ mod staying;
 mod support;
 mod timestamps;
 mod tls;
+mod together;
 mod webhooks;
 mod webrtc;

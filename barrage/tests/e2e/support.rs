@@ -3,6 +3,7 @@
 //! - [`server`]: the real binary on a data directory of its own.
 //! - [`frames`]: a WebSocket by hand.
 //! - [`engines`]: NATS and Redis, where they are wanted.
+//! - [`eye`]: tells when there were flashes and beeps.
 //! - [`ffmpeg`]: a publisher that everybody has, and an eye for what viewers get.
 //! - [`camera`]: a camera and a microphone, for a peer over WebRTC.
 //! - [`clip`]: media made once by ffmpeg, to be sent by hand.
@@ -20,6 +21,7 @@
 pub(crate) mod camera;
 pub(crate) mod clip;
 pub(crate) mod engines;
+pub(crate) mod eye;
 pub(crate) mod ffmpeg;
 pub(crate) mod frames;
 pub(crate) mod member;

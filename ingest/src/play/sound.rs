@@ -50,15 +50,9 @@ impl Sound {
     /// Cancel safe.
     pub(super) async fn read(&mut self) -> Option<Frame> {
         loop {
-            let made = async {
-                match &mut self.made {
-                    Some(made) => made.next().await,
-                    None => std::future::pending().await,
-                }
-            };
             let step = tokio::select! {
                 step = self.own.read() => step?,
-                frame = made => return Some(frame),
+                frame = Feed::next_of(&mut self.made) => return Some(frame),
             };
             if let Some(frame) = self.take(step) {
                 return Some(frame);

@@ -1,5 +1,5 @@
-//! An ffmpeg child: frames go in as fragments of MP4, and come out in another codec. Both ways their
-//! times go with them, so that nothing drifts when the child leaves something out.
+//! An ffmpeg child: frames go in as Matroska, and come out in another codec. Both ways their times go with
+//! them, so that nothing drifts when the child leaves something out.
 
 use std::collections::VecDeque;
 use std::process::Stdio;
@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::{Buf as _, Bytes};
-use media::fmp4::{self, Chunk, Sample};
-use media::{Frame, MediaTime, TrackConfig, WallTime};
+use media::{Frame, MediaTime, TrackConfig, TrackKind, WallTime};
+use rustix::process::{Pid, setpriority_process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child as Process, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::{sleep_until, timeout};
 
-use super::Kind;
 use super::output::Output;
+use super::{Kind, matroska};
+use crate::stream::TrackStats;
 
 /// How long the child may take to take a frame in.
 const WRITE_WITHIN: Duration = Duration::from_secs(2);
@@ -108,6 +109,9 @@ const BITS_MIN: u64 = 500_000;
 const BITS_MAX: u64 = 8_000_000;
 const BITS_UNKNOWN: u64 = 3_000_000;
 
+/// By how much an encoder of pictures gives way to all else, as `nice` counts.
+const NICE: i32 = 5;
+
 /// A child that makes one codec of another.
 #[derive(Debug)]
 pub(super) struct Child {
@@ -115,8 +119,10 @@ pub(super) struct Child {
     _process: Process,
     stdin: ChildStdin,
     outlet: Outlet,
-    /// Fragments so far.
-    sequence: u32,
+    /// What the first frame stands behind, until it was put in.
+    head: Option<Bytes>,
+    /// How far frames were put in.
+    put_to: MediaTime,
 }
 
 /// Where what a child makes comes out.
@@ -140,18 +146,19 @@ struct Outlet {
 }
 
 impl Child {
-    /// Starts a child for what `first` begins, of which about `bps` bits come a second.
+    /// Starts a child for what `first` begins; `pictures` tells what is known of those, if it is any.
     pub(super) fn start(
         ffmpeg: &str,
         kind: Kind,
         first: &Frame,
-        bps: Option<u64>,
+        pictures: Option<&TrackStats>,
     ) -> anyhow::Result<Self> {
         let (arguments, output) = match kind {
             Kind::Opus => (&TO_OPUS[..], Output::ogg()),
             Kind::Aac => (&TO_AAC[..], Output::flv()),
             Kind::InOrder => (&TO_IN_ORDER[..], Output::flv()),
         };
+        let bps = pictures.map(|pictures| pictures.bitrate_bps);
         let bps = bps.filter(|bps| *bps > 0).unwrap_or(BITS_UNKNOWN);
         let bps = (bps + bps / 4).clamp(BITS_MIN, BITS_MAX).to_string();
         let rate = match kind {
@@ -160,10 +167,12 @@ impl Child {
         };
         let mut process = Command::new(ffmpeg)
             .args(["-hide_banner", "-loglevel", "error"])
-            // The first fragment has all there is to know.
+            // The head has all there is to know.
             .args(["-probesize", "32", "-analyzeduration", "0"])
             // Threads of a decoder hold frames back.
-            .args(["-threads", "1", "-f", "mp4", "-copyts", "-i", "pipe:0"])
+            .args(["-threads", "1", "-f", "matroska", "-copyts", "-i", "pipe:0"])
+            // One core is what the operator gave.
+            .args(["-threads", "1", "-filter_threads", "1"])
             .args(arguments)
             .args(rate)
             .args(["-flush_packets", "1", "pipe:1"])
@@ -173,6 +182,9 @@ impl Child {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("failed to start {ffmpeg}"))?;
+        if kind.track() == TrackKind::Video {
+            step_back(&process);
+        }
         Ok(Self {
             config: Arc::clone(&first.config),
             stdin: process.stdin.take().context("the child has no input")?,
@@ -191,7 +203,8 @@ impl Child {
                 complains: true,
             },
             _process: process,
-            sequence: 0,
+            head: Some(matroska::head(&first.config, pictures.map(|one| one.fps))?),
+            put_to: first.dts,
         })
     }
 
@@ -205,11 +218,13 @@ impl Child {
     /// waits for the other.
     pub(super) async fn put(&mut self, frame: &Frame) -> anyhow::Result<()> {
         self.outlet.captured_at = frame.captured_at;
+        // Of what was put in before: a source that was silent is nobody's fault.
         ensure!(
-            frame.dts.since(self.outlet.taken_to) < BEHIND_MAX_MICROS,
+            self.put_to.since(self.outlet.taken_to) < BEHIND_MAX_MICROS,
             "nothing comes out of the encoder"
         );
-        let mut bytes = self.fragment(frame)?;
+        self.put_to = frame.dts;
+        let mut bytes = self.bytes_of(frame)?;
         let deadline = tokio::time::Instant::now() + WRITE_WITHIN;
         while bytes.has_remaining() {
             tokio::select! {
@@ -236,32 +251,23 @@ impl Child {
         }
     }
 
-    /// A frame as the child reads it, behind the init segment if it is the first.
-    fn fragment(&mut self, frame: &Frame) -> anyhow::Result<Bytes> {
-        let timescale = fmp4::timescale(&frame.config);
-        let ticks = |micros| MediaTime::from_micros(micros).ticks(timescale);
-        let sample = Sample {
-            duration: match &*frame.config {
-                TrackConfig::Audio(audio) => audio.samples_per_frame(),
-                TrackConfig::Video(_) => 1,
-            },
-            composition_offset: i32::try_from(ticks(frame.pts.since(frame.dts)))?,
-            key: frame.key,
-            data: frame.data.clone(),
-        };
-        let first = self.sequence == 0;
-        self.sequence += 1;
-        let chunk = Chunk {
-            kind: frame.config.kind(),
-            sequence: self.sequence,
-            base_time: u64::try_from(ticks(frame.dts.since(self.outlet.zero)))?,
-            samples: &[sample],
-        };
-        let chunk = chunk.write()?;
-        if !first {
-            return Ok(chunk);
-        }
-        Ok([fmp4::init_segment(&frame.config)?, chunk].concat().into())
+    /// A frame as the child reads it, behind the head if it is the first.
+    fn bytes_of(&mut self, frame: &Frame) -> anyhow::Result<Bytes> {
+        let bytes = matroska::frame(frame, frame.pts.since(self.outlet.zero))?;
+        Ok(match self.head.take() {
+            Some(head) => [head, bytes].concat().into(),
+            None => bytes,
+        })
+    }
+}
+
+/// Lets everybody else go first, so that pictures for some cost nobody else theirs.
+fn step_back(process: &Process) {
+    let id = process.id().and_then(|id| i32::try_from(id).ok());
+    if let Some(id) = id.and_then(Pid::from_raw)
+        && let Err(error) = setpriority_process(Some(id), NICE)
+    {
+        tracing::debug!(%error, "an encoder keeps its priority");
     }
 }
 

@@ -39,6 +39,7 @@ export interface Audio {
 /** Something that viewers notice, or soon will. */
 export type StreamProblem =
   | { code: 'publisher_gone' | 'key_revoked' | 'no_picture' | 'no_sound' }
+  | { code: 'transcoding_no_room' | 'transcoding_slow' | 'transcoding_fails' }
   | { code: 'keyframes_far_apart'; interval_ms: number }
   | { code: 'few_frames'; fps: number }
   | { code: 'few_bits'; bitrate_bps: number; wanted_bps: number }

@@ -1,6 +1,6 @@
 //! A publisher that everybody has, and an eye for what viewers get.
 
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,6 +10,20 @@ use super::server::{Process, Server, Written};
 
 /// Longer than encoding a clip takes on a machine that also does something else.
 const TOOL_DEADLINE: Duration = Duration::from_secs(90);
+
+/// Pictures in H.264 that take little to make.
+pub(crate) const X264: &[&str] = &[
+    "-c:v",
+    "libx264",
+    "-preset",
+    "ultrafast",
+    "-pix_fmt",
+    "yuv420p",
+    "-threads",
+    "1",
+    "-b:v",
+    "300k",
+];
 
 /// Moving pictures and sound, as they are to be made.
 #[derive(Clone, Debug)]
@@ -102,25 +116,8 @@ impl Source {
         }
         if self.video {
             let gop = self.gop_frames.to_string();
-            command.args([
-                "-c:v",
-                "libx264",
-                "-preset",
-                "ultrafast",
-                "-pix_fmt",
-                "yuv420p",
-            ]);
-            command.args([
-                "-threads",
-                "1",
-                "-b:v",
-                "300k",
-                "-g",
-                &gop,
-                "-keyint_min",
-                &gop,
-            ]);
-            command.args(["-sc_threshold", "0"]);
+            command.args(X264);
+            command.args(["-g", &gop, "-keyint_min", &gop, "-sc_threshold", "0"]);
             if self.b_frames == 0 {
                 command.args(["-tune", "zerolatency"]);
             } else {
@@ -180,26 +177,31 @@ impl Ffmpeg {
 
 /// Runs a tool to its end and gives its standard output; complaints are a failure.
 pub(crate) async fn output_of(tool: &str, args: &[&str]) -> Vec<u8> {
-    output_and_complaints_of(tool, args).await.0
+    run(TOOL_DEADLINE, tool, args).await.stdout
 }
 
-/// The same, and what it says besides.
-pub(crate) async fn output_and_complaints_of(tool: &str, args: &[&str]) -> (Vec<u8>, String) {
+/// What a tool says besides, which may take so long.
+pub(crate) async fn complaints_within(deadline: Duration, tool: &str, args: &[&str]) -> String {
+    let output = run(deadline, tool, args).await;
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+async fn run(deadline: Duration, tool: &str, args: &[&str]) -> Output {
     let run = tokio::process::Command::new(tool)
         .args(args)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = timeout(TOOL_DEADLINE, run).await;
+    let output = timeout(deadline, run).await;
     let output = output.unwrap_or_else(|_| panic!("{tool} {args:?} takes for ever"));
     let output = output.expect("the tool runs");
-    let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
-        "{tool} {args:?}: {}\n{complaints}",
-        output.status
+        "{tool} {args:?}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
     );
-    (output.stdout, complaints.into_owned())
+    output
 }
 
 /// What ffprobe says of `url`, as JSON; `args` say what to ask.

@@ -282,6 +282,12 @@ impl Peer {
         within("the server is found", self.link.receive()).await;
     }
 
+    /// Says that it is still there, as browsers do every few seconds (RFC 7675).
+    pub(crate) async fn stay(&mut self) {
+        let check = self.check();
+        self.link.send(&check).await;
+    }
+
     async fn connect(&mut self) {
         within("the handshake", async {
             while !self.call.transport.is_ready() {

@@ -1,13 +1,18 @@
 //! A screen and a loudspeaker: what a peer is sent is passed on to ffmpeg, as plain packets.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sfu_core::caller::{H264, OPUS};
 use sfu_core::rtp::Header;
 use sfu_core::transport::Received;
 use tokio::net::UdpSocket;
+use tokio::time::interval;
 
 use super::peer::Peer;
+
+/// How often it is said that somebody still watches.
+const STAYS_EVERY: Duration = Duration::from_secs(5);
 
 /// An RTCP packet that begins with a sender's report.
 const SENDER_REPORT: u8 = 200;
@@ -42,8 +47,16 @@ impl Projector {
     /// Passes on what a viewer is sent, without end.
     pub(crate) async fn show(&self, viewer: &mut Peer) {
         let mut sources = [None; 2];
+        let mut stays = interval(STAYS_EVERY);
         loop {
-            match viewer.hear().await {
+            let heard = tokio::select! {
+                heard = viewer.hear() => heard,
+                _ = stays.tick() => {
+                    viewer.stay().await;
+                    continue;
+                }
+            };
+            match heard {
                 Received::Rtp(packet) => {
                     let header = Header::parse(&packet).unwrap();
                     let kind = match header.payload_type {

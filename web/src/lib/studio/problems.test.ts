@@ -13,6 +13,9 @@ const EXAMPLES: Record<ProblemCode, StreamProblem> = {
   few_frames: { code: 'few_frames', fps: 14.8 },
   few_bits: { code: 'few_bits', bitrate_bps: 812_345, wanted_bps: 1_244_160 },
   b_frames: { code: 'b_frames', could_transcode: false },
+  transcoding_no_room: { code: 'transcoding_no_room' },
+  transcoding_slow: { code: 'transcoding_slow' },
+  transcoding_fails: { code: 'transcoding_fails' },
   frames_dropped: { code: 'frames_dropped', frames: 1_234 },
 };
 

@@ -18,6 +18,9 @@ export const PROBLEM_CODES = [
   'few_frames',
   'few_bits',
   'b_frames',
+  'transcoding_no_room',
+  'transcoding_slow',
+  'transcoding_fails',
   'frames_dropped',
 ] as const satisfies readonly ProblemCode[];
 
@@ -70,6 +73,9 @@ function paramsOf(language: Language, problem: StreamProblem): Params {
     case 'no_picture':
     case 'no_sound':
     case 'b_frames':
+    case 'transcoding_no_room':
+    case 'transcoding_slow':
+    case 'transcoding_fails':
       return {};
   }
 }

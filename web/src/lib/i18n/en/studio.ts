@@ -76,6 +76,15 @@ export const studio = {
   'problem.b_frames.what': 'B-frames keep low-delay viewers away: they watch with a few seconds of delay instead',
   'problem.b_frames.remedy': 'In OBS: Settings → Output → Tune → zerolatency, or B-frames → 0',
   'problem.b_frames.remedy_or': 'In OBS: Settings → Output → Tune → zerolatency, or B-frames → 0. Or let the server make the pictures anew, under Channel.',
+  'problem.transcoding_no_room.what': 'The server makes the pictures of other channels anew and has no room for yours: low-delay viewers watch with a few seconds of delay instead',
+  'problem.transcoding_no_room.remedy':
+    'In OBS: Settings → Output → Tune → zerolatency, or B-frames → 0; then there is nothing to make. Or ask the operator for more room.',
+  'problem.transcoding_slow.what': 'The server cannot make your pictures anew as fast as they come: low-delay viewers see them stand still',
+  'problem.transcoding_slow.remedy':
+    'In OBS: Settings → Output → Tune → zerolatency, or B-frames → 0; then there is nothing to make. Or choose a smaller Output Resolution in Settings → Video.',
+  'problem.transcoding_fails.what': 'The server cannot make your pictures anew: low-delay viewers watch with a few seconds of delay instead',
+  'problem.transcoding_fails.remedy':
+    'In OBS: Settings → Output → Tune → zerolatency, or B-frames → 0; then there is nothing to make. The operator finds the reason in the log.',
   'problem.frames_dropped.what': '{frames} frames arrived damaged or too late',
   'problem.frames_dropped.remedy':
     'Stop and start streaming in OBS. If it comes back, use a cable instead of Wi-Fi, or a lower bitrate in Settings → Output.',
