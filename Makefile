@@ -31,7 +31,7 @@ FUZZ_TRY_SECONDS ?= 10
 BENCH_RUNS ?= 3
 BENCH_SECONDS ?= 10
 
-.PHONY: help run demo build test check fuzz autobahn screens bench-media bench-chat bench-webrtc setup-% web
+.PHONY: help run demo build test test-libfdk check fuzz autobahn screens bench-media bench-chat bench-webrtc setup-% web
 
 help: ## this list
 	@echo 'Barrage: a self-hosted live-streaming server'
@@ -59,6 +59,7 @@ build: web ## build target/release/barrage and target/release/barrage-load
 test: setup-test web ## every test: crates, real clients, pages, browser
 	$(STEP) 'tests of the server: build' cargo test $(CARGO_FLAGS) --workspace --no-run
 	$(STEP) 'tests of the server' cargo test $(CARGO_FLAGS) --workspace
+	$(STEP) 'sound made in the process' cargo test $(CARGO_FLAGS) -p sound --features libfdk
 	$(STEP) 'the same on PostgreSQL, NATS and Redis' scripts/engines cargo test $(CARGO_FLAGS) --workspace --test e2e --test upgrade
 	$(STEP) 'tests of the pages' npm --prefix web test
 	$(STEP) 'server' cargo build $(CARGO_FLAGS) -p barrage -p loadtest
@@ -85,7 +86,13 @@ check: setup-check web ## formatting, lints, documentation, licences, spelling
 	$(STEP) 'licences, sources, bans' cargo deny --locked --log-level error check --hide-inclusion-graph bans licenses sources
 	$(STEP) 'known vulnerabilities' scripts/advisories
 	$(STEP) 'lints' cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	$(STEP) 'lints of what is a feature' cargo clippy $(CARGO_FLAGS) -p sound --features libfdk --all-targets -- -D warnings
 	@RUSTDOCFLAGS='-D warnings' scripts/step 'documentation' cargo doc $(CARGO_FLAGS) --workspace --no-deps
+
+# The server with libfdk is another one: most of the workspace is compiled once more for it.
+test-libfdk: setup-test web ## the tests of renditions with sound made in the process
+	$(STEP) 'the server with libfdk' cargo test $(CARGO_FLAGS) --workspace --features barrage/libfdk --test e2e bridges
+	$(STEP) 'its renditions' cargo test $(CARGO_FLAGS) --workspace --features barrage/libfdk --test renditions
 
 fuzz: setup-fuzz ## run every fuzz target for FUZZ_SECONDS
 	$(STEP) 'fuzzing' scripts/fuzz $(FUZZ_SECONDS)

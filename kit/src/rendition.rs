@@ -1,10 +1,13 @@
 //! Renditions: a track of a broadcast in a codec in which its publisher does not send it.
 //!
-//! An ffmpeg child makes each, once for everybody and only while somebody needs it. What comes out is a
-//! track log like those of the broadcast, on the same timeline.
+//! An ffmpeg child makes each, or sound the process itself where it was built to, once for everybody and
+//! only while somebody needs it. What comes out is a track log like those of the broadcast, on the same
+//! timeline.
 
 mod child;
 mod coder;
+#[cfg(feature = "libfdk")]
+mod inside;
 mod matroska;
 mod ogg;
 mod output;
