@@ -28,8 +28,9 @@ const KEY_EVERY: Duration = Duration::from_millis(500);
 /// A source that took the place of another must have had this long without it.
 const SILENT: Duration = Duration::from_secs(1);
 
-/// How fast the distance between sound and pictures is put right: by this much with each frame.
-const SLEW_MICROS: i64 = 500;
+/// How fast a track is put right: by one part in so many of the time that passes on it. Sound and pictures
+/// keep their distance while both are moved.
+const SLEW_SHARE: i64 = 40;
 
 /// Clocks that claim to be further apart than this are wrong.
 const SKEW_MAX_MICROS: i64 = 10_000_000;
@@ -62,8 +63,12 @@ struct SourceClock {
     timestamps: Unwrapped<32>,
     /// A timestamp, and where it stands.
     origin: Option<(i64, i64)>,
+    /// The latest timestamp so far.
+    latest: i64,
     /// What is to be added to where it stands, in small steps.
     owed_micros: i64,
+    /// By how much the other track is moved before this one is.
+    held_micros: i64,
     /// By its last sender report: a timestamp, and its wall time in microseconds.
     reported: Option<(i64, i64)>,
 }
@@ -74,7 +79,9 @@ impl SourceClock {
             rate: i64::from(rate),
             timestamps: Unwrapped::default(),
             origin: None,
+            latest: i64::MIN,
             owed_micros: 0,
+            held_micros: 0,
             reported: None,
         }
     }
@@ -91,7 +98,12 @@ impl SourceClock {
         if ahead > 0 {
             self.owed_micros = self.owed_micros.min(-ahead);
         }
-        let step = self.owed_micros.clamp(-SLEW_MICROS, SLEW_MICROS);
+        let passed = timestamp.saturating_sub(self.latest.max(at)).max(0);
+        self.latest = self.latest.max(timestamp);
+        let most = self.ticks_to_micros(passed) / SLEW_SHARE;
+        let held = most.min(self.held_micros);
+        self.held_micros -= held;
+        let step = self.owed_micros.clamp(held - most, most - held);
         self.owed_micros -= step;
         self.origin = Some((at, micros + step));
         micros + step + self.ticks_to_micros(timestamp - at)
@@ -528,7 +540,7 @@ impl Publisher {
     }
 
     /// Puts sound and pictures beside each other, as the publisher's reports have them. The one that
-    /// stands too late gives way: it began with what was longer under way.
+    /// stands too late gives way: it began with what was longer under way. The other is not moved meanwhile.
     fn align(&mut self) {
         let find = |kind| self.streams.iter().position(|one| one.kind == kind);
         let (Some(video), Some(audio)) = (find(TrackKind::Video), find(TrackKind::Audio)) else {
@@ -543,11 +555,14 @@ impl Publisher {
         if owed.abs() > SKEW_MAX_MICROS {
             return;
         }
-        if owed > 0 {
-            self.streams[video].clock.owed_micros = -owed;
+        let (late, early) = if owed > 0 {
+            (video, audio)
         } else {
-            self.streams[audio].clock.owed_micros = owed;
-        }
+            (audio, video)
+        };
+        self.streams[late].clock.owed_micros = -owed.abs();
+        self.streams[late].clock.held_micros = 0;
+        self.streams[early].clock.held_micros = owed.abs();
     }
 
     /// What is to be said to the publisher now, if anything is.
@@ -671,6 +686,42 @@ mod tests {
         assert_eq!(placed, [26_500, 46_000, 65_800, 85_800]);
         clock.reported = Some((1_000 + 48_000, 5_000_000));
         assert_eq!(clock.wall_of_origin(), Some((4_000_000, 5_800)));
+    }
+
+    /// How late the last of frames stands that are taken within so many milliseconds, `every` apart. Those of
+    /// the first 300 ms come at once.
+    fn lateness(clock: &mut SourceClock, taken_ms: std::ops::Range<i64>, every: usize) -> i64 {
+        let mut late = 0;
+        for taken in taken_ms.step_by(every) {
+            let micros = clock.place(taken * clock.rate / 1_000, taken.max(300) * 1_000);
+            late = micros - taken * 1_000;
+        }
+        late
+    }
+
+    #[test]
+    fn sound_and_pictures_that_both_began_late_keep_their_distance_until_they_are_right() {
+        let (mut video, mut audio) = (SourceClock::new(90_000), SourceClock::new(48_000));
+        // The first picture is under way for longer still.
+        video.place(0, 350_000);
+        let mut apart = |video: &mut SourceClock, taken_ms: std::ops::Range<i64>| {
+            (lateness(video, taken_ms.clone(), 40) - lateness(&mut audio, taken_ms, 20)) / 1_000
+        };
+        assert_eq!(apart(&mut video, 0..2_000), 50);
+        assert_eq!(apart(&mut video, 2_000..4_000), 50);
+        assert_eq!(apart(&mut video, 4_000..20_000), 0);
+        assert_eq!(video.owed_micros, 0);
+    }
+
+    #[test]
+    fn the_one_that_stands_right_waits_for_the_other() {
+        let (mut video, mut audio) = (SourceClock::new(90_000), SourceClock::new(48_000));
+        video.place(0, 350_000);
+        // A report tells.
+        audio.held_micros = 50_000;
+        let of_video = lateness(&mut video, 0..3_000, 40);
+        assert_eq!((of_video - lateness(&mut audio, 0..3_000, 20)) / 1_000, 0);
+        assert!(of_video > 200_000, "both are late still");
     }
 
     #[test]
