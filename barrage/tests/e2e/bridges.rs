@@ -3,44 +3,21 @@
 
 use crate::support::camera::{Camera, filming, publish_flashes, publish_flashes_to};
 use crate::support::eye::{
-    are_together, flashes_and_beeps, pictures_cease, pictures_come, seen_by,
+    are_together, flashes_and_beeps, hls_of_whole_segments, pictures_cease, pictures_come, seen_by,
 };
 use crate::support::peer::{self, Peer};
 use crate::support::server::CHANNEL;
 use crate::support::{Person, Server, Source, Viewer, until, within};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use sfu_core::Codec;
 use sfu_core::transport::Received;
 use std::os::unix::fs::PermissionsExt as _;
 use tempfile::TempDir;
 
-/// What the API tells of a broadcast that has pictures and sound.
-async fn with_pictures(server: &Server) -> Value {
-    server
-        .stream_until("there are pictures and sound", |now| {
-            now["video"].is_object() && now["audio"].is_object()
-        })
-        .await
-}
-
 /// How often the server has written something.
 fn said(server: &Server, words: &str) -> usize {
     server.log().lines_with(&[words]).len()
-}
-
-/// Where a tool that knows no parts finds what to watch: once there is a whole segment of each track.
-async fn hls_of_whole_segments(server: &Server) -> String {
-    let viewer = Viewer::tune_in(server).await;
-    assert_eq!(viewer.tracks.len(), 2);
-    for track in &viewer.tracks {
-        until("a whole segment", async || {
-            let answer = server.client.get(&track.url).send().await.ok()?;
-            answer.text().await.ok()?.contains("#EXTINF").then_some(())
-        })
-        .await;
-    }
-    server.url(&format!("/hls/{CHANNEL}/index.m3u8"))
 }
 
 /// Asserts that who wants to watch over WebRTC hears that pictures have B-frames.
@@ -101,7 +78,7 @@ async fn vp9_over_webrtc_is_seen_over_hls_and_flv_has_sound_alone_and_says_so() 
     let camera = Camera::start(Codec::Vp9).await;
     let mut peer = Peer::publish_in(&server, Codec::Vp9).await;
     filming(&camera, &mut peer, async {
-        let now = with_pictures(&server).await;
+        let now = server.pictures_and_sound().await;
         assert_eq!(now["video"]["codec"], "vp09.00.20.08");
         assert_eq!(now["video"]["width"], 320);
         assert_eq!(now["playback"]["sound_alone"], json!(["flv"]));
@@ -127,7 +104,7 @@ async fn vp8_over_webrtc_is_told_of_and_heard_by_everybody_else() {
     let camera = Camera::start(Codec::Vp8).await;
     let mut peer = Peer::publish_in(&server, Codec::Vp8).await;
     filming(&camera, &mut peer, async {
-        let now = with_pictures(&server).await;
+        let now = server.pictures_and_sound().await;
         assert_eq!(now["video"]["codec"], "vp8");
         assert_eq!(now["video"]["height"], 180);
         assert_eq!(now["playback"]["sound_alone"], json!(["hls", "flv"]));
@@ -149,7 +126,7 @@ async fn vp8_over_webrtc_is_told_of_and_heard_by_everybody_else() {
 async fn h264_and_aac_over_rtmp_are_seen_and_heard_together_over_webrtc() {
     let server = Server::start().await;
     let _encoder = publish_flashes(&server, 0);
-    with_pictures(&server).await;
+    server.pictures_and_sound().await;
     let mut viewer = Peer::watch(&server, CHANNEL).await;
     let (flashes, beeps) = seen_by(&server, &mut viewer, 7).await;
     are_together(&flashes, &beeps);
@@ -161,7 +138,7 @@ async fn h264_and_opus_over_webrtc_are_seen_and_heard_together_over_hls() {
     let camera = Camera::start(Codec::H264).await;
     let mut peer = Peer::publish(&server).await;
     filming(&camera, &mut peer, async {
-        with_pictures(&server).await;
+        server.pictures_and_sound().await;
         let hls = hls_of_whole_segments(&server).await;
         let (flashes, beeps) = flashes_and_beeps(&hls, 6).await;
         are_together(&flashes, &beeps);
@@ -245,7 +222,7 @@ async fn who_watches_stays_when_the_publisher_comes_again_with_b_frames_or_witho
     let admin = Person::admin(&server).await;
     want_pictures_made_anew(&admin, CHANNEL).await;
     let mut encoder = publish_flashes(&server, 0);
-    with_pictures(&server).await;
+    server.pictures_and_sound().await;
     let mut viewer = Peer::watch(&server, CHANNEL).await;
     within("pictures", pictures_come(&mut viewer)).await;
     for b_frames in [2, 2, 0] {
@@ -275,7 +252,7 @@ async fn a_streamer_is_told_when_there_is_no_room_for_more_pictures() {
     let _first = publish_flashes(&server, 2);
     let key = key["secret"].as_str().unwrap();
     let _second = publish_flashes_to(&server.publish_url_with(key), 2);
-    with_pictures(&server).await;
+    server.pictures_and_sound().await;
     let mut viewer = Peer::watch(&server, CHANNEL).await;
     within("pictures", pictures_come(&mut viewer)).await;
     told(&server, "mei", json!([{"code": "transcoding_no_room"}])).await;
@@ -290,7 +267,7 @@ async fn a_streamer_is_told_when_pictures_cannot_be_made_and_viewers_go_elsewher
     let admin = Person::admin(&server).await;
     want_pictures_made_anew(&admin, CHANNEL).await;
     let _encoder = publish_flashes(&server, 2);
-    with_pictures(&server).await;
+    server.pictures_and_sound().await;
     let mut viewer = Peer::watch(&server, CHANNEL).await;
     within("the viewer is sent away", async {
         while !matches!(viewer.hear().await, Received::Closed) {}
@@ -314,7 +291,7 @@ async fn a_streamer_is_told_when_pictures_are_made_slower_than_they_come() {
     let admin = Person::admin(&server).await;
     want_pictures_made_anew(&admin, CHANNEL).await;
     let _encoder = Source::new().b_frames(2).publish(&server);
-    with_pictures(&server).await;
+    server.pictures_and_sound().await;
     let mut viewer = Peer::watch(&server, CHANNEL).await;
     within("pictures", pictures_come(&mut viewer)).await;
     told(&server, CHANNEL, json!([{"code": "transcoding_slow"}])).await;
@@ -328,7 +305,7 @@ async fn sound_comes_back_when_the_program_that_makes_it_dies() {
     let camera = Camera::start(Codec::H264).await;
     let mut peer = Peer::publish(&server).await;
     let (flashes, beeps) = filming(&camera, &mut peer, async {
-        with_pictures(&server).await;
+        server.pictures_and_sound().await;
         let flv = server.url(&format!("/live/{CHANNEL}.flv"));
         let killed = async {
             let child = until("the encoder runs", async || encoder_of(&server)).await;

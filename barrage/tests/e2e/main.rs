@@ -25,6 +25,7 @@ mod follows;
 mod nodes;
 mod operation;
 mod pages;
+mod peers;
 mod playing;
 mod playlists;
 mod publishing;

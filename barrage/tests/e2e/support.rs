@@ -3,10 +3,11 @@
 //! - [`server`]: the real binary on a data directory of its own.
 //! - [`frames`]: a WebSocket by hand.
 //! - [`engines`]: NATS and Redis, where they are wanted.
-//! - [`eye`]: tells when there were flashes and beeps.
+//! - [`eye`]: tells what was seen and heard, and when there were flashes and beeps.
 //! - [`ffmpeg`]: a publisher that everybody has, and an eye for what viewers get.
 //! - [`camera`]: a camera and a microphone, for a peer over WebRTC.
 //! - [`clip`]: media made once by ffmpeg, to be sent by hand.
+//! - [`foreign`]: peers of other makes.
 //! - [`member`]: somebody in a room.
 //! - [`peer`]: somebody who publishes or watches over WebRTC, packet by packet.
 //! - [`person`]: somebody with a browser's cookies.
@@ -23,6 +24,7 @@ pub(crate) mod clip;
 pub(crate) mod engines;
 pub(crate) mod eye;
 pub(crate) mod ffmpeg;
+pub(crate) mod foreign;
 pub(crate) mod frames;
 pub(crate) mod member;
 pub(crate) mod peer;

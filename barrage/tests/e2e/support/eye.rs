@@ -10,8 +10,9 @@ use sfu_core::transport::Received;
 use super::ffmpeg::complaints_within;
 use super::peer::Peer;
 use super::projector::Projector;
-use super::server::Server;
-use super::waiting::within;
+use super::server::{CHANNEL, Server};
+use super::viewer::Viewer;
+use super::waiting::{until, within};
 
 /// How far apart a flash and its beep may come.
 pub(crate) const APART_MAX: f64 = 0.040;
@@ -29,14 +30,28 @@ const TOGETHER: u8 = 24;
 /// How much longer than what it watches a tool may take.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Watches `url` for some seconds, and tells when there were flashes and beeps.
-pub(crate) async fn flashes_and_beeps(url: &str, seconds: u32) -> (Vec<f64>, Vec<f64>) {
+/// What was there to be seen and heard.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// When there were flashes, and when beeps.
+    pub(crate) flashes: Vec<f64>,
+    pub(crate) beeps: Vec<f64>,
+    /// How many pictures were decoded.
+    pub(crate) pictures: u32,
+    /// The highest sample, where 0 dB is the highest that there can be.
+    pub(crate) loudest_db: f64,
+}
+
+/// Watches `url` for some seconds.
+pub(crate) async fn shown_at(url: &str, seconds: u32) -> Shown {
     let takes = seconds.to_string();
     let args = [
         "-hide_banner",
         "-protocol_whitelist",
         "file,http,tcp,rtmp,udp,rtp,crypto,data",
         "-nostats",
+        "-progress",
+        "pipe:2",
         // It looks for more tracks for a minute and a half else.
         "-analyzeduration",
         "2000000",
@@ -47,22 +62,49 @@ pub(crate) async fn flashes_and_beeps(url: &str, seconds: u32) -> (Vec<f64>, Vec
         "-vf",
         "blackdetect=d=0.1:pix_th=0.5",
         "-af",
-        "silencedetect=noise=-30dB:d=0.1",
+        "silencedetect=noise=-30dB:d=0.1,volumedetect",
         "-f",
         "null",
         "-",
     ];
     let deadline = Duration::from_secs(seconds.into()) + PATIENCE;
     let said = complaints_within(deadline, "ffmpeg", &args).await;
-    let times = |name: &str| {
-        let found = said.split(name).skip(1);
-        let times = found.filter_map(|rest| {
-            let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-            rest[..end].parse().ok()
-        });
-        times.collect::<Vec<f64>>()
-    };
-    (times("black_end:"), times("silence_end: "))
+    let last = |name: &str| numbers_after(&said, name).pop();
+    Shown {
+        flashes: numbers_after(&said, "black_end:"),
+        beeps: numbers_after(&said, "silence_end: "),
+        pictures: last("\nframe=").unwrap_or_default() as u32,
+        loudest_db: last("max_volume: ").unwrap_or(f64::NEG_INFINITY),
+    }
+}
+
+/// When there were flashes and beeps.
+pub(crate) async fn flashes_and_beeps(url: &str, seconds: u32) -> (Vec<f64>, Vec<f64>) {
+    let shown = shown_at(url, seconds).await;
+    (shown.flashes, shown.beeps)
+}
+
+fn numbers_after(text: &str, name: &str) -> Vec<f64> {
+    let found = text.split(name).skip(1);
+    let numbers = found.filter_map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '-')?;
+        rest[..end].parse().ok()
+    });
+    numbers.collect()
+}
+
+/// Where a tool that knows no parts finds what to watch: once there is a whole segment of each track.
+pub(crate) async fn hls_of_whole_segments(server: &Server) -> String {
+    let viewer = Viewer::tune_in(server).await;
+    assert_eq!(viewer.tracks.len(), 2);
+    for track in &viewer.tracks {
+        until("a whole segment", async || {
+            let answer = server.client.get(&track.url).send().await.ok()?;
+            answer.text().await.ok()?.contains("#EXTINF").then_some(())
+        })
+        .await;
+    }
+    server.url(&format!("/hls/{CHANNEL}/index.m3u8"))
 }
 
 /// Waits for the first packet of a keyframe, which has the set-up of its decoder before it.

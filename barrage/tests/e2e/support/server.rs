@@ -298,6 +298,14 @@ impl Server {
             .await
     }
 
+    /// Waits until the broadcast has pictures and sound.
+    pub(crate) async fn pictures_and_sound(&self) -> Value {
+        self.stream_until("there are pictures and sound", |now| {
+            now["video"].is_object() && now["audio"].is_object()
+        })
+        .await
+    }
+
     /// Waits until nothing is live.
     pub(crate) async fn offline(&self) {
         until("the stream is over", async || {
