@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openBrowser, pagesFromDist } from './browser.mjs';
+import { runCases } from './cases.mjs';
 import { openMailbox } from './mailbox.mjs';
 import { startServer, until } from './server.mjs';
 
@@ -256,19 +257,14 @@ const steps = {
   },
 };
 
-let failed = 0;
-for (const [name, step] of Object.entries(steps)) {
-  try {
+const failed = await runCases(steps, {
+  inOrder: true,
+  async run(step) {
     await step();
     assert.deepEqual(complaints.splice(0), []);
-    console.log(`ok    ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL  ${name}: ${error.message}\n      at ${mei.url()}; ${complaints.splice(0).join(' | ')}`);
-    // Each step goes on where the one before came to.
-    break;
-  }
-}
+  },
+  about: () => [`at ${mei.url()}; ${complaints.splice(0).join(' | ')}`],
+});
 await browser.close();
 await server.terminate();
 process.exit(failed === 0 ? 0 : 1);

@@ -5,11 +5,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CAMERA, openBrowser, pagesFromDist } from './browser.mjs';
+import { lastLines, runCases } from './cases.mjs';
 import { BEHIND, relay } from './relay.mjs';
 import { startServer, until } from './server.mjs';
 import { openViewer } from './viewer.mjs';
 
-const wanted = process.argv.slice(2);
 /** A name that is not this machine's own, so that its pages are not trusted without https. */
 const ELSEWHERE = 'barrage.test';
 const GRACE_MS = 20_000;
@@ -228,21 +228,13 @@ const cases = {
   },
 };
 
-let failed = 0;
-for (const [name, run] of Object.entries(cases)) {
-  if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
-  const began = performance.now();
-  try {
-    const note = await run();
-    console.log(`ok    ${name}${note ? ` (${note})` : ''} [${Math.round((performance.now() - began) / 1000)} s]`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL  ${name}: ${error.stack ?? error}`);
-    console.log(server.log().split('\n').slice(-8).join('\n').replace(/^/gm, '      server: '));
-  }
-  for (const clear of left.splice(0).reverse()) await clear();
-  await server.isOffline();
-}
+const failed = await runCases(cases, {
+  about: () => lastLines('server', server.log()),
+  async after() {
+    for (const clear of left.splice(0).reverse()) await clear();
+    await server.isOffline();
+  },
+});
 await browser.close();
 await server.terminate();
 process.exit(failed === 0 ? 0 : 1);

@@ -5,12 +5,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openBrowser, pagesFromDist } from './browser.mjs';
+import { lastLines, runCases } from './cases.mjs';
 import { CODE, installReader, notePictures, publishCoded } from './coded.mjs';
 import { FREE, PASSWORD } from './crowd.mjs';
 import { publish, startServer, until } from './server.mjs';
 import { openViewer } from './viewer.mjs';
 
-const wanted = process.argv.slice(2);
 /** What one says at a picture, another sees so near to the same picture. */
 const APART_MAX_MS = 50;
 /** One picture: the clocks of two elements are read to no more. */
@@ -474,24 +474,17 @@ async function saidAboutPictures(handle, nearest, way) {
   return `${all}, which came ${Math.round(waited / WORDS)} ms after they were sent`;
 }
 
-let failed = 0;
-for (const [name, run] of Object.entries(cases)) {
-  if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
-  const began = performance.now();
-  try {
-    const note = await run();
-    console.log(`ok    ${name}${note ? ` (${note})` : ''} [${Math.round((performance.now() - began) / 1000)} s]`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL  ${name}: ${error.message}`);
-    for (const page of people) console.log(`      page: ${[...page.complaints, ...page.failures.slice(-5)].join(' | ') || 'no complaints'}`);
-    console.log(server.log().split('\n').slice(-8).join('\n').replace(/^/gm, '      server: '));
-  } finally {
+const failed = await runCases(cases, {
+  about: () => [
+    ...people.map((page) => `page: ${[...page.complaints, ...page.failures.slice(-5)].join(' | ') || 'no complaints'}`),
+    ...lastLines('server', server.log()),
+  ],
+  async after() {
     for (const page of people.splice(0)) await page.context().close();
     await publisher?.stop();
     publisher = null;
-  }
-}
+  },
+});
 await browser.close();
 await server.terminate();
 process.exit(failed === 0 ? 0 : 1);

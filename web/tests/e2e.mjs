@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { openBrowser } from './browser.mjs';
+import { lastLines, runCases } from './cases.mjs';
 import { publish, sleep, startServer, until } from './server.mjs';
 import { openViewer } from './viewer.mjs';
 
-const wanted = process.argv.slice(2);
 /** This much delay is shown at most, in the middle of a second's worth of readings. */
 const DELAY_MAX_MS = 2_000;
 const DEVICES = {
@@ -190,18 +190,14 @@ const cases = {
 
 let server = await startServer();
 
-let passed = 0;
-let failed = 0;
 const browser = await openBrowser();
-const beganAll = performance.now();
-for (const [name, run] of Object.entries(cases)) {
-  if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
-  const began = performance.now();
-  const publishers = [];
-  const pages = [];
-  try {
+const pages = [];
+const publishers = [];
+
+const failed = await runCases(cases, {
+  async run(one) {
     await server.isOffline();
-    const note = await run({
+    return one({
       async view({ path = `/@${server.handle}`, ...options } = {}) {
         const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en', ...options });
         const page = await openViewer(context, { delay: 'standard' });
@@ -215,23 +211,19 @@ for (const [name, run] of Object.entries(cases)) {
         return one;
       },
     });
-    passed += 1;
-    console.log(`ok    ${name}${note ? ` (${note})` : ''} [${Math.round((performance.now() - began) / 1000)} s]`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL  ${name}: ${error.message}`);
-    for (const page of pages) {
+  },
+  async about() {
+    const states = pages.map(async (page) => {
       const state = page.isClosed() ? 'closed' : await page.attribute('data-state').catch(() => 'no room');
-      console.log(`      page: ${state}; ${[...page.complaints, ...page.failures.slice(-5)].join(' | ') || 'no complaints'}`);
-    }
-    for (const one of publishers) if (one.log().trim()) console.log(`      ffmpeg: ${one.log().trim().split('\n').slice(-3).join(' | ')}`);
-    console.log(server.log().split('\n').slice(-8).join('\n').replace(/^/gm, '      server: '));
-  } finally {
-    for (const page of pages) await page.context().close().catch(() => undefined);
-    for (const one of publishers) await one.stop();
-  }
-}
+      return `page: ${state}; ${[...page.complaints, ...page.failures.slice(-5)].join(' | ') || 'no complaints'}`;
+    });
+    return [...(await Promise.all(states)), ...publishers.flatMap((one) => lastLines('ffmpeg', one.log(), 3)), ...lastLines('server', server.log())];
+  },
+  async after() {
+    for (const page of pages.splice(0)) await page.context().close().catch(() => undefined);
+    for (const one of publishers.splice(0)) await one.stop();
+  },
+});
 await browser.close();
 await server.terminate();
-console.log(`${passed} passed, ${failed} failed (${Math.round((performance.now() - beganAll) / 1000)} s)`);
 process.exit(failed === 0 ? 0 : 1);

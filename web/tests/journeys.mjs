@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openBrowser, pagesFromDist } from './browser.mjs';
+import { lastLines, runCases } from './cases.mjs';
 import { publish, startServer, until } from './server.mjs';
 
 const PASSWORD = 'a lamp under seven rivers';
@@ -232,22 +233,14 @@ const steps = {
   },
 };
 
-let failed = 0;
-for (const [name, step] of Object.entries(steps)) {
-  const began = performance.now();
-  try {
-    await step();
-    console.log(`ok    ${name} [${Math.round((performance.now() - began) / 1000)} s]`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL  ${name}: ${error.message}`);
-    for (const page of [mei, viewer, operator]) console.log(`      ${page.url()}`);
-    if (publisher?.log().trim()) console.log(`      ffmpeg: ${publisher.log().trim().split('\n').slice(-3).join(' | ')}`);
-    console.log(server.log().split('\n').slice(-8).join('\n').replace(/^/gm, '      server: '));
-    // What follows builds on it.
-    break;
-  }
-}
+let failed = await runCases(steps, {
+  inOrder: true,
+  about: () => [
+    ...[mei, viewer, operator].map((page) => page.url()),
+    ...lastLines('ffmpeg', publisher?.log() ?? '', 3),
+    ...lastLines('server', server.log()),
+  ],
+});
 if (complaints.length > 0) {
   failed += 1;
   console.log(`FAIL  the console was not silent: ${complaints.join(' | ')}`);

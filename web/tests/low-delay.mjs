@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { openBrowser } from './browser.mjs';
+import { lastLines, runCases } from './cases.mjs';
 import { CODE, installReader, publishCoded } from './coded.mjs';
 import { publish, startServer, until } from './server.mjs';
 import { openViewer } from './viewer.mjs';
 
-const wanted = process.argv.slice(2);
 /** What the page shows as delay and what the pixels tell differ by the encoder's share and a tick. */
 const TOLD_WRONG_MAX_MS = 300;
 const LOW_MAX_MS = 1_000;
@@ -202,16 +202,14 @@ async function open(context, { low, socket, http, prepare }) {
   return page;
 }
 
-let failed = 0;
 const browser = await openBrowser();
-for (const [name, run] of Object.entries(cases)) {
-  if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
-  const began = performance.now();
-  const publishers = [];
-  let page;
-  try {
+const publishers = [];
+let page = null;
+
+const failed = await runCases(cases, {
+  async run(one) {
     await server.isOffline();
-    const note = await run({
+    return one({
       async view(options = {}) {
         const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en' });
         page = await open(context, options);
@@ -229,18 +227,20 @@ for (const [name, run] of Object.entries(cases)) {
         await server.isLive();
       },
     });
-    console.log(`ok    ${name}${note ? ` (${note})` : ''} [${Math.round((performance.now() - began) / 1000)} s]`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL  ${name}: ${error.message}`);
+  },
+  async about() {
     const shown = await page?.locator('[data-state]').evaluate((element) => ({ ...element.dataset })).catch(() => 'no room');
-    console.log(`      page: ${JSON.stringify(shown)}; ${[...(page?.complaints ?? []), ...(page?.failures.slice(-5) ?? [])].join(' | ') || 'no complaints'}`);
-    console.log(server.log().split('\n').slice(-8).join('\n').replace(/^/gm, '      server: '));
-  } finally {
+    return [
+      `page: ${JSON.stringify(shown)}; ${[...(page?.complaints ?? []), ...(page?.failures.slice(-5) ?? [])].join(' | ') || 'no complaints'}`,
+      ...lastLines('server', server.log()),
+    ];
+  },
+  async after() {
     await page?.context().close().catch(() => undefined);
-    for (const one of publishers) await one.stop();
-  }
-}
+    page = null;
+    for (const one of publishers.splice(0)) await one.stop();
+  },
+});
 await browser.close();
 await server.terminate();
 process.exit(failed === 0 ? 0 : 1);
