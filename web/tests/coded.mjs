@@ -80,6 +80,46 @@ function checksum(low) {
   return (low ^ (low >>> 8) ^ (low >>> 16) ^ (low >>> 24) ^ 0x5a) & 0xff;
 }
 
+/**
+ * Before the page's own code: its camera gives such frames, each with the time at which it was taken, and a tone beside them.
+ * They go on their way at once, as a camera's do; a canvas would hold each until the page is drawn.
+ */
+export function installCamera({ columns, rows, fps, camera }) {
+  const take = (writer) => {
+    const canvas = new OffscreenCanvas(camera.width, camera.height);
+    const drawing = canvas.getContext('2d');
+    const [across, down] = [camera.width / columns, camera.height / rows];
+    setInterval(() => {
+      const low = Date.now() % 2 ** 32;
+      const check = (low ^ (low >>> 8) ^ (low >>> 16) ^ (low >>> 24) ^ 0x5a) & 0xff;
+      const bits = low.toString(2).padStart(32, '0') + check.toString(2).padStart(8, '0');
+      for (let i = 0; i < columns * rows; i += 1) {
+        drawing.fillStyle = bits[i] === '1' ? '#ebebeb' : '#101010';
+        drawing.fillRect((i % columns) * across, Math.floor(i / columns) * down, across, down);
+      }
+      const frame = new VideoFrame(canvas, { timestamp: performance.now() * 1000 });
+      void writer.write(frame).catch(() => frame.close());
+    }, 1000 / fps);
+  };
+  navigator.mediaDevices.getUserMedia = async ({ video, audio }) => {
+    const stream = new MediaStream();
+    if (video) {
+      const track = new MediaStreamTrackGenerator({ kind: 'video' });
+      take(track.writable.getWriter());
+      stream.addTrack(track);
+    }
+    if (audio) {
+      const sound = new AudioContext();
+      const tone = new OscillatorNode(sound, { frequency: 330 });
+      const to = sound.createMediaStreamDestination();
+      tone.connect(to);
+      tone.start();
+      stream.addTrack(to.stream.getAudioTracks()[0]);
+    }
+    return stream;
+  };
+}
+
 /** Before the page's own code: how the frame is read that a video shows, as the time on it modulo 2^32 ms. */
 export function installReader({ columns, rows, width, height }) {
   const canvas = new OffscreenCanvas(columns * 4, rows * 4);

@@ -2,13 +2,14 @@
 
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 
 /** Settings of a server whose datagrams go through a relay. Peers on this machine are told 127.0.0.1, where the relay is. */
 export const BEHIND = { 'webrtc.listen': '127.0.0.2:0', 'webrtc.public_addresses': '["192.0.2.1"]' };
 
 /**
- * Hands on what comes for a server behind it, `delay_ms` later and in order. Of each direction, `loss` is the share that gets
+ * Hands on datagrams for a server behind it, `delay_ms` later and in order. Of each direction, `loss` is the share that gets
  * lost, the same in each run: `seed` says which.
  */
 export async function relay(server, { delay_ms = 0, loss = 0, seed = 1 } = {}) {
@@ -84,5 +85,28 @@ function numbers(seed) {
     state ^= state << 5;
     state >>>= 0;
     return state / 2 ** 32;
+  };
+}
+
+/** Hands on connections to a server behind it; datagrams get lost. */
+export async function relayStreams(server) {
+  const { webrtc } = JSON.parse(readFileSync(join(server.directory, 'runtime.json'), 'utf8'));
+  const lost = createSocket('udp4');
+  await new Promise((resolve) => lost.bind(webrtc.port, '127.0.0.1', resolve));
+  const sockets = new Set();
+  const front = createServer((socket) => {
+    const behind = connect(webrtc.port, '127.0.0.2');
+    for (const [one, other] of [[socket, behind], [behind, socket]]) {
+      sockets.add(one);
+      one.setNoDelay(true).on('error', () => other.destroy()).on('close', () => sockets.delete(one)).pipe(other);
+    }
+  });
+  await new Promise((resolve) => front.listen(webrtc.port, '127.0.0.1', resolve));
+  return {
+    close() {
+      lost.close();
+      front.close();
+      for (const socket of sockets) socket.destroy();
+    },
   };
 }
