@@ -20,10 +20,10 @@ export class Broadcast {
   #timer;
   #epoch;
 
-  constructor(media, { audio = true } = {}) {
+  constructor(media, { video = true, audio = true } = {}) {
     this.#media = media;
     this.#epoch = Date.now();
-    this.#addTrack('video');
+    if (video) this.#addTrack('video');
     if (audio) this.#addTrack('audio');
     this.#timer = setInterval(() => this.#produce(), PRODUCE_EVERY_MS);
   }
@@ -140,6 +140,7 @@ export class Broadcast {
   }
 
   #multivariant() {
+    if (!this.#tracks.video) return ['#EXTM3U', '#EXT-X-VERSION:9', '#EXT-X-INDEPENDENT-SEGMENTS', `#EXT-X-STREAM-INF:BANDWIDTH=128000,CODECS="${AUDIO.codec}"`, 'audio/index.m3u8'];
     const codecs = [VIDEO.codec, ...(this.hasAudio ? [AUDIO.codec] : [])].join(',');
     return [
       '#EXTM3U',

@@ -41,7 +41,7 @@ export function streamOf(broadcast, changes = {}) {
     dropped_frames: 3,
     problems: [],
     viewers: { hls: 120, flv: 6, rtmp: 2, total: 128 },
-    playback: { hls: `/hls/${CHANNEL.handle}/index.m3u8`, flv: `/live/${CHANNEL.handle}.flv`, sound_alone: [] },
+    playback: { hls: `/hls/${CHANNEL.handle}/index.m3u8`, flv: `/live/${CHANNEL.handle}.flv`, whep_anew: false, sound_alone: [] },
     ...changes,
   };
 }

@@ -6,11 +6,15 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openBrowser } from './browser.mjs';
+import { lastLines, runCases } from './cases.mjs';
 import { openFirefox } from './firefox.mjs';
 import { publish, startServer, until } from './server.mjs';
 import { makeClip, openObs, openScreen } from './studio.mjs';
+import { openViewer } from './viewer.mjs';
 
-const wanted = process.argv.slice(2);
+/** As its profile here says. */
+const SIZE = { width: 640, height: 360 };
+
 const directory = mkdtempSync(join(tmpdir(), 'barrage-obs-clip-'));
 process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
 const clip = join(directory, 'clip.mp4');
@@ -34,10 +38,27 @@ async function studioValues() {
   return { page, values: { server: url.trim(), key: key.trim() }, close: () => context.close() };
 }
 
-/** Both browsers drive a page by the same few calls. `way` is how the picture comes by itself. */
-async function watch(browser, url, way) {
-  const page =
-    browser === firefox ? await firefox.newPage() : await (await chromium.newContext({ locale: 'en', ignoreHTTPSErrors: true })).newPage();
+/**
+ * Somebody watches at `url`, where the picture comes by itself in this way: it moves, and is heard. Gives how late it is, and
+ * what the page says of the way.
+ */
+async function watchInChromium(url, way) {
+  const context = await chromium.newContext({ locale: 'en', ignoreHTTPSErrors: true, viewport: { width: 1280, height: 800 } });
+  const page = await openViewer(context);
+  await page.goto(url);
+  await page.playsOver(way);
+  await page.plays({ ...SIZE });
+  const delay_ms = Number(await page.attribute('data-delay-ms'));
+  const told = await page.locator('.delay-menu .what').getAttribute('aria-label');
+  // An answer that says no is no trouble.
+  page.clean({ refused: way !== 'webrtc' });
+  await context.close();
+  return { delay_ms, told };
+}
+
+/** The same in the other browser, which does not tell whether it is heard. */
+async function watchInFirefox(url, way) {
+  const page = await firefox.newPage();
   await page.goto(url);
   const look = () =>
     page.evaluate(() => {
@@ -47,6 +68,7 @@ async function watch(browser, url, way) {
         state: shown?.getAttribute('data-state'),
         protocol: shown?.getAttribute('data-protocol'),
         delay_ms: Number(shown?.getAttribute('data-delay-ms')),
+        told: document.querySelector('.delay-menu .what')?.getAttribute('aria-label'),
         frames: video?.getVideoPlaybackQuality().totalVideoFrames ?? 0,
         time: video?.currentTime ?? 0,
         width: video?.videoWidth ?? 0,
@@ -62,17 +84,27 @@ async function watch(browser, url, way) {
   }, 40_000).catch(async (error) => {
     throw new Error(`${error.message}; it shows ${JSON.stringify(await look())}`);
   });
-  await (browser === firefox ? page.close() : page.context().close());
-  assert.deepEqual([now.width, now.height, now.protocol], [640, 360, way]);
-  return `${now.delay_ms} ms`;
+  await page.close();
+  assert.deepEqual([now.width, now.height, now.protocol], [SIZE.width, SIZE.height, way]);
+  return now;
+}
+
+/** Whether pictures with B-frames are made anew, as the streamer chooses in the studio. */
+async function allow(anew) {
+  const { page, close } = await studioValues();
+  await page.goto(`${server.url}/studio/channel`);
+  await page.getByLabel(anew ? 'Make the pictures anew while somebody watches' : 'Send those viewers to HLS').check();
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await page.getByText(/^Saved\./).waitFor();
+  await close();
 }
 
 const isLive = () => until('the channel is live', async () => (await server.live())?.state === 'live' && server.live(), 30_000);
 const isOffline = () => until('the channel is offline', async () => (await server.live()) === null, 30_000);
 const secureRoom = () => server.secure + new URL(server.room).pathname;
 
-/** What OBS's picture settings make, and where it is watched. */
-async function goesLive({ preset, codec, rooms }) {
+/** What OBS's picture settings make, where it is watched, and what the page says of the way there. */
+async function goesLive({ preset, codec, rooms, advice = null }) {
   const studio = await studioValues();
   const began = performance.now();
   const obs = openObs({ screen, clip, preset, ...studio.values });
@@ -81,7 +113,16 @@ async function goesLive({ preset, codec, rooms }) {
     const took = Math.round(performance.now() - began);
     await studio.page.waitForSelector('.monitor[data-live=live]', { timeout: 20_000 });
     const shown = [];
-    for (const [name, browser, url, way] of rooms) shown.push(`${name} ${await watch(browser, url, way)}`);
+    for (const [name, watch, url, way, says] of rooms) {
+      const { delay_ms, told } = await watch(url, way);
+      assert.match(told, says);
+      shown.push(`${name} ${delay_ms} ms`);
+    }
+    const advised = studio.page.getByText('B-frames keep low-delay viewers away');
+    if (advice) {
+      await advised.waitFor();
+      await studio.page.getByText(advice).waitFor();
+    } else assert.equal(await advised.count(), 0);
     const live = await until('its pictures are measured', async () => {
       const now = await server.live();
       return now?.video && now.audio && now;
@@ -98,30 +139,46 @@ async function goesLive({ preset, codec, rooms }) {
 }
 
 const cases = {
-  async 'OBS with the values of the studio page is seen in Chromium and in Firefox'() {
+  async 'OBS with the values of the studio page, without B-frames, is seen and heard over WebRTC, and in Firefox over LL-HLS'() {
     const { note } = await goesLive({
       preset: 'ultrafast',
       codec: /^avc1\.42/,
       rooms: [
-        ['Chromium over http', chromium, server.room, 'webrtc'],
+        ['Chromium over http', watchInChromium, server.room, 'webrtc', /WebRTC$/],
         // Debian's Firefox has no H.264 over WebRTC.
-        ['Firefox over https', firefox, secureRoom(), 'll-hls'],
+        ['Firefox over https', watchInFirefox, secureRoom(), 'll-hls', /LL-HLS\. Your browser cannot play this stream’s codec over WebRTC\.$/],
       ],
     });
     return note;
   },
 
-  async 'so it is with the settings it comes with: veryfast, High profile, B-frames'() {
+  async 'with the settings it comes with (veryfast, High profile, B-frames) over LL-HLS, and its streamer is told what helps'() {
     const { obs, note } = await goesLive({
       preset: 'veryfast',
       codec: /^avc1\.64/,
       rooms: [
-        ['Firefox over http', firefox, server.room, 'll-hls'],
-        ['Chromium over https', chromium, secureRoom(), 'll-hls'],
+        ['Firefox over http', watchInFirefox, server.room, 'll-hls', /LL-HLS\. The streamer’s encoder uses B-frames/],
+        ['Chromium over https', watchInChromium, secureRoom(), 'll-hls', /LL-HLS\. The streamer’s encoder uses B-frames/],
       ],
+      advice: /In OBS: Settings → Output → Tune → zerolatency, or B-frames → 0\. Or let the server make the pictures anew/,
     });
     assert.match(obs.log(), /preset: veryfast/);
     return note;
+  },
+
+  async 'with the same settings over WebRTC, made anew, where its streamer lets the server'() {
+    await allow(true);
+    try {
+      const { obs, note } = await goesLive({
+        preset: 'veryfast',
+        codec: /^avc1\.64/,
+        rooms: [['Chromium over http', watchInChromium, server.room, 'webrtc', /WebRTC\. The server makes the pictures anew/]],
+      });
+      assert.match(obs.log(), /preset: veryfast/);
+      return note;
+    } finally {
+      await allow(false);
+    }
   },
 
   async 'a wrong key is told in words'() {
@@ -175,24 +232,9 @@ const cases = {
   },
 };
 
-let passed = 0;
-let failed = 0;
-for (const [name, run] of Object.entries(cases)) {
-  if (wanted.length > 0 && !wanted.some((part) => name.includes(part))) continue;
-  const began = performance.now();
-  try {
-    const note = await run();
-    passed += 1;
-    console.log(`ok    ${name}${note ? ` (${note})` : ''} [${Math.round((performance.now() - began) / 1000)} s]`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL  ${name}: ${error.message}`);
-    console.log(server.log().split('\n').slice(-8).join('\n').replace(/^/gm, '      server: '));
-  }
-}
+const failed = await runCases(cases, { about: () => lastLines('server', server.log()) });
 await screen.close();
 await firefox.close();
 await chromium.close();
 await server.terminate();
-console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);

@@ -48,6 +48,16 @@ const WHILE_LIVE = {
   'home-desktop-dark-zh': { ready: listed, options: { ...DESKTOP, colorScheme: 'dark', locale: 'zh-CN' } },
   'home-phone-light-en': { ready: listed, options: { ...PHONE, colorScheme: 'light', locale: 'en' } },
 };
+/** The ways in which the picture may come. */
+const ways = async (page) => {
+  await live(page);
+  await page.locator('.delay-menu > button').evaluate((button) => button.click());
+  await page.waitForSelector('.delay-menu .list.open');
+};
+Object.assign(WHILE_LIVE, {
+  'room-ways-desktop-dark-en': { room: true, ready: ways, options: { ...DESKTOP, colorScheme: 'dark', locale: 'en' } },
+  'room-ways-phone-light-zh': { room: true, ready: ways, options: { ...PHONE, colorScheme: 'light', locale: 'zh-CN' } },
+});
 /** With so much said that the picture and the column are full. */
 const WHILE_FULL = {
   'room-full-desktop-dark-zh': { room: true, ready: live, options: { ...DESKTOP, colorScheme: 'dark', locale: 'zh-CN' } },

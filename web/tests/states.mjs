@@ -33,6 +33,7 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const media = makeMedia();
 const broadcast = new Broadcast(media);
 const lost = new Broadcast(media);
+const heard = new Broadcast(media, { video: false });
 await sleep(3_000);
 
 /** As of a server that says no to whoever wants to watch that way. */
@@ -170,6 +171,16 @@ const SCREENS = {
     ready: async (page) => {
       await shown('playing')(page);
       await openDelayMenu(page);
+    },
+  },
+  'room-sound-alone': {
+    path: '/@barrage',
+    broadcast: heard,
+    script: () => localStorage.setItem('barrage.delay', 'standard'),
+    channel: () => live({ broadcast_id: heard.id, video: { ...streamOf(heard).video, codec: 'vp8' }, playback: { ...OVER_WEBRTC, sound_alone: ['hls', 'flv'] } }),
+    ready: async (page) => {
+      await shown('playing')(page);
+      await page.locator('.heard button').waitFor();
     },
   },
   'room-chat': {

@@ -178,6 +178,16 @@ export function studioStates({ live, offline, wall }) {
         await see('[data-trouble=taken]')(page);
       },
     }),
+    'studio-camera-denied': studio('/camera', {
+      script: () => (navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'))),
+      prepare: (page) => page.click('.frame .button.primary'),
+      ready: see('[data-trouble=forbidden]'),
+    }),
+    'studio-camera-none': studio('/camera', {
+      script: () => (navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotFoundError'))),
+      prepare: (page) => page.click('.frame .button.primary'),
+      ready: see('[data-trouble=no_camera]'),
+    }),
     'studio-camera-insecure': studio('/camera', {
       script: () => Object.defineProperty(globalThis, 'isSecureContext', { value: false }),
       ready: see('.stopped .button'),

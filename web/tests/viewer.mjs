@@ -153,14 +153,11 @@ export async function openViewer(context, { delay } = {}) {
       }, 20_000);
     },
 
-    /**
-     * No word in the console, but what a browser says of a server that is not there, or of what a test blocked. A player
-     * whose connection ends asks once more, and may hear that the broadcast is over before anybody else told it.
-     */
-    clean({ unreachable = false, blocked = false } = {}) {
+    /** No word in the console, but what a browser says of a server that is not there or says no, or of what a test blocked. */
+    clean({ unreachable = false, blocked = false, refused = false } = {}) {
       const expected = [
-        /status of 404 .*\/whep\//,
         ...(unreachable ? [/ERR_CONNECTION_(REFUSED|RESET|CLOSED)|ERR_EMPTY_RESPONSE|status of 404 .*\/(hls|live|whep)\/|WebSocket connection to/] : []),
+        ...(refused ? [/status of 406 .*\/whep\//] : []),
         ...(blocked ? [/ERR_FAILED/] : []),
       ];
       assert.deepEqual(

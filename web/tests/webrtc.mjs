@@ -9,7 +9,7 @@ import { CAMERA, openBrowser, pagesFromDist } from './browser.mjs';
 import { CODE, installReader, publishCoded } from './coded.mjs';
 import { openFirefox } from './firefox.mjs';
 import { movedOn, watchLossy } from './lossy.mjs';
-import { BEHIND } from './relay.mjs';
+import { BEHIND, relay, relayStreams } from './relay.mjs';
 import { ENCODE, ffmpeg, publish, SOUND, startServer, until } from './server.mjs';
 import { startTurn } from './turn.mjs';
 import { openViewer } from './viewer.mjs';
@@ -331,6 +331,65 @@ Object.assign(cases, {
     movedOn(told);
     assert.ok(told.repaired_packets > LOSSY_S, 'what was lost was sent again');
     return `frozen ${(told.frozen * 100).toFixed(1)} % of the time, longest gap ${told.longest_gap_ms} ms, ${told.repaired_packets} packets repaired, ${told.plis} keyframes asked for`;
+  },
+
+  async 'where WebRTC did not get through, the next visit begins with LL-HLS, and goes over to WebRTC once that gets through'() {
+    const shut = await another(BEHIND);
+    publisher(publish(shut));
+    await shut.isLive();
+    const page = await room({ at: shut });
+    const words = 'The picture comes over LL-HLS, about a second later. Your network lets no WebRTC through.';
+    await page.says(words);
+    await page.playsOver('ll-hls');
+
+    const began = performance.now();
+    await page.reload();
+    await page.state('playing', 10_000);
+    const took = Math.round(performance.now() - began);
+    assert.deepEqual(await page.evaluate(() => globalThis.said), [], 'it plays before it is known that WebRTC is still shut');
+    await page.says(words);
+    await page.playsOver('ll-hls');
+
+    const way = await relay(shut);
+    left.push(way.close);
+    await page.reload();
+    await page.playsOver('webrtc');
+    assert.deepEqual(await page.evaluate(() => globalThis.said), []);
+    assert.equal(await page.evaluate(() => localStorage.getItem('barrage.webrtc_shut')), null, 'it is forgotten');
+    page.clean();
+    return `the second time it played after ${took} ms`;
+  },
+
+  async 'where datagrams are lost and TCP is open, the room plays it over TCP at once'() {
+    const shut = await another(BEHIND);
+    publisher(publish(shut));
+    await shut.isLive();
+    const way = await relayStreams(shut);
+    left.push(way.close);
+    const page = await room({ at: shut, wait: true });
+    const began = performance.now();
+    await page.goto(shut.room);
+    await page.state('playing', 20_000);
+    const took = Math.round(performance.now() - began);
+    await page.playsOver('webrtc');
+    const { peers } = await (await asAdmin(shut))('/api/v1/admin/webrtc');
+    assert.match(peers.map(({ peer }) => peer).join(), /^tcp /);
+    page.clean();
+    return `the picture after ${took} ms`;
+  },
+
+  async 'who has sound alone is told why, and led to the pictures'() {
+    const camera = await publishCamera('VP8');
+    left.push(() => camera.end());
+    await until('the server tells', async () => (await server.live())?.playback.sound_alone.includes('hls'), 20_000);
+    const page = await room({ delay: 'standard' });
+    await page.getByText('Only the sound comes this way.').waitFor({ timeout: 20_000 });
+    await page.getByText(/^Only the sound comes this way\. (LL-)?HLS cannot carry this stream’s pictures, which are in VP8\.$/).waitFor();
+    await page.state('playing', 20_000);
+    await page.getByRole('button', { name: 'Show the picture over WebRTC' }).click();
+    await page.playsOver('webrtc');
+    assert.equal(await page.getByText('Only the sound comes this way.').count(), 0);
+    page.clean();
   },
 
   async 'where no datagrams get through the room plays it over TCP'() {

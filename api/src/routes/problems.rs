@@ -142,6 +142,11 @@ const fn of_order(wanted: bool, webrtc: Webrtc, transcoding: Transcoding) -> Opt
     }
 }
 
+/// Whether viewers over WebRTC are given pictures that are made anew of the publisher's.
+pub fn makes_anew(broadcast: &Broadcast, webrtc: Webrtc) -> bool {
+    webrtc.transcodes_pictures && broadcast.transcodes() && broadcast.is_reordered()
+}
+
 fn of_pictures(video: &TrackStats) -> Vec<Problem> {
     let mut problems = Vec::new();
     if video.keyframe_interval_ms > KEYFRAMES_APART_MAX_MS {

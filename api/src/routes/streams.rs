@@ -175,6 +175,8 @@ pub struct Playback {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "/whep/stage")]
     whep: Option<String>,
+    /// Whether they are given pictures that are made anew, because the publisher's have B-frames.
+    whep_anew: bool,
     /// Which of these have sound alone, because their players do not take the codec of the pictures.
     /// WebRTC has both.
     sound_alone: Vec<Outlet>,
@@ -361,6 +363,7 @@ pub(super) fn view(state: &AppState, broadcast: &Broadcast, channel: &Channel) -
             hls: format!("/hls/{}/index.m3u8", channel.handle),
             flv: format!("/live/{}.flv", channel.handle),
             whep: whep.then(|| format!("/whep/{}", channel.handle)),
+            whep_anew: whep && problems::makes_anew(broadcast, state.webrtc),
             sound_alone: sound_alone(stats.video.as_ref()),
         },
         thumbnail: thumbnail(state, broadcast, channel),

@@ -160,12 +160,14 @@ async fn pictures_with_b_frames_are_made_anew_where_the_channel_wants_it() {
         told["problems"],
         json!([{"code": "b_frames", "could_transcode": true}])
     );
+    assert_eq!(told["playback"]["whep_anew"], false);
     viewers_are_refused(&server).await;
 
     want_pictures_made_anew(&admin, CHANNEL).await;
-    server
+    let now = server
         .stream_until("it is no problem", |now| now["problems"] == json!([]))
         .await;
+    assert_eq!(now["playback"]["whep_anew"], true);
     let mut viewer = Peer::watch(&server, CHANNEL).await;
     let second = Peer::watch(&server, CHANNEL).await;
     let (flashes, beeps) = seen_by(&server, &mut viewer, 7).await;

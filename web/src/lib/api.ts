@@ -62,7 +62,7 @@ export interface Stream {
   /** Frames that came and could not be delivered. */
   dropped_frames: number;
   viewers: { hls: number; flv: number; rtmp: number; webrtc: number; total: number };
-  playback: { hls: string; flv: string; whep?: string; sound_alone: ('hls' | 'flv')[] };
+  playback: { hls: string; flv: string; whep?: string; whep_anew: boolean; sound_alone: ('hls' | 'flv')[] };
   /** A still picture that is not older than some seconds, if the server makes any. */
   thumbnail?: string;
   /** Worst first. */

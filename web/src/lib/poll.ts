@@ -12,7 +12,7 @@ export interface PollOptions {
 }
 
 export interface Poller {
-  /** Asks at once, unless a request is already under way. */
+  /** Asks at once; after a request that is already under way, once more. */
   now(): void;
   stop(): void;
 }
@@ -24,6 +24,7 @@ export function poll(ask: (signal: AbortSignal) => Promise<void>, options: PollO
   let timer: ReturnType<typeof setTimeout> | undefined;
   let request: AbortController | null = null;
   let failures = 0;
+  let again = false;
   let stopped = false;
 
   const schedule = (): void => {
@@ -42,6 +43,7 @@ export function poll(ask: (signal: AbortSignal) => Promise<void>, options: PollO
   const run = async (): Promise<void> => {
     if (stopped || request) return;
     clearTimeout(timer);
+    again = false;
     const controller = new AbortController();
     request = controller;
     const deadline = setTimeout(() => controller.abort(), options.timeout_ms);
@@ -53,7 +55,8 @@ export function poll(ask: (signal: AbortSignal) => Promise<void>, options: PollO
     } finally {
       clearTimeout(deadline);
       request = null;
-      schedule();
+      if (again) void run();
+      else schedule();
     }
   };
 
@@ -67,7 +70,11 @@ export function poll(ask: (signal: AbortSignal) => Promise<void>, options: PollO
   void run();
 
   return {
-    now: () => void run(),
+    now() {
+      // What is under way may have been answered before what one wants to hear of.
+      if (request) again = true;
+      else void run();
+    },
     stop() {
       stopped = true;
       clearTimeout(timer);

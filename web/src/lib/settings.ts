@@ -5,6 +5,7 @@ type Setting =
   | 'volume'
   | 'muted'
   | 'delay'
+  | 'webrtc_shut'
   | 'camera'
   | 'danmaku'
   | 'danmaku_settings'

@@ -54,6 +54,10 @@ export interface EngineEvents {
   attached(): void;
   /** A way of playing failed here and another takes over. */
   descended(descent: Descent): void;
+  /** Why a better way of playing does not go, while this one plays on. */
+  told(descent: Descent): void;
+  /** A better way of playing works after all, and takes over. */
+  climbed(): void;
   /** The connection is made anew; nothing plays meanwhile. */
   again(): void;
 }

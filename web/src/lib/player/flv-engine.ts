@@ -20,7 +20,7 @@ const PAUSED_MAX_S = 20;
 /** The room's answer that the broadcast is over follows the end of the connection; longer than this it does not take. */
 const OVER_MS = 2_000;
 
-export interface FlvEvents extends Omit<EngineEvents, 'failed' | 'descended' | 'again'> {
+export interface FlvEvents extends Omit<EngineEvents, 'failed' | 'descended' | 'told' | 'climbed' | 'again'> {
   fault(fault: Fault): void;
 }
 

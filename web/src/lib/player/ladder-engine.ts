@@ -3,7 +3,9 @@
 import type { Delay } from './delay';
 import type { Context, Engine, EngineEvents, Source, Stats } from './engine';
 import { newLadder, onFault, onShown, type Fault, type FlvTransport, type Ladder, type Rung } from './ladder';
+import { forgetShut, rememberShut, wasShut } from './shut';
 import { WhepEngine } from './whep-engine';
+import { Probe } from './whep-probe';
 
 type OpenStandard = (video: HTMLVideoElement, events: EngineEvents) => Promise<Engine | null>;
 
@@ -15,18 +17,25 @@ export class LadderEngine implements Engine {
   #ladder: Ladder = newLadder('standard');
   #current: Engine | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Under way while LL-HLS plays because WebRTC did not get through. */
+  #probe: Probe | null = null;
 
   constructor(
     private readonly first: Exclude<Delay, 'standard'>,
     private readonly video: HTMLVideoElement,
     private readonly events: EngineEvents,
     private readonly openStandard: OpenStandard,
-  ) {}
+  ) {
+    addEventListener('online', this.#onOnline);
+  }
 
   load(source: Source): void {
     this.#source = source;
-    this.#ladder = newLadder(this.#firstRung(source));
+    const first = this.#firstRung(source);
+    const shut = first === 'webrtc' && wasShut();
+    this.#ladder = newLadder(shut ? 'standard' : first);
     this.#open(source);
+    if (shut) this.#tryAgain(source);
   }
 
   unload(): void {
@@ -36,6 +45,7 @@ export class LadderEngine implements Engine {
 
   destroy(): void {
     this.unload();
+    removeEventListener('online', this.#onOnline);
   }
 
   goLive(): void {
@@ -47,7 +57,7 @@ export class LadderEngine implements Engine {
   }
 
   tick(now: number, context: Context): Stats {
-    if (context.moving) this.#ladder = onShown(this.#ladder, now);
+    if (context.moving && this.#ladder.shownSince === null) this.#onShown(now);
     return this.#current?.tick(now, context) ?? { protocol: protocolOf(this.#ladder.rung), delay_ms: null, late_ms: 0, picture: null };
   }
 
@@ -116,7 +126,43 @@ export class LadderEngine implements Engine {
     return { ...this.events, fault: (fault) => this.#onFault(fault) };
   }
 
+  #onShown(now: number): void {
+    this.#ladder = onShown(this.#ladder, now);
+    if (this.#ladder.rung === 'webrtc') forgetShut();
+  }
+
+  /** Finds out, while LL-HLS plays, whether WebRTC gets through by now; if so, it takes over, and else the viewer is told. */
+  #tryAgain(source: Source): void {
+    if (source.whep === undefined || !WhepEngine.supported()) return;
+    this.#probe?.stop();
+    try {
+      this.#probe = new Probe(source.whep, (fault) => {
+        this.#probe = null;
+        if (fault === null) return this.#climb(source);
+        if (fault === 'unreachable') rememberShut();
+        // Where nobody is live, the room will hear of it.
+        if (fault !== 'over') this.events.told({ from: 'webrtc', to: 'standard', why: fault });
+      });
+    } catch {
+      // WebRTC was forbidden since; LL-HLS it is.
+    }
+  }
+
+  #climb(source: Source): void {
+    forgetShut();
+    this.#ladder = newLadder('webrtc');
+    this.events.climbed();
+    this.#open(source);
+  }
+
+  /** Another network may let through what the last one did not. */
+  #onOnline = (): void => {
+    if (this.#source !== null && this.#ladder.rung === 'standard' && wasShut()) this.#tryAgain(this.#source);
+  };
+
   #close(): void {
+    this.#probe?.stop();
+    this.#probe = null;
     clearTimeout(this.#timer);
     this.#current?.destroy();
     this.#current = null;
@@ -127,6 +173,7 @@ export class LadderEngine implements Engine {
     if (source === null) return;
     const step = onFault(this.#ladder, performance.now(), fault);
     this.#ladder = step.ladder;
+    if (step.descent?.why === 'unreachable') rememberShut();
     if (step.descent) this.events.descended(step.descent);
     if (step.descent || step.pause_ms === 0) return this.#open(source);
     this.#close();

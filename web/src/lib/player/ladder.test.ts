@@ -45,7 +45,7 @@ describe('the ladder that begins with WebRTC', () => {
 
   it('asks for what worked twice more, then no longer', () => {
     const first = onFault(onShown(webrtc(), 0), 4_000, 'stalled');
-    expect(first).toMatchObject({ ladder: { rung: 'webrtc', tries: 1 }, descent: null, pause_ms: 300 });
+    expect(first).toMatchObject({ ladder: { rung: 'webrtc', tries: 1 }, descent: null, pause_ms: 500 });
     const second = onFault(first.ladder, 8_000, 'refused');
     expect(second).toMatchObject({ ladder: { rung: 'webrtc', tries: 2 }, descent: null, pause_ms: 1_500 });
     expect(onFault(second.ladder, 12_000, 'unreachable').descent).toEqual({ from: 'webrtc', to: 'standard', why: 'unreachable' });

@@ -54,8 +54,8 @@ export type Step = { ladder: Ladder; descent: Descent } | { ladder: Ladder; desc
 
 /** The end of a connection that held this long says nothing against its transport; it is made anew. */
 export const PROVEN_MS = 60_000;
-/** What worked over WebRTC is asked for again after these pauses. */
-const AGAIN_MS = [300, 1_500] as const;
+/** What worked over WebRTC is asked for again after these pauses; in the first, the room hears whether the broadcast is over. */
+const AGAIN_MS = [500, 1_500] as const;
 /** The room's word that the broadcast is over, or goes on, comes within seconds. */
 const OVER_MS = 1_000;
 

@@ -3,6 +3,7 @@
 import { rememberedDelay, type Delay } from './delay';
 import type { Engine, EngineEvents } from './engine';
 import { NativeEngine } from './native-engine';
+import { wasShut } from './shut';
 
 /** What can be asked for before the stream says what it is. */
 const H264 = 'avc1.42E01E';
@@ -28,7 +29,7 @@ export function preloadEngine(): void {
   const wanted: Promise<unknown>[] = [];
   if (delay !== 'standard') wanted.push(import('./ladder-engine'));
   if (delay === 'low' && canPlayFlv(null)) wanted.push(import('./flv-engine'));
-  else if ((delay === 'standard' || !('RTCPeerConnection' in globalThis)) && hasMediaSource()) wanted.push(import('./hls-engine'));
+  else if ((delay === 'standard' || wasShut() || !('RTCPeerConnection' in globalThis)) && hasMediaSource()) wanted.push(import('./hls-engine'));
   void Promise.all(wanted).catch(() => undefined);
 }
 

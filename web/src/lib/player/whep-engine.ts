@@ -8,7 +8,7 @@ import { delayOf, heldFor, readingOf, type Reading } from './whep-reading';
 import { Reserve } from './whep-reserve';
 
 /** Where datagrams get through, it takes a fraction of this until the connection is there, and until a picture is. */
-const CONNECTED_MS = 3_000;
+export const CONNECTED_MS = 3_000;
 const PICTURED_MS = 3_000;
 /** Without anything new for this long, while pictures should come, the connection is of no use. */
 const SILENT_MS = 4_000;
@@ -22,7 +22,7 @@ const PAUSED_MAX_MS = 20_000;
 const SMOOTHING = 0.3;
 const SMOOTHING_EACH = 0.1;
 
-export interface WhepEvents extends Omit<EngineEvents, 'failed' | 'descended' | 'again'> {
+export interface WhepEvents extends Omit<EngineEvents, 'failed' | 'descended' | 'told' | 'climbed' | 'again'> {
   fault(fault: Fault): void;
 }
 
@@ -288,7 +288,7 @@ function linkTo(address: string, video: HTMLVideoElement): Link | null {
   }
 }
 
-function faultOf(error: unknown): Fault {
+export function faultOf(error: unknown): Fault {
   if (!(error instanceof Refused)) return 'refused';
   switch (error.code) {
     case 'b_frames':

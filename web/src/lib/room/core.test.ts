@@ -151,6 +151,13 @@ describe('a room', () => {
     expect(playing().after(60_000, { type: 'api-failed' }).state).toBe('playing');
   });
 
+  it('asks whether the broadcast is over when the connection breaks off, also where the picture stood still before', () => {
+    const stage = playing().after(0, { type: 'media', media: 'stalled' });
+    expect(stage.after(1_000, { type: 'lost' }).effects).toEqual([{ type: 'ask' }]);
+    expect(stage.after(10, { type: 'channel', live: null }).effects).toEqual([{ type: 'unload' }]);
+    expect(stage.after(10, { type: 'lost' }).effects).toEqual([]);
+  });
+
   it('says so when the first answer fails, and gets over it', () => {
     const stage = new Stage().after(0, { type: 'api-failed' });
     expect(stage.state).toBe('error:api');

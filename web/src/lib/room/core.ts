@@ -21,6 +21,8 @@ export type Input =
   | { type: 'channel-missing' }
   | { type: 'api-failed' }
   | { type: 'media'; media: Media }
+  /** The connection broke off: of the network, or because the broadcast is over. */
+  | { type: 'lost' }
   /** The manifest was read; `hasAudio` is null when it does not say. */
   | { type: 'manifest'; hasAudio: boolean | null }
   | { type: 'failed'; failure: Failure }
@@ -87,6 +89,8 @@ export function step(room: Room, now: number, input: Input): [Room, Effect[]] {
       return [{ ...room, api: 'failing', apiFailingSince: room.apiFailingSince ?? now }, []];
     case 'media':
       return onMedia(room, input.media);
+    case 'lost':
+      return onLost(room);
     case 'manifest':
       return onManifest(room, input.hasAudio);
     case 'failed':
@@ -136,6 +140,13 @@ function onMedia(room: Room, media: Media): [Room, Effect[]] {
   if (room.leavingUntil !== null) return leave(next);
   const surprising = media === 'stalled' || media === 'ended';
   return [next, surprising && !room.live?.waiting ? [{ type: 'ask' }] : []];
+}
+
+/** Asked also where the picture stood still before: it may have, because the broadcast was ending. */
+function onLost(room: Room): [Room, Effect[]] {
+  if (!room.loaded) return [room, []];
+  if (room.leavingUntil !== null) return leave(room);
+  return [{ ...room, media: 'stalled' }, [{ type: 'ask' }]];
 }
 
 function onManifest(room: Room, hasAudio: boolean | null): [Room, Effect[]] {

@@ -14,7 +14,7 @@ const STREAM: Stream = {
   audio: { codec: 'mp4a.40.2', sample_rate: 48_000, channels: 2, bitrate_bps: 160_000, frames: 9 },
   dropped_frames: 3,
   viewers: { hls: 1_234, flv: 0, rtmp: 0, webrtc: 0, total: 1_234 },
-  playback: { hls: '/hls/stage/index.m3u8', flv: '/live/stage.flv', sound_alone: [] },
+  playback: { hls: '/hls/stage/index.m3u8', flv: '/live/stage.flv', whep_anew: false, sound_alone: [] },
   problems: [{ code: 'keyframes_far_apart', interval_ms: 10_000 }],
 };
 const NOW = Date.parse('2026-05-01T21:05:09Z');
