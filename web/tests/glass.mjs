@@ -11,7 +11,7 @@ import { CODE, FPS, installCamera, installReader, publishCoded, readFrames } fro
 import { publish, startServer, until } from './server.mjs';
 import { median, openViewer } from './viewer.mjs';
 
-/** Further behind than this nobody would call it live; how late it is on a quiet machine stands in docs/benchmarks.md. */
+/** Further behind than this nobody would call it live. How late it is depends on the machine, and is told. */
 const LATE_MAX_MS = 500;
 const MEASURED_S = 6;
 const FRAMES_MIN = 60;

@@ -1,4 +1,4 @@
-// The pictures in docs/screens: the real server, a real broadcast. `npm run screens`
+// The pictures in docs/screens: the real server, a real broadcast. `npm run screens [-- NAME…]`, where names choose among them.
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -8,8 +8,9 @@ import { fillRoom, FREE } from './crowd.mjs';
 import { evening } from './scene.mjs';
 import { ffmpeg, sleep, startServer, until } from './server.mjs';
 
-const [directory] = process.argv.slice(2);
-if (!directory) throw new Error('usage: node tests/screens.mjs DIRECTORY');
+const [directory, ...wanted] = process.argv.slice(2);
+if (!directory) throw new Error('usage: node tests/screens.mjs DIRECTORY [NAME…]');
+const isWanted = (name) => wanted.length === 0 || wanted.includes(name);
 const WIDTH = 1280;
 const HEIGHT = 720;
 const DELAY_SHOWN_MS = 1_500;
@@ -131,6 +132,7 @@ const CAMERAS = {
   'studio-camera-desktop-dark-en': { path: '/studio/camera', signedIn: true, ready: onCamera, options: { ...DESKTOP, colorScheme: 'dark', locale: 'en' } },
   'studio-camera-phone-light-zh': { path: '/studio/camera', signedIn: true, ready: onCamera, options: { ...PHONE, colorScheme: 'light', locale: 'zh-CN' } },
 };
+const OUTAGE = 'error-desktop-dark-zh';
 const AFTERWARDS = {
   'offline-desktop-dark-en': { room: true, ready: offline, options: { ...DESKTOP, colorScheme: 'dark', locale: 'en' } },
   'offline-phone-dark-zh': { room: true, ready: offline, options: { ...PHONE, colorScheme: 'dark', locale: 'zh-CN' } },
@@ -138,7 +140,7 @@ const AFTERWARDS = {
 };
 
 mkdirSync(directory, { recursive: true });
-for (const file of readdirSync(directory)) if (file.endsWith('.png')) rmSync(join(directory, file));
+for (const file of readdirSync(directory)) if (file.endsWith('.png') && isWanted(file.slice(0, -'.png'.length))) rmSync(join(directory, file));
 const server = await startServer({ settings: FREE });
 const browser = await openBrowser(CAMERA);
 const publisher = broadcast();
@@ -158,7 +160,7 @@ await take(AFTERWARDS);
 await take(CAMERAS, kept);
 await take(ACCOUNTS, kept);
 await take(ADMIN, kept);
-await takeOutage();
+if (isWanted(OUTAGE)) await takeOutage();
 await browser.close();
 const sizes = readdirSync(directory).map((file) => statSync(join(directory, file)).size);
 console.log(`${sizes.length} pictures, ${Math.round(sizes.reduce((sum, size) => sum + size, 0) / 1024)} kB`);
@@ -205,6 +207,7 @@ async function operator() {
 
 async function take(pictures, kept) {
   for (const [name, { room, path = '/', signedIn, ready, options }] of Object.entries(pictures)) {
+    if (!isWanted(name)) continue;
     const context = await browser.newContext({ ...options, ...(signedIn ? { storageState: kept } : {}) });
     await pagesFromDist(context);
     const page = await context.newPage();
@@ -234,7 +237,7 @@ async function takeOutage() {
   await state(page, 'offline');
   await server.terminate();
   await state(page, 'error');
-  await shoot(page, 'error-desktop-dark-zh');
+  await shoot(page, OUTAGE);
   await context.close();
 }
 

@@ -1,5 +1,6 @@
 //! Chooses what plays here. hls.js is fetched only when it is needed and can play, mpegts.js only when somebody wants it.
 
+import { prepare } from '../webrtc/ready';
 import { rememberedDelay, type Delay } from './delay';
 import type { Engine, EngineEvents } from './engine';
 import { NativeEngine } from './native-engine';
@@ -23,10 +24,11 @@ export function canPlayFlv(videoCodec: string | null): boolean {
   return MediaSource.isTypeSupported(`video/mp4; codecs="${videoCodec ?? H264}, ${AAC}"`);
 }
 
-/** Starts the download early, beside the room page's own code. */
+/** Starts the download early, beside the room page's own code, and makes ready what takes a while to set up. */
 export function preloadEngine(): void {
   const delay = rememberedDelay();
   const wanted: Promise<unknown>[] = [];
+  if (delay === 'auto' && 'RTCPeerConnection' in globalThis) prepare();
   if (delay !== 'standard') wanted.push(import('./ladder-engine'));
   if (delay === 'low' && canPlayFlv(null)) wanted.push(import('./flv-engine'));
   else if ((delay === 'standard' || wasShut() || !('RTCPeerConnection' in globalThis)) && hasMediaSource()) wanted.push(import('./hls-engine'));

@@ -1,7 +1,7 @@
 //! Plays over WebRTC, at live. What goes wrong is told and not mended: that is for the ladder.
 
 import { connect, end, offer, Refused, tellSeen } from '../webrtc/session';
-import { withStereo } from '../webrtc/sdp';
+import { take } from '../webrtc/ready';
 import { credibleDelay, type Context, type Engine, type EngineEvents, type Source, type Stats } from './engine';
 import type { Fault } from './ladder';
 import { delayOf, heldFor, readingOf, type Reading } from './whep-reading';
@@ -133,7 +133,8 @@ export class WhepEngine implements Engine {
 
 /** One connection. */
 class Link {
-  readonly #connection = new RTCPeerConnection();
+  readonly #ready = take();
+  readonly #connection = this.#ready.connection;
   readonly #stream = new MediaStream();
   #session: string | null = null;
   #closed = false;
@@ -158,7 +159,6 @@ class Link {
     private readonly address: string,
   ) {
     const connection = this.#connection;
-    for (const kind of ['video', 'audio']) connection.addTransceiver(kind, { direction: 'recvonly' });
     connection.ontrack = ({ track }) => this.#stream.addTrack(track);
     connection.onconnectionstatechange = () => {
       const { connectionState } = connection;
@@ -168,9 +168,8 @@ class Link {
   }
 
   async open(): Promise<void> {
-    const { sdp } = await this.#connection.createOffer();
+    const offered = await this.#ready.sdp;
     if (this.#closed) return;
-    const offered = withStereo(sdp ?? '');
     const answered = await offer(this.address, offered);
     if (this.#closed) return end(answered.session);
     this.#session = answered.session;

@@ -1,6 +1,6 @@
 //! Tries whether WebRTC gets through to the server, while something else plays.
 
-import { withStereo } from '../webrtc/sdp';
+import { take, type Ready } from '../webrtc/ready';
 import { connect, end, offer } from '../webrtc/session';
 import type { Fault } from './ladder';
 import { CONNECTED_MS, faultOf } from './whep-engine';
@@ -16,14 +16,14 @@ export class Probe {
     address: string,
     private readonly found: (fault: Fault | null) => void,
   ) {
-    const connection = new RTCPeerConnection();
+    const ready = take();
+    const { connection } = ready;
     this.#connection = connection;
-    for (const kind of ['video', 'audio']) connection.addTransceiver(kind, { direction: 'recvonly' });
     connection.onconnectionstatechange = () => {
       if (connection.connectionState === 'connected') this.#tell(null);
       if (connection.connectionState === 'failed') this.#tell('unreachable');
     };
-    void this.#try(address).catch((error: unknown) => this.#tell(faultOf(error)));
+    void this.#try(address, ready).catch((error: unknown) => this.#tell(faultOf(error)));
   }
 
   stop(): void {
@@ -35,8 +35,8 @@ export class Probe {
     else void end(session).then(() => this.#connection.close());
   }
 
-  async #try(address: string): Promise<void> {
-    const offered = withStereo((await this.#connection.createOffer()).sdp ?? '');
+  async #try(address: string, { sdp }: Ready): Promise<void> {
+    const offered = await sdp;
     const answered = await offer(address, offered);
     if (this.#over) return end(answered.session);
     this.#session = answered.session;
