@@ -118,6 +118,7 @@ export const en = {
   'player.quality_without_fps': 'Picture: {width} × {height}',
   'player.delay_menu': 'Picture and delay',
   'player.delay_menu_label': 'Picture and delay: {picture}, {way}',
+  'player.delay_menu_without': 'Picture and delay: {way}',
   'player.way_because': '. ',
   'player.delay.auto': 'Automatic',
   'player.delay.auto_hint': 'The nearest to live that gets through to you: WebRTC, otherwise LL-HLS.',

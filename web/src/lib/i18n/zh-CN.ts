@@ -113,6 +113,7 @@ export const zhCN: Messages = {
   'player.quality_without_fps': '画面：{width}×{height}',
   'player.delay_menu': '画质与延迟',
   'player.delay_menu_label': '画质与延迟：{picture}，{way}',
+  'player.delay_menu_without': '画质与延迟：{way}',
   'player.way_because': '。',
   'player.delay.auto': '自动',
   'player.delay.auto_hint': '能连上的话用最接近现场的WebRTC，连不上就用LL-HLS。',
