@@ -38,6 +38,9 @@ pub enum Transcoding {
 /// A peer over WebRTC, as an engineer reads it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, ToSchema)]
 pub struct Peer {
+    /// The session's name, as the log has it and as `/api/v1/admin/webrtc/{session}` takes it.
+    #[schema(example = "0f3a5c7e9b1d-2c9e0b6a4f8d13579bdf02468ace1357")]
+    pub session: String,
     /// Whether it publishes; otherwise it watches.
     pub publishes: bool,
     /// The channel's handle.
@@ -62,6 +65,35 @@ pub struct Peer {
     pub seen: Option<PeerSeen>,
 }
 
+/// All that is known of one peer over WebRTC.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, ToSchema)]
+pub struct PeerDump {
+    /// As in the list.
+    #[serde(flatten)]
+    pub peer: Peer,
+    /// Everywhere it was heard from.
+    pub paths: Vec<String>,
+    /// Our ICE user name fragment: its first two digits are the shard, the next twelve the node.
+    pub ufrag: String,
+    /// Seconds since it was heard of.
+    pub silent_s: f64,
+    /// What its packets are sealed with, once that was agreed on.
+    #[schema(example = "AES-128-GCM")]
+    pub cipher: Option<&'static str>,
+    /// What happened to it, the latest last.
+    pub history: Vec<PeerEvent>,
+}
+
+/// Something that happened to a peer over WebRTC.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, ToSchema)]
+pub struct PeerEvent {
+    /// Seconds after it asked.
+    pub at_s: f64,
+    /// What it was.
+    #[schema(example = "reached at udp 192.0.2.7:50000")]
+    pub what: String,
+}
+
 /// What no server can know of a viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, ToSchema)]
 pub struct PeerSeen {
@@ -80,16 +112,21 @@ pub struct PeerTrack {
     pub kind: &'static str,
     /// The codec in use, once there is one.
     pub codec: Option<&'static str>,
+    /// Its source.
+    pub ssrc: u32,
+    /// How far along a viewer is: `seeking` a keyframe, `behind` or `live`.
+    pub place: Option<&'static str>,
     /// Packets that came from a publisher, or went to a viewer.
     pub packets: u64,
     /// Bits of payload in the last second.
     pub bitrate_bps: u64,
     /// Packets that came again because we asked, or that we sent again because the viewer did.
     pub repaired: u64,
-    /// Packets that did not come at all, or that a viewer asked for and nobody has any more.
+    /// Packets that a publisher sent and that did not come, or that a viewer asked for and nobody has
+    /// any more.
     pub lost: u64,
-    /// The share that a viewer lost of late.
-    pub loss: Option<f64>,
+    /// The share that was lost on the way of late.
+    pub loss: f64,
     /// How uneven packets come, in milliseconds.
     pub jitter_ms: f64,
     /// The time there and back, in milliseconds; to a publisher once something was asked for again.
@@ -109,6 +146,9 @@ pub trait Delivery: Send + Sync + 'static {
 
     /// Peers over WebRTC, at most `limit` of them.
     fn peers(&self, limit: usize) -> Later<'_, Vec<Peer>>;
+
+    /// One peer over WebRTC, by its session's name.
+    fn peer<'a>(&'a self, session: &'a str) -> Later<'a, Option<PeerDump>>;
 
     /// Sets the metrics that are known only when somebody asks.
     fn measure(&self);

@@ -258,6 +258,7 @@ fn operators() -> Router<AppState> {
         .route("/api/v1/admin/config", get(admin::config))
         .route("/api/v1/admin/health", get(admin::health))
         .route("/api/v1/admin/webrtc", get(admin::webrtc))
+        .route("/api/v1/admin/webrtc/{session}", get(admin::webrtc_session))
 }
 
 /// A handle that somebody wants to have.

@@ -86,6 +86,19 @@ pub fn begin() {
         ),
         ("barrage_webrtc_sessions_total", "WebRTC sessions made."),
         (
+            "barrage_webrtc_packets_total",
+            "Packets of media over WebRTC, by direction.",
+        ),
+        ("barrage_webrtc_bytes_total", "Their payload."),
+        (
+            "barrage_webrtc_lost_packets_total",
+            "Packets lost on the way, by direction.",
+        ),
+        (
+            "barrage_webrtc_repaired_packets_total",
+            "Packets sent once more because they were lost, by direction.",
+        ),
+        (
             "barrage_webrtc_refused_total",
             "WebRTC sessions refused because there were too many.",
         ),
@@ -180,6 +193,26 @@ pub fn begin() {
         Unit::Seconds,
         "How long it took to keep what was said, many at once."
     );
+    describe_histogram!(
+        "barrage_webrtc_jitter_seconds",
+        Unit::Seconds,
+        "How uneven packets come over WebRTC, of each track every five seconds, by direction."
+    );
+    describe_histogram!(
+        "barrage_webrtc_round_trip_seconds",
+        Unit::Seconds,
+        "The time to peers over WebRTC and back, of each track every five seconds, by direction."
+    );
+    for direction in ["in", "out"] {
+        for name in [
+            "barrage_webrtc_packets_total",
+            "barrage_webrtc_bytes_total",
+            "barrage_webrtc_lost_packets_total",
+            "barrage_webrtc_repaired_packets_total",
+        ] {
+            metrics::counter!(name, "direction" => direction).increment(0);
+        }
+    }
     for name in [
         "barrage_chat_items_total",
         "barrage_nats_dropped_total",

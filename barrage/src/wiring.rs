@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use api::Store;
-use api::delivery::{Delivery, Peer, PeerSeen, PeerTrack, Transcoding, Viewers};
+use api::delivery::{
+    Delivery, Peer, PeerDump, PeerEvent, PeerSeen, PeerTrack, Transcoding, Viewers,
+};
 use api::keyring::{KeyError, Keyring};
 use api::publishers::Publishers;
 use api::rooms::{Later, Name, NotSaid, Replay, Rooms, Wanted, Words};
@@ -397,6 +399,13 @@ impl Delivery for Delivered {
         })
     }
 
+    fn peer<'a>(&'a self, session: &'a str) -> Later<'a, Option<PeerDump>> {
+        Box::pin(async move {
+            let dump = self.webrtc.as_ref()?.dump(session).await?;
+            Some(peer_dump(dump))
+        })
+    }
+
     fn measure(&self) {
         for (number, shard) in self.play.shards().stats().into_iter().enumerate() {
             let number = number.to_string();
@@ -419,35 +428,62 @@ impl Delivery for Delivered {
     }
 }
 
+/// As many digits as anybody reads.
+fn rounded(number: f64, steps: f64) -> f64 {
+    (number * steps).round() / steps
+}
+
+fn peer_dump(mut dump: sfu::stats::Dump) -> PeerDump {
+    let history = std::mem::take(&mut dump.history).into_iter();
+    PeerDump {
+        paths: std::mem::take(&mut dump.paths),
+        ufrag: std::mem::take(&mut dump.ufrag),
+        silent_s: rounded(dump.silent_s, 1000.0),
+        cipher: dump.cipher,
+        history: history
+            .map(|event| PeerEvent {
+                at_s: rounded(event.at_s, 1000.0),
+                what: event.what,
+            })
+            .collect(),
+        peer: peer(dump),
+    }
+}
+
 fn peer(dump: sfu::stats::Dump) -> Peer {
     let up = dump.up.into_iter().map(|up| PeerTrack {
         kind: up.kind,
         codec: Some(up.codec),
+        ssrc: up.ssrc,
+        place: None,
         packets: up.packets,
         bitrate_bps: up.bitrate_bps,
         repaired: up.repaired,
         lost: up.lost,
-        loss: None,
-        jitter_ms: up.jitter_ms,
-        round_trip_ms: up.round_trip_ms,
+        loss: rounded(up.loss, 1000.0),
+        jitter_ms: rounded(up.jitter_ms, 100.0),
+        round_trip_ms: up.round_trip_ms.map(|time| rounded(time, 100.0)),
     });
     let down = dump.down.into_iter().map(|down| PeerTrack {
         kind: down.kind,
         codec: down.codec,
+        ssrc: down.ssrc,
+        place: Some(down.place),
         packets: down.packets,
         bitrate_bps: down.bitrate_bps,
         repaired: down.repaired,
         lost: down.unrepaired,
-        loss: Some(down.loss),
-        jitter_ms: down.jitter_ms,
-        round_trip_ms: down.round_trip_ms,
+        loss: rounded(down.loss, 1000.0),
+        jitter_ms: rounded(down.jitter_ms, 100.0),
+        round_trip_ms: down.round_trip_ms.map(|time| rounded(time, 100.0)),
     });
     Peer {
+        session: dump.id,
         publishes: dump.publishes,
         channel: dump.channel,
         state: dump.state,
         peer: dump.peer,
-        age_s: dump.age_s,
+        age_s: rounded(dump.age_s, 1000.0),
         shard: dump.shard,
         forged: dump.forged,
         tracks: up.chain(down).collect(),

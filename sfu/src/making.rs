@@ -51,6 +51,12 @@ async fn make_pictures(tracks: &Tracks, renditions: &Arc<Renditions>) {
         // The first frame alone does not tell the order; what came before it does.
         let reordered = maker.is_reordered(&frame)
             || (maker.seeking && frame.key && tracks.broadcast.is_reordered());
+        if reordered && tracks.viewers() == 0 {
+            // Nothing is made for those who have asked and not come.
+            in_order = None;
+            maker.begin_anew();
+            continue;
+        }
         if reordered && in_order.is_none() {
             // Who is there stays. A new run may well be the first that has to be put in order.
             in_order = pictures_in_order(tracks, renditions).await;
@@ -102,7 +108,11 @@ async fn make_sound(tracks: &Tracks, renditions: &Arc<Renditions>) {
             maker.begin_anew();
             opus = None;
         } else if Kind::Opus.is_made_of(&frame.config) {
-            opus.get_or_insert_with(|| renditions.sound(&tracks.broadcast, Kind::Opus));
+            if tracks.viewers() == 0 {
+                opus = None;
+            } else {
+                opus.get_or_insert_with(|| renditions.sound(&tracks.broadcast, Kind::Opus));
+            }
         } else {
             opus = None;
             maker.take(&frame, tracks);

@@ -3,7 +3,7 @@
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use sfu_core::offer;
+use sfu_core::offer::{self, BYTES_MAX};
 
 use crate::publishing::Refusal;
 
@@ -18,12 +18,18 @@ pub(crate) enum Problem {
     NoKey,
     #[error("This publisher cannot come on stage: {0}.")]
     Refused(Refusal),
-    #[error("Somebody else publishes to this channel.")]
+    #[error(
+        "Somebody else publishes to this channel, or vanished a few seconds ago and may come back; try again."
+    )]
     Taken,
     #[error("The body has to be of type {0}.")]
     MediaType(&'static str),
     #[error("The body is no text.")]
     NoText,
+    #[error("The body has more than {BYTES_MAX} bytes.")]
+    TooLong,
+    #[error("The body did not come in time.")]
+    Slow,
     #[error("This offer cannot be answered: {0}.")]
     Offer(offer::Error),
     #[error("Nothing in this offer can be {0}.")]
@@ -34,6 +40,10 @@ pub(crate) enum Problem {
         "The pictures of this stream are shown in another order than decoded (B-frames), which WebRTC cannot do. LL-HLS has it."
     )]
     Reordered,
+    #[error(
+        "The latest keyframe of this stream is too long ago to begin with. LL-HLS has it; and with a keyframe every two seconds, which the encoder can be set to, WebRTC does."
+    )]
+    KeyframeOld,
     #[error("There are too many sessions; try again later.")]
     TooMany,
     #[error("If-Match has to name the session's entity tag.")]
@@ -55,12 +65,13 @@ impl Problem {
             Self::Refused(Refusal::TooManyAttempts) => StatusCode::TOO_MANY_REQUESTS,
             Self::Taken => StatusCode::CONFLICT,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Offer(offer::Error::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLong | Self::Offer(offer::Error::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::NoText | Self::Offer(_) | Self::Fragment(_) | Self::Seen(_) => {
                 StatusCode::BAD_REQUEST
             }
             Self::NothingToDo(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Codec(_) | Self::Reordered => StatusCode::NOT_ACCEPTABLE,
+            Self::Codec(_) | Self::Reordered | Self::KeyframeOld => StatusCode::NOT_ACCEPTABLE,
             Self::TooMany | Self::Refused(Refusal::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoTag => StatusCode::PRECONDITION_REQUIRED,
             Self::OldTag => StatusCode::PRECONDITION_FAILED,
@@ -79,6 +90,9 @@ impl Problem {
             Self::Taken => "taken",
             Self::MediaType(_) => "media_type",
             Self::NoText | Self::Offer(_) => "offer",
+            Self::TooLong => "too_large",
+            Self::Slow => "too_slow",
+            Self::KeyframeOld => "keyframe_old",
             Self::NothingToDo(_) => "nothing_to_do",
             Self::Codec(_) => "codec",
             Self::Reordered => "b_frames",
@@ -91,22 +105,42 @@ impl Problem {
     }
 }
 
+const PROBLEM: &str = "application/problem+json";
+
+fn told(status: StatusCode, code: &str, detail: &str) -> Response {
+    let body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "code": code,
+        "detail": detail,
+    });
+    (status, [(header::CONTENT_TYPE, PROBLEM)], body.to_string()).into_response()
+}
+
+/// An answer in this form, if the router itself refused: a method or a path that is none.
+pub(crate) fn in_form(response: Response) -> Response {
+    let status = response.status();
+    let found = response.headers().get(header::CONTENT_TYPE);
+    if !status.is_client_error() || found.is_some_and(|found| found == PROBLEM) {
+        return response;
+    }
+    let (code, detail) = match status {
+        StatusCode::METHOD_NOT_ALLOWED => ("method", "This cannot be done here; see Allow."),
+        _ => ("request", "The request cannot be read."),
+    };
+    let mut formed = told(status, code, detail);
+    if let Some(allowed) = response.headers().get(header::ALLOW) {
+        let allowed = allowed.clone();
+        formed.headers_mut().insert(header::ALLOW, allowed);
+    }
+    formed
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
-        let body = json!({
-            "type": "about:blank",
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
-            "code": self.code(),
-            "detail": self.to_string(),
-        });
-        let mut response = (
-            status,
-            [(header::CONTENT_TYPE, "application/problem+json")],
-            body.to_string(),
-        )
-            .into_response();
+        let mut response = told(status, self.code(), &self.to_string());
         let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
             let bearer = header::HeaderValue::from_static("Bearer");

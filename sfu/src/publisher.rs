@@ -657,8 +657,11 @@ impl Publisher {
             crate::stats::UpStats {
                 kind: stream.kind.as_str(),
                 codec: stream.codec.as_str(),
+                ssrc: stream.up.ssrc(),
                 packets: received,
+                bytes: stream.bytes,
                 lost,
+                loss: stream.up.loss(),
                 bitrate_bps: stream.rate.bps(),
                 repaired: stream.up.repaired(),
                 jitter_ms: stream.up.jitter().as_secs_f64() * 1000.0,

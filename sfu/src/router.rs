@@ -4,10 +4,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{ConnectInfo, FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -15,13 +16,31 @@ use axum::routing::{patch, post};
 use sfu_core::offer::BYTES_MAX;
 use sha2::{Digest as _, Sha256};
 
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 use crate::publishing::Leaving;
 use crate::service::{Made, Service};
 
 const SDP: &str = "application/sdp";
 const JSON: &str = "application/json";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
+/// How long a body may be under way.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// A body that came whole, within bounds and in time.
+struct Body(Bytes);
+
+impl<S: Sync> FromRequest<S> for Body {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let whole = to_bytes(request.into_body(), BYTES_MAX);
+        let whole = tokio::time::timeout(BODY_WITHIN, whole).await;
+        // Whoever went away in the middle does not read that it was too long.
+        let whole = whole.map_err(|_| Problem::Slow)?;
+        whole.map(Self).map_err(|_| Problem::TooLong)
+    }
+}
 
 impl Service {
     /// The routes, to be merged into the server's.
@@ -34,14 +53,14 @@ impl Service {
                 patch(change).delete(end).options(options),
             )
             .route("/webrtc/{session}/seen", post(seen).options(options))
-            .layer(DefaultBodyLimit::max(BYTES_MAX + 1))
             .layer(middleware::map_response(for_every_origin))
             .with_state(Arc::clone(self))
     }
 }
 
 /// Pages of other sites may publish and watch: nothing here is allowed because of a cookie.
-async fn for_every_origin(mut response: Response) -> Response {
+async fn for_every_origin(response: Response) -> Response {
+    let mut response = problem::in_form(response);
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (
@@ -83,7 +102,7 @@ async fn publish(
     State(service): State<Arc<Service>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     let key = bearer(&headers).ok_or(Problem::NoKey)?;
     let permit = service
@@ -101,7 +120,7 @@ async fn watch(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Path(handle): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     let offer = text(&headers, SDP, &body)?;
     let made = service.watch(&handle, peer.ip(), offer).await?;
@@ -141,7 +160,7 @@ async fn change(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Path(session): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     let generation = allowed(&service, &session, &headers)?;
     let fragment = text(&headers, FRAGMENT, &body)?;
@@ -199,7 +218,7 @@ async fn seen(
     State(service): State<Arc<Service>>,
     Path(session): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     let told = text(&headers, JSON, &body)?;
     let seen = serde_json::from_str(told).map_err(|error| Problem::Seen(error.to_string()))?;
@@ -215,7 +234,7 @@ fn allowed(service: &Service, session: &str, headers: &HeaderMap) -> Result<u32,
     let known = service.known();
     let known = known.get(session).ok_or(Problem::NoSession)?;
     if known.publishes && known.key != bearer(headers).map(hash) {
-        return Err(Problem::NoSession);
+        return Err(Problem::NoKey);
     }
     Ok(known.generation)
 }

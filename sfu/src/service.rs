@@ -28,7 +28,7 @@ use crate::socket;
 use crate::stats::Dump;
 use crate::tracks::Registry;
 use crate::turn;
-use crate::viewer::Viewer;
+use crate::viewer::{self, Viewer};
 
 /// How long a shard may take to tell of a session.
 const DUMP_WITHIN: Duration = Duration::from_secs(1);
@@ -286,7 +286,7 @@ impl Service {
         if agreement.tracks.is_empty() {
             return Err(Problem::NothingToDo("watched"));
         }
-        let tracks = self.registry.watch(&broadcast);
+        let tracks = self.registry.hold(&broadcast);
         if !tracks.is_forwarded() {
             first_picture(&broadcast).await;
         }
@@ -295,6 +295,9 @@ impl Service {
             return Err(Problem::Reordered);
         }
         check_codec(&broadcast, &tracks, &agreement)?;
+        if !forwarded && !broadcast.is_reordered() && is_keyframe_old(&broadcast) {
+            return Err(Problem::KeyframeOld);
+        }
         let sources = Sources {
             audio: rand::random(),
             video: rand::random(),
@@ -358,7 +361,7 @@ impl Service {
             known.shard = number;
         }
         let now = Instant::now();
-        let (ufrag, password) = (shard::ufrag(number), new_password());
+        let (ufrag, password) = (shard::ufrag(number, &self.node_digits()), new_password());
         let ice = Ice::new(ufrag.clone(), password.clone(), offer.ufrag.clone(), now);
         let credentials = Arc::clone(&self.credentials);
         let secure = Secure::new(
@@ -394,9 +397,13 @@ impl Service {
 
     /// The name of a session: of this node, and not to be guessed.
     fn new_id(&self) -> String {
+        format!("{}-{:032x}", self.node_digits(), rand::random::<u128>())
+    }
+
+    /// The digits of the node's identity that were drawn at random.
+    fn node_digits(&self) -> String {
         let node = self.node.to_string();
-        let node = node.rsplit('-').next().unwrap_or_default();
-        format!("{node}-{:032x}", rand::random::<u128>())
+        node.rsplit('-').next().unwrap_or_default().to_owned()
     }
 
     /// Takes what a viewer's page says it saw. Tells whether there is such a viewer.
@@ -438,10 +445,23 @@ impl Service {
             entry.remote_ufrag.clone_from(&remote_ufrag);
             (id, entry.shard, entry.generation)
         };
-        let (ufrag, password) = (shard::ufrag(number), new_password());
+        let (ufrag, password) = (shard::ufrag(number, &self.node_digits()), new_password());
         let names = [ufrag.clone(), password.clone(), remote_ufrag];
         self.shards.get(number)?.ask(Command::Restart(id, names));
         Some((ufrag, password, generation))
+    }
+
+    /// How one session is; `None` if there is none of this name.
+    pub async fn dump(&self, id: &str) -> Option<Dump> {
+        let (id, shard, seen) = {
+            let known = self.known();
+            let (id, known) = known.get_key_value(id)?;
+            (Arc::clone(id), known.shard, known.told.seen())
+        };
+        let (answer, told) = tokio::sync::oneshot::channel();
+        self.shards.get(shard)?.ask(Command::Dump(id, answer));
+        let dump = tokio::time::timeout(DUMP_WITHIN, told).await;
+        dump.ok()?.ok().map(|dump| Dump { seen, ..dump })
     }
 
     /// How sessions are, at most `limit` of them.
@@ -509,6 +529,18 @@ fn check_codec(
     } else {
         Err(Problem::Codec(codec.as_str()))
     }
+}
+
+/// Whether pictures come, and there was no keyframe for so long that nobody can begin.
+fn is_keyframe_old(broadcast: &Broadcast) -> bool {
+    broadcast.video.look(|window, _| {
+        let at = |offset| window.meta(offset).map(|meta| meta.at_micros);
+        let Some(newest) = at(window.end().wrapping_sub(1)) else {
+            return false;
+        };
+        let key = window.last_key().and_then(at);
+        key.is_none_or(|key| newest - key > viewer::KEY_AGE_MAX_MICROS)
+    })
 }
 
 /// Profile, constraints and level of the pictures.

@@ -4,7 +4,9 @@
 //!
 //! Here is what the rest of the process asks of them; `worker` is what they do.
 
+mod history;
 mod session;
+mod tally;
 mod worker;
 
 use std::io;
@@ -219,10 +221,10 @@ impl Drop for Shards {
     }
 }
 
-/// The user name fragment of a session: its shard, and what nobody guesses.
-pub(crate) fn ufrag(shard: usize) -> String {
+/// The user name fragment of a session: its shard, its node, and what nobody guesses.
+pub(crate) fn ufrag(shard: usize, node: &str) -> String {
     format!(
-        "{shard:0width$x}{:012x}",
+        "{shard:0width$x}{node}{:012x}",
         rand::random::<u64>() >> 16,
         width = SHARD_DIGITS
     )
@@ -242,10 +244,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_name_tells_its_shard() {
+    fn a_user_name_tells_its_shard_and_node() {
         for shard in [0, 1, 63] {
-            let name = ufrag(shard);
+            let name = ufrag(shard, "0123456789ab");
             assert_eq!(shard_of(&name), Some(shard));
+            assert!(name[SHARD_DIGITS..].starts_with("0123456789ab"));
             assert!(name.len() >= 4 && name.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         }
         assert_eq!(shard_of("x"), None);

@@ -1,5 +1,14 @@
 //! What is told of sessions.
 
+/// Something that happened to a session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Seconds after the session was made.
+    pub at_s: f64,
+    /// What it was.
+    pub what: String,
+}
+
 /// How a publisher's track comes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpStats {
@@ -7,14 +16,20 @@ pub struct UpStats {
     pub kind: &'static str,
     /// The codec.
     pub codec: &'static str,
+    /// Its source.
+    pub ssrc: u32,
     /// Packets that came.
     pub packets: u64,
+    /// Bytes of payload that came.
+    pub bytes: u64,
     /// Packets that did not.
     pub lost: u64,
     /// Bits of payload in the last second.
     pub bitrate_bps: u64,
     /// Packets that came because they were asked for again.
     pub repaired: u64,
+    /// The share that was lost on the way of late.
+    pub loss: f64,
     /// How uneven they come, in milliseconds.
     pub jitter_ms: f64,
     /// The time there and back, in milliseconds, once something was asked for again.
@@ -28,8 +43,16 @@ pub struct DownStats {
     pub kind: &'static str,
     /// The codec in use.
     pub codec: Option<&'static str>,
+    /// Its source.
+    pub ssrc: u32,
+    /// How far along its log it is: `seeking` a keyframe, `behind` or `live`.
+    pub place: &'static str,
     /// Packets sent.
     pub packets: u64,
+    /// Bytes of payload sent.
+    pub bytes: u64,
+    /// Packets that it lost, as it reports.
+    pub lost: u64,
     /// Bits of payload in the last second.
     pub bitrate_bps: u64,
     /// Packets sent again.
@@ -47,6 +70,8 @@ pub struct DownStats {
 /// A session as an engineer reads it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dump {
+    /// Its name, as the log has it.
+    pub id: String,
     /// Whether it publishes; otherwise it watches.
     pub publishes: bool,
     /// The channel.
@@ -56,6 +81,16 @@ pub struct Dump {
     pub state: &'static str,
     /// Where the peer is, once it was found, with `udp` or `tcp`.
     pub peer: Option<String>,
+    /// Everywhere it was heard from.
+    pub paths: Vec<String>,
+    /// Our ICE user name fragment.
+    pub ufrag: String,
+    /// Seconds since it was heard of.
+    pub silent_s: f64,
+    /// What packets are sealed with, once that was agreed on.
+    pub cipher: Option<&'static str>,
+    /// What happened to it so far.
+    pub history: Vec<Event>,
     /// Seconds since it was made.
     pub age_s: f64,
     /// The thread that serves it.

@@ -210,6 +210,7 @@ const fn index_of(kind: TrackKind) -> usize {
 #[derive(Debug)]
 pub struct Hold {
     tracks: Arc<Tracks>,
+    /// Whether it counts as a viewer.
     watches: bool,
 }
 
@@ -222,12 +223,19 @@ impl std::ops::Deref for Hold {
 }
 
 impl Hold {
-    fn new(tracks: Arc<Tracks>, watches: bool) -> Self {
+    fn new(tracks: Arc<Tracks>) -> Self {
         tracks.holds.fetch_add(1, Ordering::AcqRel);
-        tracks
-            .viewers
-            .fetch_add(usize::from(watches), Ordering::Relaxed);
-        Self { tracks, watches }
+        Self {
+            tracks,
+            watches: false,
+        }
+    }
+
+    /// Whoever it is for watches from now on: who asked and never came is no viewer.
+    pub(crate) fn begin_watching(&mut self) {
+        if !std::mem::replace(&mut self.watches, true) {
+            self.tracks.viewers.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -255,25 +263,21 @@ impl Registry {
         })
     }
 
-    /// The packets of a broadcast, for somebody who watches it. Must be called within a runtime.
-    pub fn watch(self: &Arc<Self>, broadcast: &Arc<Broadcast>) -> Hold {
-        self.hold(broadcast, true)
-    }
-
     /// The right to write the packets of a broadcast, taken over from whoever wrote them before.
     /// Must be called within a runtime.
     pub fn forward(self: &Arc<Self>, broadcast: &Arc<Broadcast>) -> Forwarding {
-        Forwarding::begin(self.hold(broadcast, false))
+        Forwarding::begin(self.hold(broadcast))
     }
 
-    fn hold(self: &Arc<Self>, broadcast: &Arc<Broadcast>, watches: bool) -> Hold {
+    /// Keeps the packets of a broadcast being made. Must be called within a runtime.
+    pub fn hold(self: &Arc<Self>, broadcast: &Arc<Broadcast>) -> Hold {
         let mut all = self.lock();
         if let Some(tracks) = all.get(&broadcast.id) {
-            return Hold::new(Arc::clone(tracks), watches);
+            return Hold::new(Arc::clone(tracks));
         }
         let tracks = Arc::new(Tracks::new(Arc::clone(broadcast)));
         all.insert(broadcast.id, Arc::clone(&tracks));
-        let hold = Hold::new(Arc::clone(&tracks), watches);
+        let hold = Hold::new(Arc::clone(&tracks));
         drop(all);
         self.make(tracks);
         hold

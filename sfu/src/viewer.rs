@@ -21,6 +21,10 @@ use crate::tracks::{Hold, Track};
 /// A keyframe older than this is not begun with if a new one can be had.
 const KEY_AGE_MICROS: i64 = 3_000_000;
 
+/// One older than this is not begun with at all: the time since would not be there within three
+/// seconds.
+pub(crate) const KEY_AGE_MAX_MICROS: i64 = 9_000_000;
+
 /// How much faster than live the past is sent to who comes late: it is there within a fraction of
 /// its length, and the path is not flooded.
 const CATCH_UP_SPEED: f64 = 4.0;
@@ -48,6 +52,16 @@ enum Place {
     },
     /// At the end.
     Live,
+}
+
+impl Place {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Seeking => "seeking",
+            Self::Behind { .. } => "behind",
+            Self::Live => "live",
+        }
+    }
 }
 
 /// One track of a viewer.
@@ -157,6 +171,7 @@ impl Viewer {
 
     /// Media can flow: begins with the latest keyframe and with sound as it comes.
     pub(crate) fn begin(&mut self, now: Instant) {
+        self.tracks.begin_watching();
         for leg in &mut self.legs {
             let track = self.tracks.track(leg.kind);
             match leg.kind {
@@ -335,7 +350,11 @@ impl Viewer {
             DownStats {
                 kind: leg.kind.as_str(),
                 codec: leg.codec.map(Codec::as_str),
+                ssrc: leg.down.ssrc(),
+                place: leg.place.as_str(),
                 packets: fares.packets,
+                bytes: fares.bytes,
+                lost: fares.lost,
                 bitrate_bps: leg.rate.bps(),
                 repaired: fares.repaired,
                 unrepaired: fares.unrepaired,
@@ -358,7 +377,13 @@ fn begin_at(track: &Track, now: Instant, can_ask: bool) -> Place {
         let (Some(from), Some(newest)) = (at(key), at(window.end().wrapping_sub(1))) else {
             return Place::Seeking;
         };
-        if can_ask && newest - from > KEY_AGE_MICROS {
+        if newest - from
+            > if can_ask {
+                KEY_AGE_MICROS
+            } else {
+                KEY_AGE_MAX_MICROS
+            }
+        {
             return Place::Seeking;
         }
         Place::Behind {

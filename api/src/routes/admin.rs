@@ -1,6 +1,6 @@
 //! What operators see and do: people, channels, what is live, what is in force, what we lean on.
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use super::recoveries::recovery_link;
 use super::request::{AskedBy, Body, HandlePath, Params};
 use super::streams::{ChannelView, find_channel, find_user, timestamp, uncached};
 use super::{AppState, valid_handle};
-use crate::delivery::Peer;
+use crate::delivery::{Peer, PeerDump};
 use crate::door::Caller;
 use crate::error::{ApiError, ErrorBody, Guarded, WithBody};
 use crate::scope::Scope;
@@ -478,6 +478,31 @@ pub async fn webrtc(
     Ok(uncached(Peers {
         peers: state.delivery.peers(PEERS_MAX).await,
     }))
+}
+
+/// All that is known of one peer over WebRTC: how it fares, everywhere it was heard from, and what
+/// happened to its session.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/webrtc/{session}",
+    tag = "operator",
+    params(("session" = String, Path, description = "The session's name, as the list and the log have it.")),
+    security(("session" = []), ("token" = ["operator"])),
+    responses(
+        (status = 200, description = "How it fares.", body = PeerDump),
+        (status = 404, description = "No such session, or it is over.", body = ErrorBody),
+        Guarded,
+    )
+)]
+pub async fn webrtc_session(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(session): Path<String>,
+) -> Result<impl IntoResponse, ApiError> {
+    caller.require(Scope::Operator)?;
+    let peer = state.delivery.peer(&session).await;
+    let peer = peer.ok_or_else(|| ApiError::NoSuch("WebRTC session"))?;
+    Ok(uncached(peer))
 }
 
 fn decoder(state: &AppState) -> Dependency {

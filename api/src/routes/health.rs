@@ -105,14 +105,15 @@ async fn measure(state: &AppState) {
     metrics::gauge!("barrage_database_answer_seconds").set(took.as_secs_f64());
     let live = state.streams.all();
     metrics::gauge!("barrage_live_streams").set(live.len() as f64);
-    let (mut hls, mut flv, mut rtmp) = (0, 0, 0);
+    let mut all = [("hls", 0), ("flv", 0), ("rtmp", 0), ("webrtc", 0)];
     for one in live {
         let viewers = state.delivery.viewers(one.id);
-        hls += viewers.hls;
-        flv += viewers.flv;
-        rtmp += viewers.rtmp;
+        let by_protocol = [viewers.hls, viewers.flv, viewers.rtmp, viewers.webrtc];
+        for ((_, sum), more) in all.iter_mut().zip(by_protocol) {
+            *sum += more;
+        }
     }
-    for (protocol, viewers) in [("hls", hls), ("flv", flv), ("rtmp", rtmp)] {
+    for (protocol, viewers) in all {
         metrics::gauge!("barrage_viewers", "protocol" => protocol).set(viewers as f64);
     }
     state.delivery.measure();

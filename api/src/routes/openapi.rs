@@ -79,6 +79,7 @@ use super::{
         admin::config,
         admin::health,
         admin::webrtc,
+        admin::webrtc_session,
         show,
         health::live,
         health::ready,

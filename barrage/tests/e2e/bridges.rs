@@ -9,7 +9,7 @@ use crate::support::peer::{self, Peer};
 use crate::support::server::CHANNEL;
 use crate::support::{Person, Server, Source, Viewer, until, within};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use sfu_core::Codec;
 use sfu_core::transport::Received;
 use std::os::unix::fs::PermissionsExt as _;
@@ -310,7 +310,7 @@ async fn sound_comes_back_when_the_program_that_makes_it_dies() {
         server.pictures_and_sound().await;
         let flv = server.url(&format!("/live/{CHANNEL}.flv"));
         let killed = async {
-            let child = until("the encoder runs", async || encoder_of(&server)).await;
+            let child = until("the encoder runs", async || encoder_of(&server, "aac")).await;
             let killed = std::process::Command::new("kill")
                 .args(["-9", &child])
                 .status();
@@ -324,8 +324,37 @@ async fn sound_comes_back_when_the_program_that_makes_it_dies() {
     assert!(server.metric("barrage_rendition_failures_total").await >= 1.0);
 }
 
-/// The process that makes AAC for a server.
-fn encoder_of(server: &Server) -> Option<String> {
+#[tokio::test]
+async fn nothing_is_made_for_those_who_ask_and_do_not_come() {
+    let server = Server::start().await;
+    let admin = Person::admin(&server).await;
+    want_pictures_made_anew(&admin, CHANNEL).await;
+    let _encoder = publish_flashes(&server, 2);
+    let told = server.pictures_and_sound().await;
+    for _ in 0..20 {
+        let path = format!("/whep/{CHANNEL}");
+        let asked = peer::ask(&server, &path, None, peer::offer(false)).await;
+        asked.expect("there is room");
+    }
+    let later = told["video"]["frames"].as_u64().unwrap() + 45;
+    let told = server
+        .stream_until("pictures went on", |now| {
+            now["video"]["frames"].as_u64() >= Some(later)
+        })
+        .await;
+    assert_eq!(told["viewers"]["webrtc"], 0, "{told}");
+    for codec in ["libx264", "libopus"] {
+        assert_eq!(encoder_of(&server, codec), None, "{codec}");
+    }
+    let mut viewer = Peer::watch(&server, CHANNEL).await;
+    within("pictures", pictures_come(&mut viewer)).await;
+    for codec in ["libx264", "libopus"] {
+        assert!(encoder_of(&server, codec).is_some(), "{codec}");
+    }
+}
+
+/// The process that makes AAC for a server, or whatever else.
+fn encoder_of(server: &Server, of: &str) -> Option<String> {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", server.id())).ok()?;
     let children =
         tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
@@ -333,7 +362,9 @@ fn encoder_of(server: &Server) -> Option<String> {
     let mut ids = children.iter().flat_map(|ids| ids.split_whitespace());
     ids.find(|id| {
         let command = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        command.split(|byte| *byte == 0).any(|word| word == b"aac")
+        command
+            .split(|byte| *byte == 0)
+            .any(|word| word == of.as_bytes())
     })
     .map(str::to_owned)
 }

@@ -245,7 +245,8 @@ fn table() -> Vec<(Who, Method, &'static str, Value)> {
         (Operator, get.clone(), "/api/v1/admin/channels", none()),
         (Operator, get.clone(), "/api/v1/admin/config", none()),
         (Operator, get.clone(), "/api/v1/admin/health", none()),
-        (Operator, get, "/api/v1/admin/webrtc", none()),
+        (Operator, get.clone(), "/api/v1/admin/webrtc", none()),
+        (Operator, get, "/api/v1/admin/webrtc/{session}", none()),
         // Last: they end what the others lean on.
         (
             All,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use media::codec::h264;
 use media::flv::{self, TagKind};
 use reqwest::{Method, header};
-use serde_json::json;
+use serde_json::{Value, json};
 use sfu_core::assemble::{Assembler, Output};
 use sfu_core::caller::{H264, H264_RTX, OPUS};
 use sfu_core::rtcp::{self, Said};
@@ -528,6 +528,21 @@ async fn a_publisher_whose_path_was_dead_begins_ice_anew_and_goes_on_in_its_sess
     );
 
     publisher.restart(&server, &server.key).await;
+    let session = publisher.location.trim_start_matches("/webrtc/");
+    let dump = admin.read(&format!("/api/v1/admin/webrtc/{session}")).await;
+    assert_eq!(dump["cipher"], "AES-128-GCM", "{dump}");
+    let history = dump["history"].as_array().unwrap();
+    let history: Vec<&str> = history
+        .iter()
+        .filter_map(|event| event["what"].as_str())
+        .collect();
+    for (event, word) in history
+        .iter()
+        .zip(["reached at udp", "shook hands", "began ICE anew"])
+    {
+        assert!(event.starts_with(word), "{history:?}");
+    }
+    assert!(history.len() >= 3, "{history:?}");
     // The camera's clock went on.
     let after = after.later_by(ended.elapsed());
     tokio::join!(
@@ -618,6 +633,10 @@ async fn sessions_are_asked_for_rightly_or_refused_in_words() {
     let watch = peer::offer(false);
     let whep = format!("/whep/{CHANNEL}");
     let many = good.clone() + &"m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n".repeat(200);
+    // As a browser writes them.
+    let (head, sections) = good.split_at(good.find("m=").unwrap());
+    let many_whole = head.to_owned() + &sections.repeat(100);
+    let longest = " ".repeat(2 << 20);
     let key = Some(server.key.as_str());
     for (path, key, offer, status, code) in [
         ("/whip", None, good.clone(), 401, "wrong_key"),
@@ -625,7 +644,11 @@ async fn sessions_are_asked_for_rightly_or_refused_in_words() {
         ("/whip", key, "v=1".into(), 400, "offer"),
         ("/whip", key, many, 400, "offer"),
         ("/whip", key, good.replace("sha-256", "sha-1"), 400, "offer"),
-        ("/whip", key, " ".repeat(65_537), 413, "offer"),
+        ("/whip", key, many_whole, 413, "too_large"),
+        ("/whip", key, " ".repeat(65_537), 413, "too_large"),
+        ("/whip", key, longest, 413, "too_large"),
+        ("/whip", key, " ".repeat(65_536), 400, "offer"),
+        ("/whep/%00%ff", None, watch.clone(), 400, "request"),
         ("/whip", key, watch.clone(), 422, "nothing_to_do"),
         ("/whep/nobody_here", None, watch.clone(), 404, "not_live"),
         (whep.as_str(), None, watch.clone(), 404, "not_live"),
@@ -651,6 +674,15 @@ async fn sessions_are_asked_for_rightly_or_refused_in_words() {
         .await
         .unwrap();
     assert_eq!(answer.status(), 415, "no type");
+    let answer = server.client.get(server.url("/whip")).send().await.unwrap();
+    assert_eq!(answer.status(), 405);
+    assert!(
+        answer.headers()[header::ALLOW]
+            .to_str()
+            .unwrap()
+            .contains("POST")
+    );
+    assert_eq!(answer.json::<Value>().await.unwrap()["code"], "method");
     let preflight = server.client.request(Method::OPTIONS, server.url("/whip"));
     let preflight = preflight.send().await.unwrap();
     assert_eq!(
@@ -703,6 +735,75 @@ async fn pictures_out_of_order_send_viewers_to_hls_at_once() {
         began.elapsed() < Duration::from_millis(300),
         "{:?}",
         began.elapsed()
+    );
+}
+
+/// Posts the head of an offer of 5 000 bytes and the first of them, and gives what is answered.
+async fn offers_slowly(server: &Server) -> String {
+    let mut connection = TcpStream::connect(server.http).await.unwrap();
+    let head = format!(
+        "POST /whep/{CHANNEL} HTTP/1.1\r\nHost: here\r\nContent-Type: application/sdp\r\n\
+         Content-Length: 5000\r\nConnection: close\r\n\r\nv=0"
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    within("it is given up", connection.read_to_string(&mut answer))
+        .await
+        .unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn an_offer_that_does_not_come_is_not_waited_for() {
+    let server = Server::start().await;
+    let answer = offers_slowly(&server).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("\"too_slow\""), "{answer}");
+}
+
+#[tokio::test]
+async fn who_asks_and_never_comes_is_no_viewer_and_has_nothing_made() {
+    let server = Server::start().await;
+    let _encoder = Source::new().publish(&server);
+    server.live().await;
+    for _ in 0..20 {
+        let watch = peer::offer(false);
+        let asked = peer::ask(&server, &format!("/whep/{CHANNEL}"), None, watch).await;
+        asked.expect("there is room");
+    }
+    let before = server.live().await;
+    // Its sound is AAC, which is made anew for those who watch.
+    let viewer = Peer::watch(&server, CHANNEL).await;
+    let told = server
+        .stream_until("who shook hands is counted", |now| {
+            now["viewers"]["webrtc"] == 1
+        })
+        .await;
+    assert_eq!(before["viewers"]["webrtc"], 0, "{before}");
+    assert_eq!(told["viewers"]["total"], 1, "{told}");
+    let metrics = server.text("/metrics").await;
+    assert!(
+        metrics.contains("barrage_viewers{protocol=\"webrtc\"} 1"),
+        "{metrics}"
+    );
+    drop(viewer);
+}
+
+#[tokio::test]
+async fn pictures_whose_keyframe_is_long_ago_are_left_to_hls() {
+    let server = Server::start().await;
+    let _encoder = Source::new().gop_frames(900).publish(&server);
+    server
+        .stream_until("the keyframe is long ago", |now| {
+            now["video"]["frames"].as_u64() >= Some(30 * 10)
+        })
+        .await;
+    let watch = peer::offer(false);
+    let refused = peer::ask(&server, &format!("/whep/{CHANNEL}"), None, watch).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(
+        (refused.status, refused.body["code"].as_str()),
+        (406, Some("keyframe_old"))
     );
 }
 
@@ -777,8 +878,8 @@ async fn a_session_is_changed_and_ended_by_who_has_it_and_reaped_if_nobody_comes
         .unwrap();
     assert!(is_silent(&elsewhere, 200).await);
 
-    assert_eq!(publisher.end(&server, Some("bk_another")).await, 404);
-    assert_eq!(publisher.end(&server, None).await, 404);
+    assert_eq!(publisher.end(&server, Some("bk_another")).await, 401);
+    assert_eq!(publisher.end(&server, None).await, 401);
     assert_eq!(publisher.end(&server, Some(&key)).await, 200);
     until("it is gone", async || {
         (publisher.end(&server, Some(&key)).await == 404).then_some(())

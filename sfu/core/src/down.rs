@@ -53,6 +53,8 @@ pub struct Fares {
     pub bytes: u64,
     /// Packets sent again.
     pub repaired: u64,
+    /// Packets that it lost, as it reports; those that were repaired may be among them.
+    pub lost: u64,
     /// Packets that it asked for and that nobody has.
     pub unrepaired: u64,
     /// The share that it lost of late.
@@ -358,6 +360,7 @@ impl DownTrack {
     /// Takes what the viewer reports; `now` is the middle of our time.
     pub fn note_report(&mut self, block: &ReportBlock, now: u32) {
         self.fares.loss = f64::from(block.fraction_lost) / 256.0;
+        self.fares.lost = u64::try_from(block.lost).unwrap_or(0);
         let seconds = f64::from(block.jitter) / f64::from(self.clock_rate.max(1));
         self.fares.jitter = Duration::from_secs_f64(seconds.min(60.0));
         self.fares.round_trip = block.round_trip(now).or(self.fares.round_trip);

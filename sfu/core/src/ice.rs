@@ -121,6 +121,11 @@ impl Ice {
         self.chosen == Some(path) || self.checked.contains(&path)
     }
 
+    /// When the peer was heard of last.
+    pub const fn heard_at(&self) -> Instant {
+        self.heard_at
+    }
+
     /// Whether the peer has been silent for too long.
     pub fn is_silent(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.heard_at) > SILENT_MAX

@@ -48,9 +48,13 @@ const DATAGRAMS_MAX: u32 = 64;
 const RECORDS_MAX: u32 = 256;
 const BYTES_MAX: usize = 64 * 1024;
 
-/// Content type and header length of records (RFC 6347 §4.1).
+/// Content types and header length of records (RFC 6347 §4.1).
+const CONTENTS: std::ops::RangeInclusive<u8> = 20..=23;
 const HANDSHAKE: u8 = 22;
 const RECORD_HEADER: usize = 13;
+
+/// Header length of messages of the handshake (RFC 6347 §4.2.2).
+const MESSAGE_HEADER: usize = 12;
 
 /// Label of the keys (RFC 5764 §4.2).
 const LABEL: &str = "EXTRACTOR-dtls_srtp";
@@ -151,6 +155,8 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 pub enum Step {
     /// The handshake goes on.
     Nothing,
+    /// This is nothing a peer says, and was passed over.
+    Broken,
     /// It is done.
     Done(Box<Sealed>),
     /// The peer has ended the session.
@@ -249,6 +255,9 @@ impl Secure {
     /// # Errors
     /// When there will be no secure session with it.
     pub fn handle(&mut self, now: Instant, datagram: &[u8]) -> Result<Step, Error> {
+        if !is_well_formed(datagram) {
+            return Ok(Step::Broken);
+        }
         if !self.spent.count(now, datagram)? {
             return Ok(Step::Nothing);
         }
@@ -344,9 +353,75 @@ impl Secure {
     }
 }
 
+/// Whether a datagram is whole records, and those that nobody sealed whole fragments of a handshake.
+/// Anything else can be anybody's, and is to be passed over (RFC 6347 §4.1.2.7); the library would
+/// give the handshake up.
+fn is_well_formed(datagram: &[u8]) -> bool {
+    let mut rest = datagram;
+    while !rest.is_empty() {
+        let Some((header, body)) = rest.split_at_checked(RECORD_HEADER) else {
+            return false;
+        };
+        let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
+        let Some((record, after)) = body.split_at_checked(length) else {
+            return false;
+        };
+        let is_open = header[3..5] == [0, 0];
+        if !CONTENTS.contains(&header[0])
+            || header[1] != 0xfe
+            || (is_open && header[0] == HANDSHAKE && !are_fragments(record))
+        {
+            return false;
+        }
+        rest = after;
+    }
+    true
+}
+
+fn are_fragments(mut record: &[u8]) -> bool {
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | usize::from(*byte))
+    };
+    while !record.is_empty() {
+        let Some((header, body)) = record.split_at_checked(MESSAGE_HEADER) else {
+            return false;
+        };
+        let (length, at, here) = (
+            number(&header[1..4]),
+            number(&header[6..9]),
+            number(&header[9..]),
+        );
+        if at + here > length || here > body.len() {
+            return false;
+        }
+        record = &body[here..];
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_are_whole_or_passed_over() {
+        let hello = [
+            &[22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0, 14][..],
+            &[1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 7, 7],
+        ];
+        let hello = hello.concat();
+        let sealed = [22, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 1, 0, 2, 9, 9];
+        assert!(is_well_formed(&hello) && is_well_formed(&sealed));
+        assert!(is_well_formed(&[&hello[..], &sealed].concat()));
+        assert!((1..hello.len()).all(|end| !is_well_formed(&hello[..end])));
+        for (at, byte) in [(0, 19), (1, 3), (12, 13), (16, 1), (24, 3), (21, 1)] {
+            let mut broken = hello.clone();
+            broken[at] = byte;
+            assert!(!is_well_formed(&broken), "{at}");
+        }
+    }
 
     #[test]
     fn a_handshake_without_end_is_given_up() {

@@ -65,6 +65,7 @@ pub struct Sealed {
     gcm: Option<Gcm>,
     outbound: Context,
     inbound: Context,
+    profile: ProtectionProfile,
 }
 
 impl std::fmt::Debug for Sealed {
@@ -76,6 +77,16 @@ impl std::fmt::Debug for Sealed {
 }
 
 impl Sealed {
+    /// What packets are sealed with.
+    pub const fn cipher(&self) -> &'static str {
+        match self.profile {
+            ProtectionProfile::AeadAes128Gcm => "AES-128-GCM",
+            ProtectionProfile::AeadAes256Gcm => "AES-256-GCM",
+            // The last that is agreed on.
+            ProtectionProfile::Aes128CmHmacSha1_80 | _ => "AES-128-CM with HMAC-SHA1",
+        }
+    }
+
     /// With these keys.
     ///
     /// # Errors
@@ -101,6 +112,7 @@ impl Sealed {
             gcm: Gcm::new(keys, crypto)?,
             outbound,
             inbound,
+            profile: keys.profile,
         })
     }
 

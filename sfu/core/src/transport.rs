@@ -85,6 +85,11 @@ impl Transport {
         self.sealed.is_some()
     }
 
+    /// What packets are sealed with, once hands were shaken.
+    pub fn cipher(&self) -> Option<&'static str> {
+        self.sealed.as_ref().map(|sealed| sealed.cipher())
+    }
+
     /// Datagrams on the peer's path that were not sealed by it.
     pub const fn forged(&self) -> u64 {
         self.forged
@@ -151,10 +156,11 @@ impl Transport {
 
     fn shake(&mut self, now: Instant, datagram: &[u8]) -> Result<Received, secure::Error> {
         let step = self.secure.handle(now, datagram);
+        self.forged += u64::from(matches!(step, Ok(Step::Broken)));
         // What the peer is to be told of a failure goes out all the same.
         self.flush();
         match step {
-            Ok(Step::Nothing) => Ok(Received::Nothing),
+            Ok(Step::Nothing | Step::Broken) => Ok(Received::Nothing),
             Ok(Step::Done(sealed)) => {
                 self.sealed = Some(sealed);
                 Ok(Received::Ready)
@@ -389,6 +395,25 @@ mod tests {
         pair.ask(pair.path);
         assert_eq!(pair.carry(), Err(secure::Error::Fingerprint));
         assert!(!pair.server.is_ready());
+    }
+
+    #[test]
+    fn what_others_put_on_the_path_does_not_end_a_handshake() {
+        let mut pair = pair(None);
+        pair.ask(pair.path);
+        let noise: Vec<u8> = (0..60).map(|n: u8| n.wrapping_mul(37)).collect();
+        let broken = [&[22, 0xfe, 0xfd][..], &noise].concat();
+        for to_server in pair.client.take_transmits() {
+            let heard = pair.server.handle(pair.now, pair.path, &broken).unwrap();
+            assert!(matches!(heard, Received::Nothing));
+            let _ = pair
+                .server
+                .handle(pair.now, to_server.path, &to_server.bytes)
+                .unwrap();
+            pair.server.handle(pair.now, pair.path, &broken).unwrap();
+        }
+        assert_eq!(pair.carry().unwrap(), 2);
+        assert!(pair.server.forged() >= 2);
     }
 
     #[test]

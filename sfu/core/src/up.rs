@@ -63,6 +63,8 @@ pub struct UpTrack {
     sender_report: Option<(u32, Instant)>,
     repaired: u64,
     round_trip: Option<Duration>,
+    /// The share lost between the last two reports.
+    loss: f64,
 }
 
 impl UpTrack {
@@ -83,6 +85,7 @@ impl UpTrack {
             sender_report: None,
             repaired: 0,
             round_trip: None,
+            loss: 0.0,
         }
     }
 
@@ -227,6 +230,11 @@ impl UpTrack {
         (self.received.unsigned_abs(), lost.unsigned_abs())
     }
 
+    /// The share that was lost of late.
+    pub const fn loss(&self) -> f64 {
+        self.loss
+    }
+
     /// How uneven packets come.
     pub fn jitter(&self) -> Duration {
         Duration::from_secs_f64(self.jitter / f64::from(self.clock_rate.max(1)))
@@ -240,6 +248,7 @@ impl UpTrack {
         self.reported = (expected, self.received);
         let expected_now = expected - expected_before;
         let lost_now = (expected_now - (self.received - received_before)).max(0);
+        self.loss = lost_now as f64 / expected_now.max(1) as f64;
         let (last_sr, delay) = self.sender_report.map_or((0, 0), |(ntp, at)| {
             let delay = now.saturating_duration_since(at).as_micros() * 65_536 / 1_000_000;
             (ntp, u32::try_from(delay).unwrap_or(u32::MAX))

@@ -16,7 +16,9 @@ use mio::{Events, Poll, Token};
 use sfu_core::ice::Path;
 use slab::Slab;
 
+use super::history::History;
 use super::session::{Session, dump, leave};
+use super::tally::Tally;
 use super::{CONNECTIONS, Command, Newcomer, PORT, Role, Shared};
 use crate::burst::Burst;
 use crate::publishing::Leaving;
@@ -210,6 +212,7 @@ impl Worker {
                 self.by_ufrag.insert(ufrag.clone(), at);
                 let ice = session.transport.ice_mut();
                 ice.restart(now, ufrag, password, remote);
+                session.history.note(now, "began ICE anew");
             }
             Command::Adopt(arrived) => self.adopt(now, *arrived),
             Command::Dump(id, answer) => {
@@ -241,6 +244,8 @@ impl Worker {
             made_at: now,
             ready_by: Some(ready_by),
             began: false,
+            history: History::new(now),
+            tally: Tally::new(now),
             _slot: slot,
         });
         if publishes {
@@ -343,6 +348,9 @@ impl Worker {
             {
                 self.remove(at, Leaving::Vanished, &error.to_string());
                 continue;
+            }
+            if session.began && session.tally.is_due(now) {
+                session.add_up(now);
             }
             if let Role::Viewer(viewer) = &mut session.role
                 && session.began

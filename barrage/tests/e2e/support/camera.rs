@@ -12,11 +12,11 @@ use super::peer::{AUDIO_SSRC, Peer, Sent, VIDEO_SSRC};
 use super::server::{Process, Server};
 
 /// A white flash at each full second.
-const FLASH: &str =
+pub(crate) const FLASH: &str =
     "color=black:size=320x180:rate=30,drawbox=color=white:t=fill:enable='lt(mod(t,1),0.2)'";
 
 /// How pictures are coded for WebRTC.
-fn coded(codec: Codec) -> Vec<&'static str> {
+pub(crate) fn coded(codec: Codec) -> Vec<&'static str> {
     let how: &[&str] = match codec {
         Codec::H264 => &["-tune", "zerolatency", "-profile:v", "baseline"],
         Codec::Vp8 => &["-c:v", "libvpx", "-deadline", "realtime"],
@@ -39,7 +39,7 @@ fn coded(codec: Codec) -> Vec<&'static str> {
 }
 
 /// A beep at each full second, by a clock that is so many millionths fast.
-fn beep(ppm: u32) -> String {
+pub(crate) fn beep(ppm: u32) -> String {
     let second = pace(ppm);
     format!("aevalsrc='0.5*sin(880*2*PI*t)*lt(mod(t,{second}),0.2)':s=48000:c=stereo")
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde::Deserialize;
+use sfu_core::Codec;
 
-use super::camera::{AS_H264, BEEP, FLASH};
+use super::camera::{FLASH, beep, coded};
 use super::server::{CHANNEL, Process, Server};
 use super::waiting::until;
 
@@ -130,8 +131,8 @@ pub(crate) fn publish_by_ffmpeg(server: &Server) -> Process {
     let mut command = Command::new(ffmpeg_with_whip());
     command.args(["-hide_banner", "-loglevel", "warning", "-nostdin"]);
     command.args(["-re", "-f", "lavfi", "-i", FLASH]);
-    command.args(["-re", "-f", "lavfi", "-i", BEEP]);
-    command.args(["-threads", "1"]).args(AS_H264);
+    command.args(["-re", "-f", "lavfi", "-i", &beep(0)]);
+    command.args(coded(Codec::H264));
     command.args(["-c:a", "libopus", "-b:a", "64k"]);
     command.args(["-f", "whip", "-authorization", &server.key]);
     Process::start("ffmpeg", command.arg(server.url("/whip")))

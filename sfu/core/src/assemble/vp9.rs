@@ -22,8 +22,8 @@ struct Described<'a> {
     begins: bool,
     /// The spatial layer.
     layer: u8,
-    /// Pixels across and down of each layer, if that is told here.
-    sizes: Vec<(u32, u32)>,
+    /// Those of the layers, if they are told here.
+    sizes: Sizes,
     rest: &'a [u8],
 }
 
@@ -107,8 +107,11 @@ fn take_apart(payload: &[u8]) -> Option<Described<'_>> {
     })
 }
 
+/// Pixels across and down of each layer.
+type Sizes = Vec<(u32, u32)>;
+
 /// The sizes of a scalability structure (§4.2.1), and what stands behind it.
-fn structure(structure: &[u8]) -> Option<(Vec<(u32, u32)>, &[u8])> {
+fn structure(structure: &[u8]) -> Option<(Sizes, &[u8])> {
     let (&head, mut rest) = structure.split_first()?;
     let mut sizes = Vec::new();
     if head & 0x10 != 0 {

@@ -78,7 +78,9 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(at) else {
             return;
         };
+        let before = session.transport.ice().path();
         let received = session.transport.handle(now, handed.path, &handed.bytes);
+        session.note_path(now, before);
         if session.transport.ice().knows(handed.path) {
             let found = session
                 .paths
@@ -144,6 +146,11 @@ impl Worker {
             return;
         }
         tracing::debug!(session.id = %session.id, "media can flow");
+        let cipher = session.transport.cipher().unwrap_or_default();
+        session.history.note(
+            now,
+            format!("shook hands; packets are sealed with {cipher}"),
+        );
         match &mut session.role {
             Role::Publisher(publisher) => {
                 if let Err(over) = publisher.enter(now) {
