@@ -363,8 +363,11 @@ async fn padding_that_probes_the_path_leaves_no_hole_for_viewers() {
     server.live().await;
     let mut viewer = Peer::watch(&server, CHANNEL).await;
     let mut screen = Screen::new();
+    let began = tokio::time::Instant::now();
     let sent = async {
         for (count, (timestamp, marker, payload)) in pictures.packets.iter().enumerate() {
+            let at = timestamp.wrapping_sub(FIRST_TIMESTAMP) / 90;
+            tokio::time::sleep_until(began + Duration::from_millis(at.into())).await;
             publisher.send(video(*timestamp, *marker), payload).await;
             if *marker && count % 3 == 0 {
                 publisher.probe(*timestamp).await;
