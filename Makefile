@@ -20,6 +20,9 @@ STEP := @scripts/step
 # One profile for the product, its tests and its checks: what is compiled once is used by all.
 CARGO_FLAGS := --release --locked
 
+# Tests of the server wait for it most of the time, so that more of them run than there are cores.
+THREADS := RUST_TEST_THREADS=$(shell echo $$((2 * $$(nproc))))
+
 # Given to `barrage serve` and `barrage demo`, as in: make run ARGS='--data-dir /srv/barrage'
 ARGS ?=
 
@@ -58,9 +61,9 @@ build: web ## build target/release/barrage and target/release/barrage-load
 # where no times are measured. Peers of other makes, which no engine has to do with, are met once.
 test: setup-test web ## every test: crates, real clients, pages, browser
 	$(STEP) 'tests of the server: build' cargo test $(CARGO_FLAGS) --workspace --no-run
-	$(STEP) 'tests of the server' cargo test $(CARGO_FLAGS) --workspace
+	$(STEP) 'tests of the server' env $(THREADS) cargo test $(CARGO_FLAGS) --workspace
 	$(STEP) 'sound made in the process' cargo test $(CARGO_FLAGS) -p sound --features libfdk
-	$(STEP) 'the same on PostgreSQL, NATS and Redis' scripts/engines cargo test $(CARGO_FLAGS) --workspace --test e2e --test upgrade -- --skip peers::
+	$(STEP) 'the same on PostgreSQL, NATS and Redis' env $(THREADS) scripts/engines cargo test $(CARGO_FLAGS) --workspace --test e2e --test upgrade -- --skip peers::
 	$(STEP) 'tests of the pages' npm --prefix web test
 	$(STEP) 'server' cargo build $(CARGO_FLAGS) -p barrage -p loadtest
 	@scripts/beside 'accounts in a browser' npm --prefix web run account \

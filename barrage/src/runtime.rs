@@ -115,6 +115,12 @@ impl Runtime {
                     first.admin.handle, first.admin.password
                 ));
                 lines.push(format!("  Studio           {page}/studio"));
+                if let Some(webrtc) = &self.webrtc {
+                    lines.push(format!(
+                        "  WebRTC           port {}, UDP and TCP; go live at {page}/studio/camera",
+                        webrtc.port
+                    ));
+                }
                 lines.push(String::new());
                 lines.push(
                     "  In OBS: Settings > Stream > Service: Custom, then the two lines above,"

@@ -10,6 +10,7 @@
 )]
 
 mod accounts;
+mod attending;
 mod bad_input;
 mod bots;
 mod bridges;
@@ -36,7 +37,6 @@ mod roles;
 mod rooms;
 mod safekeeping;
 mod sockets;
-mod staying;
 mod support;
 mod timestamps;
 mod tls;

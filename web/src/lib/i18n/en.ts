@@ -136,6 +136,7 @@ export const en = {
   'player.descent.webrtc.unreachable': 'Your network lets no WebRTC through.',
   'player.descent.webrtc.b_frames': 'The streamer’s encoder uses B-frames, which WebRTC cannot carry.',
   'player.descent.webrtc.codec': 'Your browser cannot play this stream’s codec over WebRTC.',
+  'player.descent.webrtc.keyframe_old': 'The streamer’s encoder sends keyframes too seldom for WebRTC.',
   'player.descent.webrtc.full': 'The server has no room for more viewers over WebRTC.',
   'player.descent.webrtc.browser': 'Your browser has no WebRTC.',
   'player.anew': 'The server makes the pictures anew, without the B-frames of the streamer’s encoder.',

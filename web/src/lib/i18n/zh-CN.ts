@@ -131,6 +131,7 @@ export const zhCN: Messages = {
   'player.descent.webrtc.unreachable': '你的网络不让WebRTC通过。',
   'player.descent.webrtc.b_frames': '主播的编码器开了B帧，WebRTC传不了。',
   'player.descent.webrtc.codec': '浏览器不能用WebRTC播放这种编码。',
+  'player.descent.webrtc.keyframe_old': '主播的编码器关键帧间隔太长，WebRTC接不上。',
   'player.descent.webrtc.full': '服务器上的WebRTC观众已满。',
   'player.descent.webrtc.browser': '这个浏览器没有WebRTC。',
   'player.anew': '主播的编码器开了B帧，画面由服务器重新编码。',

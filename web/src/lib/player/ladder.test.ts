@@ -37,7 +37,7 @@ describe('the ladder of low delay', () => {
 
 describe('the ladder that begins with WebRTC', () => {
   it('leads to the standard delay at once where no picture was shown, and says why', () => {
-    for (const why of ['unreachable', 'refused', 'b_frames', 'codec', 'full', 'browser', 'media'] satisfies Fault[]) {
+    for (const why of ['unreachable', 'refused', 'b_frames', 'codec', 'keyframe_old', 'full', 'browser', 'media'] satisfies Fault[]) {
       const { ladder, descent } = onFault(webrtc(), 3_000, why);
       expect([ladder.rung, descent]).toEqual(['standard', { from: 'webrtc', to: 'standard', why }]);
     }

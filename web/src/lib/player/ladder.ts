@@ -22,6 +22,8 @@ export type WebrtcFault =
   | 'b_frames'
   /** The browser does not have the codec over WebRTC. */
   | 'codec'
+  /** The latest keyframe is too long ago to begin with. */
+  | 'keyframe_old'
   /** The server has no place left. */
   | 'full'
   /** The browser has no WebRTC. */

@@ -292,6 +292,7 @@ export function faultOf(error: unknown): Fault {
   switch (error.code) {
     case 'b_frames':
     case 'codec':
+    case 'keyframe_old':
       return error.code;
     case 'too_many':
       return 'full';

@@ -71,7 +71,7 @@ export const camera = {
   'camera.path.loss': 'Much is lost on the way to the server. A cable instead of Wi-Fi helps, or a place nearer to the router.',
   'camera.path.far': 'The way to the server is slow. Close what else sends or loads much.',
   /* What a codec other than H.264 means for whom. */
-  'camera.codec.other': 'This browser sends {codec}. Viewers over WebRTC see and hear it; those over HLS only hear it. A browser with H.264 reaches everybody.',
+  'camera.codec.other': 'This browser sends {codec}. Some viewers will only hear it. A browser with H.264 reaches everybody.',
 
   'camera.trouble.forbidden': 'The browser does not let this page use the camera or the microphone. Allow it beside the address, then try again.',
   'camera.trouble.not_shared': 'No screen was shared. Choose one in the browser’s question; the system may have to allow it too.',

@@ -73,7 +73,7 @@ export const studio = {
   'problem.few_bits.what': '{bitrate} kbit/s is little for a picture of this size: viewers see blocks',
   'problem.few_bits.remedy':
     'In OBS: Settings → Output → Video Bitrate → {wanted} Kbps. If your line is slower, choose a smaller Output Resolution in Settings → Video.',
-  'problem.b_frames.what': 'B-frames keep low-delay viewers away: they watch with a few seconds of delay instead',
+  'problem.b_frames.what': 'B-frames keep low-delay viewers away: they watch about a second later instead',
   'problem.b_frames.remedy': 'In OBS: Settings → Output → Tune → zerolatency, or B-frames → 0',
   'problem.b_frames.remedy_or': 'In OBS: Settings → Output → Tune → zerolatency, or B-frames → 0. Or let the server make the pictures anew, under Channel.',
   'problem.transcoding_no_room.what': 'The server makes the pictures of other channels anew and has no room for yours: low-delay viewers watch with a few seconds of delay instead',

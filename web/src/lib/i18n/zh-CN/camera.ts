@@ -72,7 +72,7 @@ export const camera: Record<keyof typeof en, string> = {
   'camera.path.bandwidth': '上行带宽不够所选的码率，画面会变糊。请降低码率，或者把Wi-Fi换成网线。',
   'camera.path.loss': '到服务器的路上丢得厉害。换成网线，或者离路由器近一点会好些。',
   'camera.path.far': '到服务器的路很慢。请关掉其他占网速的程序。',
-  'camera.codec.other': '这个浏览器发送的是{codec}。用WebRTC的观众能看能听，用HLS的观众只能听。换用支持H.264的浏览器，所有人都能看。',
+  'camera.codec.other': '这个浏览器发送的是{codec}。有些观众只能听到声音。换用支持H.264的浏览器，所有人都能看。',
 
   'camera.trouble.forbidden': '浏览器不让这个页面使用摄像头或麦克风。请在地址栏旁边允许，然后再试。',
   'camera.trouble.not_shared': '没有共享屏幕。请在浏览器的询问里选一个；系统里可能也要允许。',

@@ -71,7 +71,7 @@ export const studio: Record<keyof typeof en, string> = {
   'problem.few_frames.remedy': '在OBS里：设置→视频→常用FPS值选30。如果电脑跟不上，就把输出分辨率调小。',
   'problem.few_bits.what': '这么大的画面只有{bitrate}kbps，观众会看到马赛克',
   'problem.few_bits.remedy': '在OBS里：设置→输出→视频比特率改成{wanted}Kbps。如果网速不够，就到设置→视频里把输出分辨率调小。',
-  'problem.b_frames.what': 'B帧让低延迟观众看不到画面，他们会改看延迟几秒的版本',
+  'problem.b_frames.what': 'B帧让低延迟观众看不到画面，他们会改看晚一秒左右的版本',
   'problem.b_frames.remedy': '在OBS里：设置→输出→微调选zerolatency，或把B帧设为0',
   'problem.b_frames.remedy_or': '在OBS里：设置→输出→微调选zerolatency，或把B帧设为0。也可以在频道设置里让服务器重新编码。',
   'problem.transcoding_no_room.what': '服务器正在给别的频道重新编码，没有余力处理你的画面，低延迟观众会改看延迟几秒的版本',
