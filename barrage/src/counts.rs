@@ -204,6 +204,9 @@ pub fn begin() {
         "The time to peers over WebRTC and back, of each track every five seconds, by direction."
     );
     for direction in ["in", "out"] {
+        // Both begin without anything in them.
+        let _ = metrics::histogram!("barrage_webrtc_jitter_seconds", "direction" => direction);
+        let _ = metrics::histogram!("barrage_webrtc_round_trip_seconds", "direction" => direction);
         for name in [
             "barrage_webrtc_packets_total",
             "barrage_webrtc_bytes_total",

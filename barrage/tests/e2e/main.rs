@@ -10,6 +10,7 @@
 )]
 
 mod accounts;
+mod apart;
 mod attending;
 mod bad_input;
 mod bots;
@@ -40,6 +41,5 @@ mod sockets;
 mod support;
 mod timestamps;
 mod tls;
-mod together;
 mod webhooks;
 mod webrtc;

@@ -863,7 +863,7 @@ async fn a_session_is_changed_and_ended_by_who_has_it_and_reaped_if_nobody_comes
     assert_eq!(patch(None, &key, fragment).await.0, 428);
     assert_eq!(patch(Some("\"9\""), &key, fragment).await.0, 412);
     assert_eq!(patch(Some("\"0\""), &key, "a=mid:0\r\n").await.0, 400);
-    assert_eq!(patch(Some("\"0\""), "bk_another", fragment).await.0, 404);
+    assert_eq!(patch(Some("\"0\""), "bk_another", fragment).await.0, 401);
     assert_eq!(patch(Some("\"0\""), &key, fragment).await.0, 204);
     let (status, tag, answer) = patch(Some("*"), &key, fragment).await;
     assert_eq!((status, tag.as_deref()), (200, Some("\"1\"")));
