@@ -99,6 +99,10 @@ id!(
     SessionId
 );
 id!(
+    /// An agency: who has a share in what some channels earn.
+    AgencyId
+);
+id!(
     /// A server among those of a cluster. It stays the same when it starts again on its data.
     NodeId
 );

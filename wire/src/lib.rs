@@ -14,7 +14,7 @@ pub use emote::EmoteCode;
 pub use event::{Ended, Event};
 pub use handle::Handle;
 pub use id::{
-    BroadcastId, ChannelId, EmoteId, NodeId, RoomId, SessionId, StreamId, StreamKeyId, TrackId,
-    UserId,
+    AgencyId, BroadcastId, ChannelId, EmoteId, NodeId, RoomId, SessionId, StreamId, StreamKeyId,
+    TrackId, UserId,
 };
 pub use person::{Badge, Person, RoomClaims};
