@@ -58,12 +58,13 @@ build: web ## build target/release/barrage and target/release/barrage-load
 
 # Development dependencies may change what our own crates are compiled with. So the binaries are built
 # once more after the tests of the crates, as they are shipped, and the browser sees those. Two at once
-# where no times are measured. Peers of other makes and clocks that run apart, which no engine has to do with, are met once.
+# where no times are measured. Peers of other makes and clocks that run apart, which no engine has to do
+# with, are met once.
 test: setup-test web ## every test: crates, real clients, pages, browser
 	$(STEP) 'tests of the server: build' cargo test $(CARGO_FLAGS) --workspace --no-run
 	$(STEP) 'tests of the server' env $(THREADS) cargo test $(CARGO_FLAGS) --workspace
 	$(STEP) 'sound made in the process' cargo test $(CARGO_FLAGS) -p sound --features libfdk
-	$(STEP) 'the same on PostgreSQL, NATS and Redis' env $(THREADS) scripts/engines cargo test $(CARGO_FLAGS) --workspace --test e2e --test upgrade -- --skip peers:: --skip apart::
+	$(STEP) 'the same on PostgreSQL, NATS and Redis' env $(THREADS) scripts/engines cargo test $(CARGO_FLAGS) --workspace --test e2e --test upgrade --test ledger -- --skip peers:: --skip apart::
 	$(STEP) 'tests of the pages' npm --prefix web test
 	$(STEP) 'server' cargo build $(CARGO_FLAGS) -p barrage -p loadtest
 	@scripts/beside 'accounts in a browser' npm --prefix web run account \

@@ -1,0 +1,478 @@
+//! The ledger in a file of its own. Each statement takes its set as one JSON text: SQLite is asked from a
+//! thread of its own, and what costs is the asking.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use gifts_core::Account;
+use gifts_core::account::AccountId;
+use gifts_core::book::{Change, Changes, Next, Pending, Recorded};
+use gifts_core::row::{AccountRow, TransactionRow, TransferRow};
+use gifts_core::seal::Link;
+use gifts_core::transfer::{Leg, TransactionId, TransferId};
+use kit::private_file;
+use serde::Serialize;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use wire::hex;
+
+use super::{
+    AnswerRow, Opened, OutboxRow, Result, Snapshot, Store, StoreError, Writer, account,
+    account_row, ended, leg, link, numbered, pending, recorded, transaction_row, transfer_row,
+};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations/sqlite");
+
+/// How long a writer waits for its turn.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The ledger's file.
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    options: SqliteConnectOptions,
+}
+
+impl SqliteStore {
+    /// Opens `ledger.db` in `data_dir`, makes it if need be, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When that fails, or the schema is of a later release than this program.
+    pub async fn load(data_dir: &Path) -> anyhow::Result<Self> {
+        let path = data_dir.join("ledger.db");
+        let failed = || format!("failed to open the ledger {}", path.display());
+        // What SQLite writes beside it has the same permissions.
+        private_file::ensure(&path).with_context(failed)?;
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .journal_mode(SqliteJournalMode::Wal)
+            // What was answered is on the disk.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .log_statements(log::LevelFilter::Trace);
+        let mut connection = options.connect().await.with_context(failed)?;
+        let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
+        migrated.context("failed to bring the ledger up to date")?;
+        connection.close().await.with_context(failed)?;
+        Ok(Self { options })
+    }
+}
+
+impl Store for SqliteStore {
+    type Writer = SqliteWriter;
+    type Snapshot = SqliteSnapshot;
+
+    async fn open(&self) -> Result<Opened> {
+        let mut connection = self.options.connect().await?;
+        let fence = sqlx::query_scalar("UPDATE gate SET fence = fence + 1 RETURNING fence")
+            .fetch_one(&mut connection)
+            .await?;
+        let last_at: Option<i64> =
+            sqlx::query_scalar("SELECT created_at FROM transactions ORDER BY number DESC LIMIT 1")
+                .fetch_optional(&mut connection)
+                .await?;
+        connection.close().await?;
+        Ok(Opened {
+            fence,
+            last_at: last_at.unwrap_or_default(),
+        })
+    }
+
+    async fn writer(&self) -> Result<SqliteWriter> {
+        Ok(SqliteWriter(self.options.connect().await?))
+    }
+
+    async fn snapshot(&self) -> Result<SqliteSnapshot> {
+        let mut connection = self.options.connect().await?;
+        sqlx::query("BEGIN").execute(&mut connection).await?;
+        Ok(SqliteSnapshot(connection))
+    }
+}
+
+/// A connection to write over.
+#[derive(Debug)]
+pub struct SqliteWriter(SqliteConnection);
+
+/// A set as one text.
+fn set<T: Serialize>(rows: impl IntoIterator<Item = T>) -> String {
+    let rows: Vec<T> = rows.into_iter().collect();
+    serde_json::to_string(&rows).expect("rows are plain data")
+}
+
+impl Writer for SqliteWriter {
+    async fn begin(&mut self, fence: i64) -> Result<Next> {
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.0).await?;
+        let next: Option<(i64, i64, i64)> = sqlx::query_as(
+            "SELECT next_account, next_transaction, next_seq FROM gate WHERE fence = $1",
+        )
+        .bind(fence)
+        .fetch_optional(&mut self.0)
+        .await?;
+        next.map(numbered).ok_or(StoreError::Fenced)
+    }
+
+    async fn answers(&mut self, keys: &[(String, String)]) -> Result<Vec<AnswerRow>> {
+        let rows: Vec<(String, String, String, String, i64)> = sqlx::query_as(
+            "SELECT a.scope, a.word, a.request, a.answer, a.at FROM json_each($1) AS k
+             JOIN answers a ON a.scope = k.value ->> 0 AND a.word = k.value ->> 1",
+        )
+        .bind(set(keys))
+        .fetch_all(&mut self.0)
+        .await?;
+        Ok(rows.into_iter().map(AnswerRow::from).collect())
+    }
+
+    async fn recorded(&mut self, ids: &[TransactionId]) -> Result<Vec<Recorded>> {
+        let rows = sqlx::query_as(
+            "SELECT number, id, request, code, first_seq, legs, created_at,
+                    (SELECT COUNT(*) FROM transactions r WHERE r.reverses = t.number)
+             FROM transactions t WHERE id IN (SELECT value FROM json_each($1))",
+        )
+        .bind(set(ids.iter().map(ToString::to_string)))
+        .fetch_all(&mut self.0)
+        .await?;
+        rows.into_iter().map(recorded).collect()
+    }
+
+    async fn legs(&mut self, ids: &[TransactionId]) -> Result<Vec<(TransactionId, Leg)>> {
+        let rows = sqlx::query_as(
+            "SELECT t.id, d.id, c.id, f.amount
+             FROM transactions t
+             JOIN transfers f ON f.seq >= t.first_seq AND f.seq < t.first_seq + t.legs
+             JOIN accounts d ON d.number = f.debit JOIN accounts c ON c.number = f.credit
+             WHERE t.id IN (SELECT value FROM json_each($1)) AND f.phase = 0
+             ORDER BY f.seq",
+        )
+        .bind(set(ids.iter().map(ToString::to_string)))
+        .fetch_all(&mut self.0)
+        .await?;
+        rows.into_iter().map(leg).collect()
+    }
+
+    async fn pending(&mut self, ids: &[TransferId]) -> Result<Vec<(TransferId, Pending)>> {
+        let rows = sqlx::query_as(
+            "SELECT t.id, f.seq - t.first_seq, f.seq, d.id, c.id, f.amount, f.expires_at,
+                    (SELECT r.phase FROM transfers r WHERE r.resolves = f.seq)
+             FROM json_each($1) AS k
+             JOIN transactions t ON t.id = k.value ->> 0 AND k.value ->> 1 < t.legs
+             JOIN transfers f ON f.seq = t.first_seq + (k.value ->> 1)
+             JOIN accounts d ON d.number = f.debit JOIN accounts c ON c.number = f.credit
+             WHERE f.phase = 1",
+        )
+        .bind(set(ids
+            .iter()
+            .map(|id| (id.transaction.to_string(), id.leg))))
+        .fetch_all(&mut self.0)
+        .await?;
+        rows.into_iter().map(pending).collect()
+    }
+
+    async fn accounts(&mut self, ids: &[AccountId]) -> Result<Vec<Account>> {
+        let rows = sqlx::query_as(
+            "SELECT number, id, debits_pending, debits_posted, credits_pending, credits_posted, version,
+                    frozen_at, closed_at
+             FROM accounts WHERE id IN (SELECT value FROM json_each($1))",
+        )
+        .bind(set(ids.iter().map(ToString::to_string)))
+        .fetch_all(&mut self.0)
+        .await?;
+        rows.into_iter().map(account).collect()
+    }
+
+    async fn write(
+        &mut self,
+        changes: &Changes,
+        outbox: &[OutboxRow],
+        answers: &[AnswerRow],
+    ) -> Result<()> {
+        if !changes.transactions.is_empty() {
+            let (new, known): (Vec<_>, Vec<_>) =
+                changes.accounts.iter().partition(|change| change.is_new);
+            let at = changes.transactions[0].created_at;
+            self.insert_accounts(&new, at).await?;
+            self.update_accounts(&known).await?;
+            self.insert_transactions(&changes.transactions).await?;
+            self.insert_transfers(&changes.transfers).await?;
+            self.insert_outbox(outbox).await?;
+            self.number(changes.next).await?;
+        }
+        self.insert_answers(answers).await
+    }
+
+    async fn write_link(&mut self, link: &Link) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO links (first_number, last_number, before, hash, sealed_at, signer, signature)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(link.first)
+        .bind(link.last)
+        .bind(hex::encode(&link.before))
+        .bind(hex::encode(&link.hash))
+        .bind(link.sealed_at)
+        .bind(hex::encode(&link.key))
+        .bind(hex::encode(&link.signature))
+        .execute(&mut self.0)
+        .await?;
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        let committed = sqlx::query("COMMIT").execute(&mut self.0).await;
+        committed.map(|_| ()).map_err(ended)
+    }
+
+    async fn roll_back(&mut self) -> Result<()> {
+        sqlx::query("ROLLBACK").execute(&mut self.0).await?;
+        Ok(())
+    }
+}
+
+impl SqliteWriter {
+    async fn execute(&mut self, statement: &'static str, set: String) -> Result<u64> {
+        let done = sqlx::query(statement)
+            .bind(set)
+            .execute(&mut self.0)
+            .await?;
+        Ok(done.rows_affected())
+    }
+
+    async fn insert_accounts(&mut self, new: &[&Change], at: i64) -> Result<()> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        let rows = new.iter().map(|change| {
+            let row = AccountRow::new(&change.account, at);
+            let c = row.counters;
+            let counters = (
+                c.debits_pending,
+                c.debits_posted,
+                c.credits_pending,
+                c.credits_posted,
+            );
+            let times = (row.opened_at, row.frozen_at, row.closed_at);
+            (
+                row.number,
+                row.id,
+                row.ledger,
+                row.limit_rule,
+                row.version,
+                counters,
+                times,
+            )
+        });
+        self.execute(
+            "INSERT INTO accounts (number, id, ledger, limit_rule, version,
+                 debits_pending, debits_posted, credits_pending, credits_posted, opened_at, frozen_at, closed_at)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+                    value ->> '$[5][0]', value ->> '$[5][1]', value ->> '$[5][2]', value ->> '$[5][3]',
+                    value ->> '$[6][0]', value ->> '$[6][1]', value ->> '$[6][2]'
+             FROM json_each($1)",
+            set(rows),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Only those are changed that are as they were thought to be when it was decided.
+    async fn update_accounts(&mut self, known: &[&Change]) -> Result<()> {
+        let rows = known.iter().map(|change| {
+            let Account {
+                number,
+                counters: c,
+                version,
+                frozen_at,
+                closed_at,
+                ..
+            } = change.account;
+            let counters = (
+                c.debits_pending,
+                c.debits_posted,
+                c.credits_pending,
+                c.credits_posted,
+            );
+            (number, change.was, version, counters, frozen_at, closed_at)
+        });
+        let updated = self
+            .execute(
+                "UPDATE accounts SET version = n.v ->> 2,
+                     debits_pending = n.v ->> '$[3][0]', debits_posted = n.v ->> '$[3][1]',
+                     credits_pending = n.v ->> '$[3][2]', credits_posted = n.v ->> '$[3][3]',
+                     frozen_at = n.v ->> 4, closed_at = n.v ->> 5
+                 FROM (SELECT value AS v, value ->> 0 AS number, value ->> 1 AS was FROM json_each($1)) AS n
+                 WHERE accounts.number = n.number AND accounts.version = n.was",
+                set(rows),
+            )
+            .await?;
+        if updated == known.len() as u64 {
+            Ok(())
+        } else {
+            Err(StoreError::Damaged("what was at hand of an account".into()))
+        }
+    }
+
+    async fn insert_transactions(&mut self, rows: &[TransactionRow]) -> Result<()> {
+        let rows = rows.iter().map(|row| {
+            let what = (&row.id, &row.request, row.code);
+            let about = (row.reverses, row.contract, row.subject);
+            let times = (row.event_at, row.created_at);
+            (row.number, row.first_seq, row.legs, what, about, times)
+        });
+        self.execute(
+            "INSERT INTO transactions (number, first_seq, legs, id, request, code,
+                 reverses, contract, subject, event_at, created_at)
+             SELECT value ->> 0, value ->> 1, value ->> 2,
+                    value ->> '$[3][0]', value ->> '$[3][1]', value ->> '$[3][2]',
+                    value ->> '$[4][0]', value ->> '$[4][1]', value ->> '$[4][2]',
+                    value ->> '$[5][0]', value ->> '$[5][1]'
+             FROM json_each($1)",
+            set(rows),
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn insert_transfers(&mut self, rows: &[TransferRow]) -> Result<()> {
+        let rows = rows.iter().map(|row| {
+            let accounts = (row.debit, row.credit);
+            let phase = (row.phase, row.resolves, row.expires_at);
+            (row.seq, row.txn, &row.ledger, row.amount, accounts, phase)
+        });
+        self.execute(
+            "INSERT INTO transfers (seq, txn, ledger, amount, debit, credit, phase, resolves, expires_at)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3,
+                    value ->> '$[4][0]', value ->> '$[4][1]',
+                    value ->> '$[5][0]', value ->> '$[5][1]', value ->> '$[5][2]'
+             FROM json_each($1)",
+            set(rows),
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn insert_outbox(&mut self, rows: &[OutboxRow]) -> Result<()> {
+        let rows = rows
+            .iter()
+            .map(|row| (row.number, row.topic, &row.part_key, &row.payload, row.at));
+        self.execute(
+            "INSERT INTO outbox (number, topic, part_key, payload, next_at)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1)",
+            set(rows),
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn insert_answers(&mut self, rows: &[AnswerRow]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let rows = rows
+            .iter()
+            .map(|row| (&row.scope, &row.word, &row.request, &row.answer, row.at));
+        self.execute(
+            "INSERT INTO answers (scope, word, request, answer, at)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1)",
+            set(rows),
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn number(&mut self, next: Next) -> Result<()> {
+        sqlx::query("UPDATE gate SET next_account = $1, next_transaction = $2, next_seq = $3")
+            .bind(next.account)
+            .bind(next.transaction)
+            .bind(next.seq)
+            .execute(&mut self.0)
+            .await?;
+        Ok(())
+    }
+}
+
+/// A connection to read over.
+#[derive(Debug)]
+pub struct SqliteSnapshot(SqliteConnection);
+
+impl Snapshot for SqliteSnapshot {
+    async fn next(&mut self) -> Result<Next> {
+        let next = sqlx::query_as("SELECT next_account, next_transaction, next_seq FROM gate")
+            .fetch_one(&mut self.0)
+            .await?;
+        Ok(numbered(next))
+    }
+
+    async fn accounts(&mut self, after: i64, limit: i64) -> Result<Vec<AccountRow>> {
+        let rows = sqlx::query_as(
+            "SELECT number, id, ledger, limit_rule, debits_pending, debits_posted, credits_pending,
+                    credits_posted, version, opened_at, frozen_at, closed_at
+             FROM accounts WHERE number > $1 ORDER BY number LIMIT $2",
+        )
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&mut self.0)
+        .await?;
+        Ok(rows.into_iter().map(account_row).collect())
+    }
+
+    async fn transactions(
+        &mut self,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<(TransactionRow, bool)>> {
+        let rows = sqlx::query_as(
+            "SELECT number, id, request, code, reverses, contract, subject, first_seq, legs, event_at,
+                    created_at, (SELECT COUNT(*) FROM outbox o WHERE o.number = t.number)
+             FROM transactions t WHERE number > $1 ORDER BY number LIMIT $2",
+        )
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&mut self.0)
+        .await?;
+        Ok(rows.into_iter().map(transaction_row).collect())
+    }
+
+    async fn transfers(&mut self, first: i64, last: i64) -> Result<Vec<TransferRow>> {
+        let rows = sqlx::query_as(
+            "SELECT seq, txn, ledger, debit, credit, amount, phase, resolves, expires_at
+             FROM transfers WHERE seq >= $1 AND seq <= $2 ORDER BY seq",
+        )
+        .bind(first)
+        .bind(last)
+        .fetch_all(&mut self.0)
+        .await?;
+        Ok(rows.into_iter().map(transfer_row).collect())
+    }
+
+    async fn names(&mut self, numbers: &[i64]) -> Result<Vec<(i64, String)>> {
+        let names = sqlx::query_as(
+            "SELECT number, id FROM accounts WHERE number IN (SELECT value FROM json_each($1))",
+        )
+        .bind(set(numbers))
+        .fetch_all(&mut self.0)
+        .await?;
+        Ok(names)
+    }
+
+    async fn links(&mut self, after: i64, limit: i64) -> Result<Vec<Link>> {
+        let rows = sqlx::query_as(
+            "SELECT first_number, last_number, before, hash, sealed_at, signer, signature
+             FROM links WHERE last_number > $1 ORDER BY last_number LIMIT $2",
+        )
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&mut self.0)
+        .await?;
+        rows.into_iter().map(link).collect()
+    }
+
+    async fn last_link(&mut self) -> Result<Option<Link>> {
+        let row = sqlx::query_as(
+            "SELECT first_number, last_number, before, hash, sealed_at, signer, signature
+             FROM links ORDER BY last_number DESC LIMIT 1",
+        )
+        .fetch_optional(&mut self.0)
+        .await?;
+        row.map(link).transpose()
+    }
+}

@@ -1,0 +1,6 @@
+//! The gate on a real database: SQLite, or PostgreSQL where `BARRAGE_TEST_POSTGRES` names a server.
+
+mod audit;
+mod crash;
+mod gate;
+mod support;
