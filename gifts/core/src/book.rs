@@ -1,5 +1,5 @@
 //! What a decision has to know, and what it changes: the accounts, transactions and pending transfers
-//! that are at hand. Whoever keeps the ledger puts in what a command [needs](crate::Command::needs),
+//! that are at hand. Whoever keeps the ledger puts in what a command [wants](crate::Command::accounts),
 //! and takes out what is to be kept.
 
 use std::collections::HashMap;

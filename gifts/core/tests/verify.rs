@@ -151,8 +151,11 @@ fn whatever_is_changed_is_found() {
     }
 }
 
+/// What is done to the rows.
+type Forgery = (&'static str, fn(&mut Kept));
+
 /// Changes that add up, and that only the chain shows.
-const FORGERIES: [(&str, fn(&mut Kept)); 9] = [
+const FORGERIES: [Forgery; 9] = [
     ("another identity", |it| {
         it.changes.transactions[1].id.clear()
     }),

@@ -170,7 +170,7 @@ fn kill_after(told: &str, kill: u32, count: usize) -> Vec<String> {
         let gift = line
             .strip_prefix("gift ")
             .and_then(|line| line.strip_suffix(" kept"));
-        gift.map(|gift| acknowledged.push(gift.to_owned()));
+        acknowledged.extend(gift.map(str::to_owned));
         acknowledged.len()
     };
     while own(lines.next().expect("it goes on until it is killed")) < count {}

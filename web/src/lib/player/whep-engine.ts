@@ -199,20 +199,21 @@ class Link {
     this.video.requestVideoFrameCallback((_, frame) => this.#onFrame(frame));
   }
 
-  /** The server need not wait for our silence. */
-  async leave(): Promise<void> {
+  /** The server need not wait for our silence. A page that is left says everything at once, and nothing more. */
+  async leave(isLeft = true): Promise<void> {
     const session = this.#session;
     this.#session = null;
     if (session === null || this.#broken) return;
-    // Both at once: a page that is left says nothing more.
-    if (this.#reading) void tellSeen(session, this.#reading.seen);
+    const told = this.#reading && tellSeen(session, this.#reading.seen);
+    // Of a session that is ended nothing can be told.
+    if (!isLeft) await told;
     await end(session);
   }
 
   /** What is closed first tells the server as well, which then knows of no session to be ended. */
   close(): void {
     this.#closed = true;
-    void this.leave().then(() => this.#connection.close());
+    void this.leave(false).then(() => this.#connection.close());
   }
 
   fps(): number | null {
