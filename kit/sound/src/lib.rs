@@ -1,7 +1,7 @@
 //! Sound out of one codec into another within the process: AAC by libfdk-aac, Opus by libopus. Frames go
 //! in and come out under their times; no thread, no clock.
 //!
-//! - [`Coder`]: both halves, and where what comes out stands.
+//! - `Coder`: both halves, and where what comes out stands.
 //! - `decode`: frames into samples.
 //! - `resample`: samples of any rate into those that Opus counts in.
 //! - `line`: samples with their times, cut anew.
