@@ -287,8 +287,9 @@ export class RoomChat {
         if (heard.person && !this.me) void this.#fetchEmotes();
         this.me = heard.person;
         if (!heard.mods) break;
+        // Who has been here hears what happened meanwhile as what it is: news.
+        if (this.#mods?.e !== heard.mods.e) this.#modsLive = heard.mods.p;
         this.#mods = heard.mods;
-        this.#modsLive = heard.mods.p;
         break;
       case 'ack':
         this.#waiting.get(heard.id)?.(null);
