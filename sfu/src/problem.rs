@@ -119,7 +119,7 @@ fn told(status: StatusCode, code: &str, detail: &str) -> Response {
 }
 
 /// An answer in this form, if the router itself refused: a method or a path that is none.
-pub(crate) fn in_form(response: Response) -> Response {
+pub(crate) async fn in_form(response: Response) -> Response {
     let status = response.status();
     let found = response.headers().get(header::CONTENT_TYPE);
     if !status.is_client_error() || found.is_some_and(|found| found == PROBLEM) {

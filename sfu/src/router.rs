@@ -53,14 +53,14 @@ impl Service {
                 patch(change).delete(end).options(options),
             )
             .route("/webrtc/{session}/seen", post(seen).options(options))
+            .layer(middleware::map_response(problem::in_form))
             .layer(middleware::map_response(for_every_origin))
             .with_state(Arc::clone(self))
     }
 }
 
 /// Pages of other sites may publish and watch: nothing here is allowed because of a cookie.
-async fn for_every_origin(response: Response) -> Response {
-    let mut response = problem::in_form(response);
+async fn for_every_origin(mut response: Response) -> Response {
     for (name, value) in [
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (

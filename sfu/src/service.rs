@@ -453,42 +453,56 @@ impl Service {
 
     /// How one session is; `None` if there is none of this name.
     pub async fn dump(&self, id: &str) -> Option<Dump> {
-        let (id, shard, seen) = {
+        let asked = {
             let known = self.known();
             let (id, known) = known.get_key_value(id)?;
-            (Arc::clone(id), known.shard, known.told.seen())
+            self.ask_for_dump(id, known)?
         };
-        let (answer, told) = tokio::sync::oneshot::channel();
-        self.shards.get(shard)?.ask(Command::Dump(id, answer));
-        let dump = tokio::time::timeout(DUMP_WITHIN, told).await;
-        dump.ok()?.ok().map(|dump| Dump { seen, ..dump })
+        let until = tokio::time::Instant::now() + DUMP_WITHIN;
+        asked.told(until).await
     }
 
     /// How sessions are, at most `limit` of them.
     pub async fn dumps(&self, limit: usize) -> Vec<Dump> {
-        let known: Vec<(Arc<str>, usize, Option<Seen>)> = {
+        let asked: Vec<Asking> = {
             let known = self.known();
             let some = known.iter().take(limit);
-            some.map(|(id, known)| (Arc::clone(id), known.shard, known.told.seen()))
+            some.filter_map(|(id, known)| self.ask_for_dump(id, known))
                 .collect()
         };
-        let mut asked = Vec::new();
-        for (id, shard, seen) in known {
-            let (answer, told) = tokio::sync::oneshot::channel();
-            if let Some(shard) = self.shards.get(shard) {
-                shard.ask(Command::Dump(id, answer));
-                asked.push((told, seen));
-            }
-        }
         let until = tokio::time::Instant::now() + DUMP_WITHIN;
         let mut dumps = Vec::new();
-        for (told, seen) in asked {
+        for one in asked {
             // One that ended meanwhile tells nothing.
-            if let Ok(Ok(dump)) = tokio::time::timeout_at(until, told).await {
-                dumps.push(Dump { seen, ..dump });
-            }
+            dumps.extend(one.told(until).await);
         }
         dumps
+    }
+
+    fn ask_for_dump(&self, id: &Arc<str>, known: &Known) -> Option<Asking> {
+        let (answer, told) = tokio::sync::oneshot::channel();
+        let shard = self.shards.get(known.shard)?;
+        shard.ask(Command::Dump(Arc::clone(id), answer));
+        Some(Asking {
+            told,
+            seen: known.told.seen(),
+        })
+    }
+}
+
+/// A shard that was asked how a session is.
+struct Asking {
+    told: tokio::sync::oneshot::Receiver<Dump>,
+    seen: Option<Seen>,
+}
+
+impl Asking {
+    async fn told(self, until: tokio::time::Instant) -> Option<Dump> {
+        let dump = tokio::time::timeout_at(until, self.told).await.ok()?.ok()?;
+        Some(Dump {
+            seen: self.seen,
+            ..dump
+        })
     }
 }
 
