@@ -556,6 +556,12 @@ async function take(page, file, screen, scene, fixture) {
 }
 
 async function examine(page, file) {
+  // Half faded out, nothing has contrast: what goes while axe looks goes at once.
+  await page.evaluate(() => {
+    const still = new CSSStyleSheet();
+    still.replaceSync('*, ::before, ::after { transition: none !important; }');
+    document.adoptedStyleSheets.push(still);
+  });
   await page.evaluate(AXE);
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
