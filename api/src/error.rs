@@ -93,6 +93,30 @@ pub enum ApiError {
     /// The link was used, is too old, or never was one.
     #[error("This link does not work any more. Ask for another.")]
     LinkExpired,
+    /// There are too few coins.
+    #[error("There are too few coins in the wallet.")]
+    CannotPay,
+    /// Nothing can be spent from this wallet.
+    #[error("This wallet is frozen. Ask an operator of this server.")]
+    WalletFrozen,
+    /// There are no more of it.
+    #[error("There are no more of this gift.")]
+    SoldOut,
+    /// It is the caller's own channel.
+    #[error("Nobody gives gifts to their own channel.")]
+    OwnChannel,
+    /// Something else was asked for under this key.
+    #[error("Something else was asked for under this key.")]
+    KeyUsed,
+    /// It was taken back before, or is nothing that can be.
+    #[error("This was taken back before, or cannot be.")]
+    NotReversible,
+    /// Something has this name.
+    #[error("{0} is taken.")]
+    NameTaken(String),
+    /// The ledger cannot be written to or read.
+    #[error("Gifts and wallets do not work right now. Try again in a moment.")]
+    GiftsUnavailable,
     /// The body is not what this address takes.
     #[error("{0}")]
     BadRequest(String),
@@ -195,6 +219,14 @@ impl ApiError {
             Self::LastOperator => (StatusCode::CONFLICT, "last_operator"),
             Self::Unreadable => (StatusCode::GONE, "unreadable"),
             Self::LinkExpired => (StatusCode::GONE, "link_expired"),
+            Self::CannotPay => (StatusCode::PAYMENT_REQUIRED, "cannot_pay"),
+            Self::WalletFrozen => (StatusCode::FORBIDDEN, "wallet_frozen"),
+            Self::OwnChannel => (StatusCode::FORBIDDEN, "own_channel"),
+            Self::SoldOut => (StatusCode::CONFLICT, "sold_out"),
+            Self::KeyUsed => (StatusCode::CONFLICT, "key_used"),
+            Self::NotReversible => (StatusCode::CONFLICT, "not_reversible"),
+            Self::NameTaken(_) => (StatusCode::CONFLICT, "name_taken"),
+            Self::GiftsUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "gifts_unavailable"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
@@ -225,7 +257,7 @@ impl IntoResponse for ApiError {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
         }
-        if matches!(self, Self::Busy) {
+        if matches!(self, Self::Busy | Self::GiftsUnavailable) {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -18,6 +18,7 @@
 //! - [`picture`]: pictures that people upload, read within bounds and written anew.
 //! - [`emotes`]: pictures that stand for a code in what is said.
 //! - [`delivery`], [`publishers`]: what the API asks of those who serve viewers and take publishers.
+//! - [`giving`]: takes what somebody gives to the ledger.
 //! - [`webhooks`]: tells other programs what happens to a channel.
 //! - [`routes`]: the routes and their OpenAPI description.
 
@@ -28,6 +29,7 @@ pub mod door;
 pub mod emotes;
 pub mod error;
 pub mod first_run;
+pub mod giving;
 pub mod history;
 pub mod keyring;
 pub mod mail;

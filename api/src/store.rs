@@ -1,6 +1,7 @@
 //! The database: people, sessions, channels, stream keys, emotes, webhooks, broadcasts.
 
 pub mod broadcasts;
+pub mod catalogue;
 pub mod channels;
 pub mod emotes;
 pub mod follows;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use api::door::Door;
 use api::emotes::{self, Emotes};
 use api::first_run::{self, FirstRun};
+use api::giving::Giving;
 use api::history::Recorder;
 use api::keyring::Keyring;
 use api::mail::Mailer;
@@ -20,10 +21,11 @@ use axum::Router;
 use chat::Entrance;
 use cluster::Cluster;
 use fanout::shard::Shards;
+use gifts::Ledger;
 use ingest::Play;
 use kit::bus::Bus;
 use kit::clock;
-use kit::database::Database;
+use kit::database::{Database, Engine};
 use kit::drain::{self, Drain, DrainSignal};
 use kit::open_files;
 use kit::private_file;
@@ -39,7 +41,9 @@ use wire::{Handle, NodeId};
 
 use crate::config::Config;
 use crate::runtime::{Runtime, public_host};
-use crate::wiring::{Backstage, Correspondents, Delivered, Doorplates, KeyGate, Parlour, Stage};
+use crate::wiring::{
+    Backstage, Correspondents, Counter, Delivered, Doorplates, KeyGate, Parlour, Stage, TownCrier,
+};
 use crate::{assets, counts, flv, headers, http, renames, rooms};
 
 /// How often what has gathered is folded and what is idle is forgotten.
@@ -53,6 +57,9 @@ const OWN_FILES: u64 = 100;
 
 /// How often sessions and links that have ended by themselves are forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(10);
+
+/// How often it is looked what became of gifts of which nobody knows.
+const CLAIMS_EVERY: Duration = Duration::from_secs(15);
 
 /// How long other nodes may take to be told that this one ends.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
@@ -73,6 +80,7 @@ pub struct App {
     webrtc: Option<Arc<sfu::Service>>,
     renditions: Arc<Renditions>,
     chat: Arc<chat::Service>,
+    giving: Arc<Giving>,
     webhooks: (Arc<Webhooks>, Ear),
     door: Arc<Door>,
     mailer: Option<Mailer>,
@@ -126,10 +134,13 @@ impl App {
         ));
         let webhooks = Webhooks::new(store.clone(), server_key.clone(), config.webhooks.clone());
         let webhooks = webhooks.await?;
+        let ledger = open_ledger(&config, &cluster).await?;
+        let giving = Arc::new(Giving::new(store.clone(), ledger).await?);
         let entrance = Entrance {
             shards,
             channels: Arc::new(Doorplates(store.clone())),
             audience: Some(Arc::new(Correspondents(Arc::clone(&webhooks.0)))),
+            gifts: Some(Arc::new(Counter(Arc::clone(&giving)))),
             streams: Arc::clone(&streams),
             key: server_key.room_key(),
             public_url: config.public_origin(),
@@ -206,6 +217,7 @@ impl App {
             webrtc,
             renditions,
             chat,
+            giving,
             webhooks,
             door,
             mailer,
@@ -299,6 +311,8 @@ impl App {
         let ingest = tokio::spawn(self.ingest.run(drain.clone()));
         let slots = Arc::new(Semaphore::new(self.config.http.max_connections));
         let mut rooms = self.chat.upkeep(&self.bus);
+        let crier: Arc<dyn gifts::Crier> = Arc::new(TownCrier(Arc::clone(&self.chat)));
+        let mut ledger = self.giving.ledger().run(&crier);
         for over in self.left_open {
             self.bus.publish(over);
         }
@@ -335,6 +349,8 @@ impl App {
         let ended = tokio::time::timeout(grace, ending.in_order()).await;
         upkeep.shutdown().await;
         rooms.shutdown().await;
+        ledger.shutdown().await;
+        self.giving.ledger().leave().await;
         self.store.close().await;
         Runtime::remove(self.config.data_dir());
         match ended {
@@ -364,6 +380,7 @@ impl App {
             watched: Arc::default(),
             thumbnails: Arc::clone(&self.thumbnails),
             emotes: Arc::new(Emotes::new(self.config.emotes.clone())),
+            giving: Arc::clone(&self.giving),
             webhooks: Arc::clone(&self.webhooks.0),
             bus: self.bus.clone(),
             publishers: Arc::new(Stage(self.ingest.theatre())),
@@ -412,6 +429,17 @@ impl App {
                 metrics.upkeep();
                 keyring.forget_idle();
                 door.forget_idle();
+            }
+        });
+        let giving = Arc::clone(&self.giving);
+        tasks.spawn(async move {
+            let mut ticks = tokio::time::interval(CLAIMS_EVERY);
+            loop {
+                ticks.tick().await;
+                giving.forget_idle();
+                if let Err(error) = giving.look_up_claims().await {
+                    tracing::warn!(%error, "failed to look up what became of gifts");
+                }
             }
         });
         let (store, webhooks) = (self.store.clone(), Arc::clone(&self.webhooks.0));
@@ -603,6 +631,16 @@ pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
         );
     }
     Ok(file)
+}
+
+/// Opens the ledger, where the database is.
+async fn open_ledger(config: &Config, cluster: &Cluster) -> anyhow::Result<Arc<Ledger>> {
+    let url = match config.database.engine() {
+        Engine::Sqlite => None,
+        Engine::Postgres => Some(config.database.url.as_str()),
+    };
+    let place = gifts::Place::load(config.data_dir(), url).await?;
+    Ledger::open(place, cluster.clone(), config.gifts.clone()).await
 }
 
 /// Opens the database, brings it up to date, and reads the server's key.

@@ -46,6 +46,8 @@ pub struct Config {
     pub hls: hls::Config,
     /// Rooms.
     pub chat: chat::Config,
+    /// Gifts and what they earn.
+    pub gifts: gifts::Config,
     /// What writes to viewers over RTMP, HTTP-FLV and WebSocket-FLV.
     pub shards: ShardsConfig,
     /// Where the data is kept.
@@ -83,6 +85,7 @@ impl Default for Config {
             transcode: rendition::Config::default(),
             hls: hls::Config::default(),
             chat: chat::Config::default(),
+            gifts: gifts::Config::default(),
             shards: ShardsConfig::default(),
             database: DatabaseConfig::default(),
             cluster: ClusterConfig::default(),
@@ -256,6 +259,7 @@ impl Config {
         self.webrtc.validate().map_err(ConfigError::Invalid)?;
         self.shards.validate().map_err(ConfigError::Invalid)?;
         self.chat.validate().map_err(ConfigError::Invalid)?;
+        self.gifts.validate().map_err(ConfigError::Invalid)?;
         self.emotes.validate().map_err(ConfigError::Invalid)?;
         self.webhooks.validate().map_err(ConfigError::Invalid)?;
         self.database.validate().map_err(ConfigError::Invalid)?;

@@ -65,6 +65,14 @@ pub fn begin() {
             "Items of rooms that were kept, danmaku among them.",
         ),
         (
+            "barrage_gifts_total",
+            "Gifts that somebody wanted to give, by what came of it.",
+        ),
+        (
+            "barrage_gifts_told_total",
+            "Entries of the ledger of which a room was told.",
+        ),
+        (
             "barrage_nats_dropped_total",
             "Messages to other nodes that were not sent because too many waited.",
         ),
@@ -172,6 +180,7 @@ pub fn begin() {
             "barrage_database_answer_seconds",
             "How long the database took to answer the simplest question.",
         ),
+        ("barrage_ledger_ok", "1 while something can be given."),
         (
             "barrage_certificate_ok",
             "1 while the https certificate and its files are good.",

@@ -12,8 +12,11 @@ use gifts_core::transfer::{Code, Leg, Phase, Receipt, TransactionId, TransferId}
 use gifts_core::{Account, Amount, Micros};
 use wire::hex;
 
+pub mod place;
 pub mod postgres;
 pub mod sqlite;
+
+pub use place::Place;
 
 /// Why something is not kept, or not known to be.
 #[derive(Debug, thiserror::Error)]
@@ -151,6 +154,9 @@ pub trait Writer: Send + 'static {
         outbox: &[OutboxRow],
         answers: &[AnswerRow],
     ) -> impl Future<Output = Result<()>> + Send;
+    /// Puts down that these rows of the outbox have arrived.
+    fn note_sent(&mut self, numbers: &[i64], at: Micros)
+    -> impl Future<Output = Result<()>> + Send;
     /// Puts a link down.
     fn write_link(&mut self, link: &Link) -> impl Future<Output = Result<()>> + Send;
     /// Makes it last.
@@ -193,7 +199,7 @@ pub trait Snapshot: Send + 'static {
 // ---- what both read, from the columns of either ---------------------------------------------------
 
 /// `number, id, debits_pending, debits_posted, credits_pending, credits_posted, version, frozen_at, closed_at`.
-type AccountColumns = (
+pub(crate) type AccountColumns = (
     i64,
     String,
     i64,
@@ -205,7 +211,7 @@ type AccountColumns = (
     Option<i64>,
 );
 
-fn account(columns: AccountColumns) -> Result<Account> {
+pub(crate) fn account(columns: AccountColumns) -> Result<Account> {
     let (number, id, debits_pending, debits_posted, credits_pending, credits_posted, ..) = columns;
     let (.., version, frozen_at, closed_at) = columns;
     Ok(Account {
@@ -417,7 +423,7 @@ fn hash(text: &str) -> Option<Hash> {
     hex::decode(text)?.try_into().ok()
 }
 
-fn parse<T: std::str::FromStr>(what: &str, text: &str) -> Result<T> {
+pub(crate) fn parse<T: std::str::FromStr>(what: &str, text: &str) -> Result<T> {
     text.parse()
         .map_err(|_| StoreError::Damaged(format!("{what} {text:?}")))
 }

@@ -9,8 +9,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::request::PLAIN_COOKIE;
 use super::{
-    account, admin, channels, emotes, follows, health, moderators, recoveries, rooms, session,
-    stream_keys, streams, tokens, webhooks,
+    account, admin, channels, earnings, emotes, follows, gifts, health, moderators, money,
+    recoveries, rooms, session, stream_keys, streams, tokens, wallet, webhooks,
 };
 
 /// The whole API.
@@ -80,6 +80,24 @@ use super::{
         admin::health,
         admin::webrtc,
         admin::webrtc_session,
+        gifts::list,
+        gifts::give,
+        gifts::all,
+        gifts::add,
+        gifts::change,
+        wallet::show,
+        wallet::history,
+        earnings::show,
+        earnings::lines,
+        money::show,
+        money::take_back,
+        money::freeze,
+        money::unfreeze,
+        money::notes,
+        money::contract,
+        money::agree,
+        money::agencies,
+        money::add_agency,
         show,
         health::live,
         health::ready,
@@ -95,6 +113,10 @@ use super::{
         (name = "webhooks", description = "Programs that are told what happens to a channel."),
         (name = "moderators", description = "Who moderates a channel."),
         (name = "account", description = "One's own account: signing up and in, password, sessions, API tokens."),
+        (name = "gifts", description = "What can be given, and giving it."),
+        (name = "wallet", description = "What somebody has, and how it came to that."),
+        (name = "earnings", description = "What a channel earns."),
+        (name = "money", description = "What operators see and do of money."),
         (name = "operator", description = "What operators see and do."),
         (name = "operation", description = "What operators' tools ask."),
     )

@@ -24,6 +24,7 @@ mod ending;
 mod events;
 mod first_start;
 mod follows;
+mod gifts;
 mod nodes;
 mod operation;
 mod pages;

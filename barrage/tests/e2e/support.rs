@@ -21,6 +21,7 @@
 
 pub(crate) mod camera;
 pub(crate) mod clip;
+pub(crate) mod coins;
 pub(crate) mod engines;
 pub(crate) mod eye;
 pub(crate) mod ffmpeg;

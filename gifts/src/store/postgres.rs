@@ -25,9 +25,17 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations/postgr
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// The ledger's schema in a database.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PgStore {
+    url: String,
     options: PgConnectOptions,
+}
+
+impl std::fmt::Debug for PgStore {
+    /// Its address has a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PgStore").finish_non_exhaustive()
+    }
 }
 
 impl PgStore {
@@ -66,7 +74,17 @@ impl PgStore {
             .close()
             .await
             .context("failed to prepare the ledger")?;
-        Ok(Self { options })
+        Ok(Self {
+            url: url.to_owned(),
+            options,
+        })
+    }
+}
+
+impl PgStore {
+    /// Its address.
+    pub(super) fn url(&self) -> String {
+        self.url.clone()
     }
 }
 
@@ -222,6 +240,18 @@ impl Writer for PgWriter {
             self.number(changes.next).await?;
         }
         self.insert_answers(answers).await
+    }
+
+    async fn note_sent(&mut self, numbers: &[i64], at: i64) -> Result<()> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        sqlx::query("UPDATE outbox SET sent_at = $2 WHERE number = ANY($1)")
+            .bind(numbers)
+            .bind(at)
+            .execute(&mut self.0)
+            .await?;
+        Ok(())
     }
 
     async fn write_link(&mut self, link: &Link) -> Result<()> {

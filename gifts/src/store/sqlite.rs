@@ -59,6 +59,13 @@ impl SqliteStore {
     }
 }
 
+impl SqliteStore {
+    /// Its address.
+    pub(super) fn url(&self) -> anyhow::Result<String> {
+        kit::database::sqlite_url(self.options.get_filename())
+    }
+}
+
 impl Store for SqliteStore {
     type Writer = SqliteWriter;
     type Snapshot = SqliteSnapshot;
@@ -198,6 +205,20 @@ impl Writer for SqliteWriter {
             self.number(changes.next).await?;
         }
         self.insert_answers(answers).await
+    }
+
+    async fn note_sent(&mut self, numbers: &[i64], at: i64) -> Result<()> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "UPDATE outbox SET sent_at = $2 WHERE number IN (SELECT value FROM json_each($1))",
+        )
+        .bind(set(numbers))
+        .bind(at)
+        .execute(&mut self.0)
+        .await?;
+        Ok(())
     }
 
     async fn write_link(&mut self, link: &Link) -> Result<()> {
