@@ -4,13 +4,18 @@
 //! - [`gate`]: the only way in; decides many commands at once and keeps them in one transaction.
 //! - [`store`]: where the ledger is kept, on either engine.
 //! - [`audit`]: seals what is kept, and verifies it.
+//! - [`backup`]: all of it, and back.
+//! - [`prune`]: forgets what need not be known for ever.
 //! - [`export`]: all of it, for other programs.
 
 pub mod audit;
+pub mod backup;
 pub mod export;
 pub mod gate;
+pub mod prune;
 pub mod store;
 
 pub use gate::{Accepted, Gate, Key, Order, Refused};
+pub use store::place::Place;
 pub use store::postgres::PgStore;
 pub use store::sqlite::SqliteStore;

@@ -75,7 +75,7 @@ impl<S: Store> Task<S> {
 
     pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Entry>) {
         let mut batch = Vec::new();
-        while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        while gather(&mut waiting, &mut batch).await {
             if !self.serve(std::mem::take(&mut batch)).await {
                 tracing::warn!(ledger.fence = self.fence, "another node has the ledger");
                 waiting.close();
@@ -192,6 +192,23 @@ impl<S: Store> Task<S> {
         }
         Ok(decided.outcomes)
     }
+}
+
+/// Takes what waits, and first lets those come who are about to ask: all who were answered a moment ago
+/// are. Whoever asks alone waits for nobody. False when there is nobody who could ask.
+async fn gather(waiting: &mut mpsc::Receiver<Entry>, batch: &mut Vec<Entry>) -> bool {
+    if waiting.recv_many(batch, 1).await == 0 {
+        return false;
+    }
+    let mut before = None;
+    while before != Some(waiting.len()) && waiting.len() < BATCH_MAX {
+        before = Some(waiting.len());
+        tokio::task::yield_now().await;
+    }
+    if !waiting.is_empty() {
+        waiting.recv_many(batch, BATCH_MAX - 1).await;
+    }
+    true
 }
 
 /// The database did not answer in time.

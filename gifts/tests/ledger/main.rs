@@ -1,6 +1,8 @@
 //! The gate on a real database: SQLite, or PostgreSQL where `BARRAGE_TEST_POSTGRES` names a server.
 
 mod audit;
+mod backup;
 mod crash;
 mod gate;
+mod keeping;
 mod support;
