@@ -24,6 +24,7 @@ mod ending;
 mod events;
 mod first_start;
 mod follows;
+mod ledger;
 mod nodes;
 mod operation;
 mod pages;
