@@ -4,5 +4,6 @@ mod audit;
 mod backup;
 mod crash;
 mod gate;
+mod isolation;
 mod keeping;
 mod support;
