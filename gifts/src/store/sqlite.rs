@@ -125,7 +125,6 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             // What was answered is on the disk.
             .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("cache_size", format!("-{CACHE_KIB}"))
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
