@@ -34,7 +34,7 @@ FUZZ_TRY_SECONDS ?= 10
 BENCH_RUNS ?= 3
 BENCH_SECONDS ?= 10
 
-.PHONY: help run demo build test test-libfdk check fuzz autobahn screens bench-media bench-chat bench-webrtc setup-% web
+.PHONY: help run demo build test test-libfdk check fuzz autobahn screens bench-media bench-chat bench-webrtc bench-gifts setup-% web
 
 help: ## this list
 	@echo 'Barrage: a self-hosted live-streaming server'
@@ -115,6 +115,10 @@ bench-chat: setup-bench build ## measure rooms full of viewers beside nchan, int
 
 bench-webrtc: setup-bench-webrtc build ## measure WebRTC beside Janus, into docs/benchmarks.md
 	$(STEP) 'WebRTC beside Janus' env BENCH_RUNS=$(BENCH_RUNS) BENCH_SECONDS=$(BENCH_SECONDS) loadtest/bench/webrtc
+
+bench-gifts: setup-bench-gifts ## measure the ledger beside pgbench, into docs/benchmarks.md
+	$(STEP) 'the ledger' cargo build $(CARGO_FLAGS) --workspace --example gifts
+	$(STEP) 'gifts beside pgbench' env BENCH_RUNS=$(BENCH_RUNS) BENCH_SECONDS=$(BENCH_SECONDS) loadtest/bench/gifts
 
 setup-%:
 	@scripts/setup $*

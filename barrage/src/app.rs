@@ -25,7 +25,7 @@ use gifts::Ledger;
 use ingest::Play;
 use kit::bus::Bus;
 use kit::clock;
-use kit::database::{Database, Engine};
+use kit::database::Database;
 use kit::drain::{self, Drain, DrainSignal};
 use kit::open_files;
 use kit::private_file;
@@ -44,7 +44,7 @@ use crate::runtime::{Runtime, public_host};
 use crate::wiring::{
     Backstage, Correspondents, Counter, Delivered, Doorplates, KeyGate, Parlour, Stage, TownCrier,
 };
-use crate::{assets, counts, flv, headers, http, renames, rooms};
+use crate::{assets, counts, flv, headers, http, ledger, renames, rooms};
 
 /// How often what has gathered is folded and what is idle is forgotten.
 const UPKEEP_EVERY: Duration = Duration::from_secs(10);
@@ -134,7 +134,7 @@ impl App {
         ));
         let webhooks = Webhooks::new(store.clone(), server_key.clone(), config.webhooks.clone());
         let webhooks = webhooks.await?;
-        let ledger = open_ledger(&config, &cluster).await?;
+        let ledger = open_ledger(&config, &cluster, &server_key).await?;
         let giving = Arc::new(Giving::new(store.clone(), ledger).await?);
         let entrance = Entrance {
             shards,
@@ -634,13 +634,14 @@ pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
 }
 
 /// Opens the ledger, where the database is.
-async fn open_ledger(config: &Config, cluster: &Cluster) -> anyhow::Result<Arc<Ledger>> {
-    let url = match config.database.engine() {
-        Engine::Sqlite => None,
-        Engine::Postgres => Some(config.database.url.as_str()),
-    };
-    let place = gifts::Place::load(config.data_dir(), url).await?;
-    Ledger::open(place, cluster.clone(), config.gifts.clone()).await
+async fn open_ledger(
+    config: &Config,
+    cluster: &Cluster,
+    server_key: &ServerKey,
+) -> anyhow::Result<Arc<Ledger>> {
+    let place = gifts::Place::load(config.data_dir(), ledger::postgres_url(config)).await?;
+    let key = ledger::seal_key(server_key);
+    Ledger::open(place, cluster.clone(), config.gifts.clone(), key).await
 }
 
 /// Opens the database, brings it up to date, and reads the server's key.

@@ -10,6 +10,8 @@ pub struct Config {
     pub hold_days: u32,
     /// Of what is given, how much is the streamer's where no contract says otherwise, in basis points.
     pub streamer_bp: u16,
+    /// How often what was entered is sealed, in seconds.
+    pub seal_every_s: u32,
     /// Gifts that somebody may give at once, and then so many each second.
     pub burst: u32,
     /// See `burst`.
@@ -21,6 +23,7 @@ impl Default for Config {
         Self {
             hold_days: 7,
             streamer_bp: 5_000,
+            seal_every_s: 60,
             burst: 40,
             per_second: 10,
         }
@@ -38,6 +41,9 @@ impl Config {
         }
         if self.hold_days > 3_650 {
             return Err("`gifts.hold_days` is more than ten years".into());
+        }
+        if self.seal_every_s == 0 {
+            return Err("`gifts.seal_every_s` is 0: it would be sealed without end".into());
         }
         if self.burst == 0 || self.per_second == 0 {
             return Err("`gifts.burst` or `gifts.per_second` is 0: nothing could be given".into());

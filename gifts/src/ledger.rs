@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::{Cluster, Owner, Question};
+use gifts_core::seal::SealKey;
 use kit::clock;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,13 +20,16 @@ use crate::gate::{Accepted, Gate, Order, Refused};
 use crate::reading::Reading;
 use crate::relay::{self, Crier};
 use crate::release;
-use crate::store::Place;
+use crate::store::place::Place;
 
 /// What nodes ask each other about here, and what is owned.
 const LEDGER: &str = "ledger";
 
 /// How often it is looked whose the ledger is.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How often old answers are forgotten.
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
 /// How long the owner may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -36,6 +40,7 @@ pub struct Ledger {
     reading: Reading,
     cluster: Cluster,
     config: Config,
+    seal_key: Arc<SealKey>,
     whose: watch::Sender<Whose>,
     down_since_ms: watch::Sender<Option<i64>>,
 }
@@ -64,17 +69,23 @@ enum Asked {
 }
 
 impl Ledger {
-    /// Opens it, and takes it over if no other node has it.
+    /// Opens it, and takes it over if no other node has it. It is sealed with this key.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn open(place: Place, cluster: Cluster, config: Config) -> anyhow::Result<Arc<Self>> {
+    pub async fn open(
+        place: Place,
+        cluster: Cluster,
+        config: Config,
+        seal_key: SealKey,
+    ) -> anyhow::Result<Arc<Self>> {
         let reading = Reading::open(&place).await?;
         let ledger = Self {
             place,
             reading,
             cluster,
             config,
+            seal_key: Arc::new(seal_key),
             whose: watch::Sender::new(Whose::Nobodys),
             down_since_ms: watch::Sender::new(None),
         };
@@ -159,6 +170,10 @@ impl Ledger {
                     work.spawn(relay::run(gate.clone(), self.reading.clone(), crier));
                     let days = self.config.hold_days;
                     work.spawn(release::run(gate.clone(), self.reading.clone(), days));
+                    let (place, key) = (self.place.clone(), Arc::clone(&self.seal_key));
+                    let every = Duration::from_secs(self.config.seal_every_s.into());
+                    work.spawn(place.keep_sealed(key, gate.fence(), every));
+                    work.spawn(self.place.clone().keep_pruned(PRUNE_EVERY));
                 }
             }
             self.tell_health(&whose, &*crier).await;

@@ -7,13 +7,17 @@
 //! - [`relay`]: tells of what is in it. [`release`]: releases what was earned.
 //! - [`reading`]: what is in it, for those who look.
 //! - [`audit`]: seals what is kept, and verifies it.
+//! - [`backup`]: all of it, and back.
+//! - [`prune`]: forgets what need not be known for ever.
 //! - [`export`]: all of it, for other programs.
 
 pub mod audit;
+pub mod backup;
 pub mod config;
 pub mod export;
 pub mod gate;
 pub mod ledger;
+pub mod prune;
 pub mod reading;
 pub mod relay;
 pub mod release;

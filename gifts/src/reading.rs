@@ -11,7 +11,8 @@ use serde_json::Value;
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, AssertSqlSafe, Row as _};
 
-use crate::store::{self, Place, StoreError};
+use crate::store::place::Place;
+use crate::store::{self, StoreError};
 
 /// How many legs of one transaction touch one side of an account at most.
 const LEGS_OF_ONE: i64 = 8;

@@ -25,6 +25,7 @@ mod events;
 mod first_start;
 mod follows;
 mod gifts;
+mod ledger;
 mod nodes;
 mod operation;
 mod pages;

@@ -96,9 +96,9 @@ impl<S: Store> Task<S> {
     pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Entry>) {
         let mut batch = Vec::new();
         loop {
-            let is_ours = match timeout(IDLE_MAX, waiting.recv_many(&mut batch, BATCH_MAX)).await {
-                Ok(0) => return,
-                Ok(_) => self.serve(std::mem::take(&mut batch)).await,
+            let is_ours = match timeout(IDLE_MAX, gather(&mut waiting, &mut batch)).await {
+                Ok(false) => return,
+                Ok(true) => self.serve(std::mem::take(&mut batch)).await,
                 Err(_) if self.rests() => true,
                 Err(_) if !self.noted.is_empty() => self.serve(Vec::new()).await,
                 Err(_) => self.look().await,
@@ -269,6 +269,23 @@ impl<S: Store> Task<S> {
         let noted = std::iter::from_fn(|| self.noted.try_recv().ok());
         noted.take(SENT_AT_ONCE).collect()
     }
+}
+
+/// Takes what waits, and first lets those come who are about to ask: all who were answered a moment ago
+/// are. Whoever asks alone waits for nobody. False when there is nobody who could ask.
+async fn gather(waiting: &mut mpsc::Receiver<Entry>, batch: &mut Vec<Entry>) -> bool {
+    if waiting.recv_many(batch, 1).await == 0 {
+        return false;
+    }
+    let mut before = None;
+    while before != Some(waiting.len()) && waiting.len() < BATCH_MAX {
+        before = Some(waiting.len());
+        tokio::task::yield_now().await;
+    }
+    if !waiting.is_empty() {
+        waiting.recv_many(batch, BATCH_MAX - 1).await;
+    }
+    true
 }
 
 /// The database did not answer in time.

@@ -1,9 +1,11 @@
 //! Where this server's ledger is.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use gifts_core::seal::SealKey;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
 use tokio::task::JoinHandle;
@@ -12,6 +14,7 @@ use super::StoreError;
 use super::postgres::PgStore;
 use super::sqlite::SqliteStore;
 use crate::gate::Gate;
+use crate::{audit, prune};
 
 /// Connections to read over at once.
 const READERS: u32 = 2;
@@ -40,6 +43,17 @@ impl Place {
         })
     }
 
+    /// The same where there is one, as it is: nothing is made, and nothing changed.
+    ///
+    /// # Errors
+    /// When it cannot be read, or its schema is of another release than this program.
+    pub async fn find(data_dir: &Path, postgres_url: Option<&str>) -> anyhow::Result<Option<Self>> {
+        Ok(match postgres_url {
+            None => SqliteStore::find(data_dir).await?.map(Self::Sqlite),
+            Some(url) => PgStore::find(url).await?.map(Self::Postgres),
+        })
+    }
+
     /// Takes the ledger over, as [`Gate::open`] does.
     ///
     /// # Errors
@@ -48,6 +62,23 @@ impl Place {
         match self {
             Self::Sqlite(store) => Gate::open(store.clone()).await,
             Self::Postgres(store) => Gate::open(store.clone()).await,
+        }
+    }
+
+    /// Seals it for as long as it is let and the fencing number is its owner's, as
+    /// [`audit::keep_sealed`](crate::audit::keep_sealed) does.
+    pub async fn keep_sealed(self, key: Arc<SealKey>, fence: i64, every: Duration) {
+        match self {
+            Self::Sqlite(store) => audit::keep_sealed(store, key, fence, every).await,
+            Self::Postgres(store) => audit::keep_sealed(store, key, fence, every).await,
+        }
+    }
+
+    /// Forgets old answers for as long as it is let, as [`prune::keep_pruned`](crate::prune::keep_pruned) does.
+    pub async fn keep_pruned(self, every: Duration) {
+        match self {
+            Self::Sqlite(store) => prune::keep_pruned(store, every).await,
+            Self::Postgres(store) => prune::keep_pruned(store, every).await,
         }
     }
 
