@@ -66,13 +66,3 @@ CREATE TABLE money_notes (
 -- Which entry of the ledger an item tells of: a room keeps each once.
 ALTER TABLE room_items ADD COLUMN seq BIGINT;
 CREATE UNIQUE INDEX room_items_by_seq ON room_items (channel, epoch, seq) WHERE seq IS NOT NULL;
-
-INSERT INTO gifts (id, name, price, tier, effect, glyph, stock, made_at, changed_at) VALUES
-    ('rose',      '{"en":"Rose","zh-CN":"玫瑰"}',            1, 1, 'float',  '🌹', NULL, 0, 0),
-    ('clap',      '{"en":"Applause","zh-CN":"鼓掌"}',        2, 1, 'float',  '👏', NULL, 0, 0),
-    ('tea',       '{"en":"A cup of tea","zh-CN":"一杯茶"}',   10, 2, 'float',  '🍵', NULL, 0, 0),
-    ('lantern',   '{"en":"Sky lantern","zh-CN":"孔明灯"}',    66, 2, 'float',  '🏮', NULL, 0, 0),
-    ('firework',  '{"en":"Firework","zh-CN":"烟花"}',        188, 3, 'burst',  '🎆', NULL, 0, 0),
-    ('dragon',    '{"en":"Dragon dance","zh-CN":"舞龙"}',    520, 3, 'rain',   '🐉', NULL, 0, 0),
-    ('rocket',    '{"en":"Rocket","zh-CN":"火箭"}',         1314, 4, 'rocket', '🚀', NULL, 0, 0),
-    ('super_chat', '{"en":"Super chat","zh-CN":"醒目留言"}',   1, 2, 'float',  '💬', NULL, 0, 0);

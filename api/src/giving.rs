@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use wire::{BroadcastId, ChannelId, Person, UserId, hex};
 
 use crate::store::Store;
-use crate::store::catalogue::{self, Claim, Claimed, Gift};
+use crate::store::catalogue::{self, Claim, Claimed, Effect, Gift};
 use crate::unfit::Unfit;
 
 /// The gift that is said something with.
@@ -219,6 +219,13 @@ impl Giving {
     /// When the database fails.
     pub async fn new(store: Store, ledger: Arc<Ledger>) -> anyhow::Result<Self> {
         let config = ledger.config();
+        if store.gifts().await?.is_empty() {
+            let mut transaction = store.begin().await?;
+            for gift in first_gifts() {
+                catalogue::add(&mut transaction, &gift, clock::now()).await?;
+            }
+            transaction.commit().await?;
+        }
         // What is set is a contract like others: gifts of before keep the one that they were given under.
         let known = store.contract(None).await?;
         let wanted = Contract::new(0, config.streamer_bp, None)?;
@@ -452,6 +459,50 @@ impl Giving {
             contract,
         }))
     }
+}
+
+/// What can be given before an operator says otherwise.
+fn first_gifts() -> impl Iterator<Item = Gift> {
+    [
+        ("rose", "Rose", "玫瑰", 1, 1, Effect::Float, "🌹"),
+        ("clap", "Applause", "鼓掌", 2, 1, Effect::Float, "👏"),
+        ("tea", "A cup of tea", "一杯茶", 10, 2, Effect::Float, "🍵"),
+        (
+            "lantern",
+            "Sky lantern",
+            "孔明灯",
+            66,
+            2,
+            Effect::Float,
+            "🏮",
+        ),
+        ("firework", "Firework", "烟花", 188, 3, Effect::Burst, "🎆"),
+        ("dragon", "Dragon dance", "舞龙", 520, 3, Effect::Rain, "🐉"),
+        ("rocket", "Rocket", "火箭", 1_314, 4, Effect::Rocket, "🚀"),
+        (
+            SUPER_CHAT,
+            "Super chat",
+            "醒目留言",
+            1,
+            2,
+            Effect::Float,
+            "💬",
+        ),
+    ]
+    .into_iter()
+    .map(|(id, en, zh, price, tier, effect, glyph)| Gift {
+        id: id.to_owned(),
+        name: [("en", en), ("zh-CN", zh)]
+            .map(|(language, name)| (language.to_owned(), name.to_owned()))
+            .into(),
+        price,
+        tier,
+        effect,
+        glyph: glyph.to_owned(),
+        stock: None,
+        claimed: 0,
+        on_sale: true,
+    })
 }
 
 fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {

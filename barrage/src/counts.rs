@@ -227,6 +227,7 @@ pub fn begin() {
     }
     for name in [
         "barrage_chat_items_total",
+        "barrage_gifts_told_total",
         "barrage_nats_dropped_total",
         "barrage_nats_uncarried_total",
         "barrage_chat_sent_bytes_total",
@@ -237,7 +238,15 @@ pub fn begin() {
     for why in Why::ALL.map(Why::as_str) {
         metrics::counter!("barrage_chat_connections_left_total", "why" => why).increment(0);
     }
-    for name in ["barrage_chat_ok", "barrage_nats_ok", "barrage_redis_ok"] {
+    for outcome in ["given", "cannot_pay", "refused", "too_fast", "unavailable"] {
+        metrics::counter!("barrage_gifts_total", "outcome" => outcome).increment(0);
+    }
+    for name in [
+        "barrage_chat_ok",
+        "barrage_ledger_ok",
+        "barrage_nats_ok",
+        "barrage_redis_ok",
+    ] {
         metrics::gauge!(name).set(1.0);
     }
     for protocol in ["flv", "ws-flv", "rtmp"] {

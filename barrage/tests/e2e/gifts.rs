@@ -422,7 +422,7 @@ async fn an_operator_takes_back_freezes_and_leaves_notes() {
         .iter()
         .map(|note| note["what"].as_str().unwrap())
         .collect();
-    assert_eq!(what, ["unfreeze", "freeze", "reversal", "reversal"]);
+    assert_eq!(what, ["unfreeze", "freeze", "reversal"]);
     assert_eq!(notes["notes"][1]["reason"], "a stolen card");
     assert_eq!(notes["notes"][1]["by"], "admin");
 }

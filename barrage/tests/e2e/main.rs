@@ -39,6 +39,7 @@ mod requests;
 mod roles;
 mod rooms;
 mod safekeeping;
+mod soak;
 mod sockets;
 mod support;
 mod timestamps;

@@ -24,7 +24,7 @@ pub(crate) async fn top_up(person: &Person, server: &Server) -> i64 {
         .unwrap();
     let top_up = TopUp {
         psp: Name::new("sandbox").unwrap(),
-        payment: Reference::new("p1").unwrap(),
+        payment: Reference::new(&wire::UserId::new().to_string()).unwrap(),
         user,
         currency: "CNY".parse().unwrap(),
         paid: Amount::new(60_000).unwrap(),
