@@ -305,7 +305,8 @@ impl Service {
         };
         let profile = profile_of(&broadcast);
         let now = Instant::now();
-        let viewer = Viewer::new(tracks, &agreement, sources, profile, now);
+        let first = rand::random();
+        let viewer = Viewer::new(tracks, &agreement, sources, profile, first, now);
         let asked = Asked {
             role: Role::Viewer,
             peer,

@@ -118,11 +118,13 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
+    /// Nothing is sent yet; its packets will be numbered from near `first` on.
     pub(crate) fn new(
         tracks: Hold,
         agreement: &Agreement,
         sources: Sources,
         profile: Option<[u8; 3]>,
+        first: u16,
         now: Instant,
     ) -> Self {
         let legs = agreement.tracks.iter().map(|agreed| {
@@ -143,7 +145,7 @@ impl Viewer {
             }
             Leg {
                 kind: agreed.kind,
-                down: DownTrack::new(ssrc, rtx, rate, rand::random()),
+                down: DownTrack::new(ssrc, rtx, rate, first),
                 offered,
                 place: Place::Seeking,
                 codec: None,
