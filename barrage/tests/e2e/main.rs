@@ -13,6 +13,7 @@ mod accounts;
 mod apart;
 mod attending;
 mod bad_input;
+mod bodies;
 mod bots;
 mod bridges;
 mod busy_rooms;

@@ -741,29 +741,6 @@ async fn pictures_out_of_order_send_viewers_to_hls_at_once() {
     );
 }
 
-/// Posts the head of an offer of 5 000 bytes and the first of them, and gives what is answered.
-async fn offers_slowly(server: &Server) -> String {
-    let mut connection = TcpStream::connect(server.http).await.unwrap();
-    let head = format!(
-        "POST /whep/{CHANNEL} HTTP/1.1\r\nHost: here\r\nContent-Type: application/sdp\r\n\
-         Content-Length: 5000\r\nConnection: close\r\n\r\nv=0"
-    );
-    connection.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    within("it is given up", connection.read_to_string(&mut answer))
-        .await
-        .unwrap();
-    answer
-}
-
-#[tokio::test]
-async fn an_offer_that_does_not_come_is_not_waited_for() {
-    let server = Server::start().await;
-    let answer = offers_slowly(&server).await;
-    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert!(answer.contains("\"too_slow\""), "{answer}");
-}
-
 #[tokio::test]
 async fn who_asks_and_never_comes_is_no_viewer_and_has_nothing_made() {
     let server = Server::start().await;
