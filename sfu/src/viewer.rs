@@ -98,14 +98,22 @@ impl Way<'_> {
             self.transport
                 .seal_rtp(bytes, start, written.payload, written.ssrc, written.index);
         if sealed {
-            self.burst.added(start, &mut self.exit);
+            let unsent = self.burst.added(start, &mut self.exit);
+            tell_unsent(unsent);
         } else {
             bytes.truncate(start);
         }
     }
 
     pub(crate) fn flush(&mut self) {
-        self.burst.flush(&mut self.exit);
+        let unsent = self.burst.flush(&mut self.exit);
+        tell_unsent(unsent);
+    }
+}
+
+fn tell_unsent(packets: usize) {
+    if packets > 0 {
+        metrics::counter!("barrage_webrtc_unsent_packets_total").increment(packets as u64);
     }
 }
 

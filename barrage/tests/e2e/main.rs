@@ -42,5 +42,6 @@ mod sockets;
 mod support;
 mod timestamps;
 mod tls;
+mod unheeding;
 mod webhooks;
 mod webrtc;
