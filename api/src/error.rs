@@ -126,9 +126,6 @@ pub enum ApiError {
     /// The body is not JSON by its type.
     #[error("Send JSON, with content-type: application/json.")]
     NotJson,
-    /// The body did not arrive in time.
-    #[error("The request took too long to arrive.")]
-    TooSlow,
     /// The server has too much of this to do at once.
     #[error("The server is busy. Try again in a moment.")]
     Busy,
@@ -230,7 +227,6 @@ impl ApiError {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
-            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
@@ -293,7 +289,7 @@ pub enum WithBody {
     #[response(status = 400)]
     Malformed(ErrorBody),
     /// The body took too long to arrive.
-    #[response(status = 408)]
+    #[response(status = 408, content_type = "application/problem+json")]
     Slow(ErrorBody),
     /// The body is too long.
     #[response(status = 413)]

@@ -107,6 +107,10 @@ pub fn begin() {
             "Packets sent once more because they were lost, by direction.",
         ),
         (
+            "barrage_webrtc_unsent_packets_total",
+            "Packets to viewers for which the system or a connection had no room.",
+        ),
+        (
             "barrage_webrtc_refused_total",
             "WebRTC sessions refused because there were too many.",
         ),

@@ -11,10 +11,12 @@
 //! - [`member`]: somebody in a room.
 //! - [`peer`]: somebody who publishes or watches over WebRTC, packet by packet.
 //! - [`person`]: somebody with a browser's cookies.
+//! - [`pictures`]: of a recording, as packets.
 //! - [`player`]: a viewer over FLV or RTMP.
 //! - [`postgres`]: a database of its own, where there is a server for it.
 //! - [`projector`]: shows what a peer is sent.
 //! - [`publisher`]: a publisher that does what no encoder does.
+//! - [`screen`]: what a peer that watches sees.
 //! - [`viewer`]: somebody who watches, and writes down every playlist.
 //! - [`raw`]: bytes on a socket.
 //! - [`waiting`]: for a condition, with a deadline.
@@ -30,11 +32,13 @@ pub(crate) mod frames;
 pub(crate) mod member;
 pub(crate) mod peer;
 pub(crate) mod person;
+pub(crate) mod pictures;
 pub(crate) mod player;
 pub(crate) mod postgres;
 pub(crate) mod projector;
 pub(crate) mod publisher;
 pub(crate) mod raw;
+pub(crate) mod screen;
 pub(crate) mod server;
 pub(crate) mod viewer;
 pub(crate) mod waiting;
@@ -45,6 +49,7 @@ pub(crate) use member::{Encoding, Member};
 pub(crate) use person::{Person, browser};
 pub(crate) use player::{Over, Player};
 pub(crate) use publisher::Publisher;
+pub(crate) use screen::Screen;
 pub(crate) use server::Server;
 pub(crate) use viewer::Viewer;
 pub(crate) use waiting::{until, within};
