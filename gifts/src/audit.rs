@@ -70,7 +70,8 @@ pub async fn seal<S: Store>(
     Ok(Some(link))
 }
 
-/// Seals all that was entered since the last link, with as many as it takes; gives their number.
+/// Seals all that was entered since the last link, with as many as it takes; gives their number. What is entered
+/// meanwhile waits for the next time.
 ///
 /// # Errors
 /// When the database fails, or the ledger is another's. What was sealed before stays.
@@ -85,6 +86,9 @@ pub async fn seal_all<S: Store>(store: &S, key: &SealKey, fence: i64) -> Result<
             ledger.key = hex::encode(&link.key),
             "sealed the ledger"
         );
+        if link.last - link.first + 1 < LINK_MAX {
+            break;
+        }
     }
     Ok(links)
 }
@@ -153,8 +157,9 @@ pub async fn verify_with<S: Store>(
             verifier.transaction(row, own, *is_announced);
             rest = later;
         }
-        let counted = page.transactions.last().map_or(0, |(row, _)| row.number);
-        progress(counted, next.transaction - 1);
+        if let Some((last, _)) = page.transactions.last() {
+            progress(last.number, next.transaction - 1);
+        }
     }
     // What is sealed and not there.
     for link in linked {

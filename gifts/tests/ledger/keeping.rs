@@ -123,3 +123,27 @@ async fn answers_are_forgotten_in_their_time_and_what_was_entered_is_not() {
     });
     assert_eq!(place.number("SELECT COUNT(*) FROM answers").await, 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gathered_while_nobody_sealed_is_sealed_link_by_link() {
+    let place = Place::new();
+    with_store!(&place.told(), |store| {
+        let (gate, _) = Gate::open(store.clone()).await.expect("the ledger opens");
+        let (user, channel) = (UserId::new(), ChannelId::new());
+        gate.perform(top_up("p1", user, 1_000_000))
+            .await
+            .expect("it is paid");
+        for round in 0..5 {
+            let gifts = (0..2_000).map(|n| gift(&format!("g{round}-{n}"), user, channel, 1));
+            for answer in all(&gate, gifts.collect()).await {
+                answer.expect("there is enough");
+            }
+        }
+        let key = SealKey::from_seed(&[7; 32]);
+        let links = audit::seal_all(&store, &key, gate.fence()).await;
+        assert_eq!(links.expect("it is sealed"), 2);
+        let report = audit::verify(&store, now()).await.expect("it reads");
+        assert_eq!((report.findings, report.links), (Vec::new(), 2));
+        assert_eq!((report.transactions, report.unsealed), (10_001, 0));
+    });
+}
