@@ -94,11 +94,13 @@ impl<S: Store> Task<S> {
     }
 
     pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Entry>) {
-        let mut batch = Vec::new();
         loop {
-            let is_ours = match timeout(IDLE_MAX, gather(&mut waiting, &mut batch)).await {
-                Ok(false) => return,
-                Ok(true) => self.serve(std::mem::take(&mut batch)).await,
+            let is_ours = match timeout(IDLE_MAX, waiting.recv()).await {
+                Ok(None) => return,
+                Ok(Some(first)) => {
+                    let batch = gather(first, &mut waiting).await;
+                    self.serve(batch).await
+                }
                 Err(_) if self.rests() => true,
                 Err(_) if !self.noted.is_empty() => self.serve(Vec::new()).await,
                 Err(_) => self.look().await,
@@ -271,21 +273,19 @@ impl<S: Store> Task<S> {
     }
 }
 
-/// Takes what waits, and first lets those come who are about to ask: all who were answered a moment ago
-/// are. Whoever asks alone waits for nobody. False when there is nobody who could ask.
-async fn gather(waiting: &mut mpsc::Receiver<Entry>, batch: &mut Vec<Entry>) -> bool {
-    if waiting.recv_many(batch, 1).await == 0 {
-        return false;
-    }
+/// Takes what waits behind the first, and before that lets those come who are about to ask: all who were
+/// answered a moment ago are. Whoever asks alone waits for nobody.
+async fn gather(first: Entry, waiting: &mut mpsc::Receiver<Entry>) -> Vec<Entry> {
+    let mut batch = vec![first];
     let mut before = None;
     while before != Some(waiting.len()) && waiting.len() < BATCH_MAX {
         before = Some(waiting.len());
         tokio::task::yield_now().await;
     }
     if !waiting.is_empty() {
-        waiting.recv_many(batch, BATCH_MAX - 1).await;
+        waiting.recv_many(&mut batch, BATCH_MAX - 1).await;
     }
-    true
+    batch
 }
 
 /// The database did not answer in time.
