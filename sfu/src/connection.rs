@@ -252,6 +252,9 @@ mod tests {
         let peer = std::net::TcpStream::connect(at).unwrap();
         let (ours, from) = listener.accept().unwrap();
         ours.set_nonblocking(true).unwrap();
+        // Were it to wait for its peer after all, it would not wait for ever.
+        ours.set_write_timeout(Some(FIRST_WITHIN)).unwrap();
+        let began = std::time::Instant::now();
         let mut connection = Connection::new(ours, from, Token(2));
         let (datagram, mut taken) = ([7; 1_200], 0);
         // The system holds some megabytes, and then no more.
@@ -259,6 +262,7 @@ mod tests {
             taken += usize::from(connection.add(&datagram));
             connection.flush();
             assert!(connection.unsent.len() <= UNSENT_MAX + 2);
+            assert!(began.elapsed() < FIRST_WITHIN, "it waits for its peer");
         }
         assert!(taken < 20_000, "{taken}");
         let (mut peer, mut whole) = (std::io::BufReader::new(peer), 0);
