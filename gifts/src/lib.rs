@@ -5,10 +5,12 @@
 //! - [`store`]: where the ledger is kept, on either engine.
 //! - [`audit`]: seals what is kept, and verifies it.
 //! - [`export`]: all of it, for other programs.
+//! - [`payment`]: coins are bought through a payment provider.
 
 pub mod audit;
 pub mod export;
 pub mod gate;
+pub mod payment;
 pub mod store;
 
 pub use gate::{Accepted, Gate, Key, Order, Refused};
