@@ -26,7 +26,7 @@ const FORMAT: &str = "barrage backup 1";
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Every table, those that others refer to first, with the migration that made it.
-const TABLES: [(&str, i64); 17] = [
+const TABLES: [(&str, i64); 19] = [
     ("users", 1),
     ("sessions", 2),
     ("api_tokens", 2),
@@ -44,6 +44,8 @@ const TABLES: [(&str, i64); 17] = [
     ("webhook_deliveries", 6),
     ("room_keys", 7),
     ("follows", 9),
+    ("top_ups", 12),
+    ("provider_events", 12),
 ];
 
 #[derive(Serialize, Deserialize)]

@@ -19,6 +19,7 @@
 //! - [`emotes`]: pictures that stand for a code in what is said.
 //! - [`delivery`], [`publishers`]: what the API asks of those who serve viewers and take publishers.
 //! - [`webhooks`]: tells other programs what happens to a channel.
+//! - [`payments`]: coins are bought, and what payment providers tell becomes what the ledger has.
 //! - [`routes`]: the routes and their OpenAPI description.
 
 pub mod backup;
@@ -32,6 +33,7 @@ pub mod history;
 pub mod keyring;
 pub mod mail;
 pub mod password;
+pub mod payments;
 pub mod picture;
 pub mod publishers;
 pub mod rooms;

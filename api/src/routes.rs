@@ -8,6 +8,7 @@ pub mod follows;
 pub mod health;
 pub mod moderators;
 pub mod openapi;
+pub mod payments;
 pub mod problems;
 pub mod recoveries;
 pub mod request;
@@ -37,6 +38,7 @@ use crate::emotes::Emotes;
 use crate::error::ApiError;
 use crate::first_run;
 use crate::mail::Mailer;
+use crate::payments::Payments;
 use crate::publishers::Publishers;
 use crate::rooms::Rooms;
 use crate::secrets::ServerKey;
@@ -67,6 +69,8 @@ pub struct AppState {
     pub emotes: Arc<Emotes>,
     /// Tells other programs what happens.
     pub webhooks: Arc<Webhooks>,
+    /// Coins are bought with it.
+    pub payments: Arc<Payments>,
     /// Where others hear of what changes.
     pub bus: Bus,
     /// Who takes publishers.
@@ -114,6 +118,7 @@ pub fn router(state: AppState) -> Router {
         .merge(public())
         .merge(accounts())
         .merge(owners())
+        .merge(wallets())
         .merge(operators())
         .route("/api/openapi.json", get(openapi::show))
         .route("/api", get(nothing_here))
@@ -241,6 +246,27 @@ fn owners() -> Router<AppState> {
             post(webhooks::test),
         )
         .route("/api/v1/streams/{handle}/end", post(admin::end_stream))
+}
+
+fn wallets() -> Router<AppState> {
+    Router::new()
+        .route(
+            "/api/v1/wallet/top-ups",
+            get(payments::list).post(payments::make),
+        )
+        .route("/api/v1/wallet/top-ups/{id}", get(payments::show))
+        .route(
+            "/api/v1/payments/sandbox/{id}",
+            get(payments::show_sandbox).post(payments::answer_sandbox),
+        )
+        .route(
+            "/api/v1/payments/stripe/events",
+            post(payments::hear_stripe),
+        )
+        .route(
+            "/api/v1/admin/money/payments/{id}/refund",
+            post(payments::refund),
+        )
 }
 
 fn operators() -> Router<AppState> {

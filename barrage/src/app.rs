@@ -12,6 +12,7 @@ use api::first_run::{self, FirstRun};
 use api::history::Recorder;
 use api::keyring::Keyring;
 use api::mail::Mailer;
+use api::payments::Payments;
 use api::secrets::ServerKey;
 use api::thumbnails::Thumbnails;
 use api::webhooks::{Ear, Webhooks};
@@ -20,10 +21,12 @@ use axum::Router;
 use chat::Entrance;
 use cluster::Cluster;
 use fanout::shard::Shards;
+use gifts::payment::Till;
+use gifts::{Gate, PgStore, SqliteStore};
 use ingest::Play;
 use kit::bus::Bus;
 use kit::clock;
-use kit::database::Database;
+use kit::database::{Database, Engine};
 use kit::drain::{self, Drain, DrainSignal};
 use kit::open_files;
 use kit::private_file;
@@ -74,6 +77,7 @@ pub struct App {
     renditions: Arc<Renditions>,
     chat: Arc<chat::Service>,
     webhooks: (Arc<Webhooks>, Ear),
+    payments: Arc<Payments>,
     door: Arc<Door>,
     mailer: Option<Mailer>,
     thumbnails: Arc<Thumbnails>,
@@ -126,6 +130,8 @@ impl App {
         ));
         let webhooks = Webhooks::new(store.clone(), server_key.clone(), config.webhooks.clone());
         let webhooks = webhooks.await?;
+        let till = open_ledger(&config).await?;
+        let payments = Payments::new(store.clone(), config.payments.clone(), till, &server_key)?;
         let entrance = Entrance {
             shards,
             channels: Arc::new(Doorplates(store.clone())),
@@ -207,6 +213,7 @@ impl App {
             renditions,
             chat,
             webhooks,
+            payments: Arc::new(payments),
             door,
             mailer,
             thumbnails: Arc::new(thumbnails),
@@ -365,6 +372,7 @@ impl App {
             thumbnails: Arc::clone(&self.thumbnails),
             emotes: Arc::new(Emotes::new(self.config.emotes.clone())),
             webhooks: Arc::clone(&self.webhooks.0),
+            payments: Arc::clone(&self.payments),
             bus: self.bus.clone(),
             publishers: Arc::new(Stage(self.ingest.theatre())),
             delivery: Arc::new(Delivered {
@@ -435,6 +443,7 @@ impl App {
         if let Some(certificate) = self.certificate.clone() {
             tasks.spawn(certificate.keep_fresh());
         }
+        tasks.spawn(Arc::clone(&self.payments).keep_sweeping());
         let thumbnails = Arc::clone(&self.thumbnails);
         tasks.spawn(async move { thumbnails.look_for_decoder().await });
         tasks
@@ -615,4 +624,14 @@ pub(crate) async fn open_store(config: &Config) -> anyhow::Result<(Store, Server
     let database = Database::connect(&config.database, data_dir).await?;
     database.migrate(&api::MIGRATIONS).await?;
     Ok((Store::new(database), server_key))
+}
+
+/// Takes the ledger over, in its file or beside the other data on the database server.
+async fn open_ledger(config: &Config) -> anyhow::Result<Arc<dyn Till>> {
+    let (gate, _) = match config.database.engine() {
+        Engine::Sqlite => Gate::open(SqliteStore::load(config.data_dir()).await?).await,
+        Engine::Postgres => Gate::open(PgStore::load(&config.database.url).await?).await,
+    }
+    .context("failed to take the ledger over")?;
+    Ok(Arc::new(gate))
 }

@@ -9,8 +9,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::request::PLAIN_COOKIE;
 use super::{
-    account, admin, channels, emotes, follows, health, moderators, recoveries, rooms, session,
-    stream_keys, streams, tokens, webhooks,
+    account, admin, channels, emotes, follows, health, moderators, payments, recoveries, rooms,
+    session, stream_keys, streams, tokens, webhooks,
 };
 
 /// The whole API.
@@ -51,6 +51,13 @@ use super::{
         webhooks::remove,
         webhooks::deliveries,
         webhooks::test,
+        payments::make,
+        payments::list,
+        payments::show,
+        payments::show_sandbox,
+        payments::answer_sandbox,
+        payments::hear_stripe,
+        payments::refund,
         moderators::list,
         moderators::invite,
         moderators::remove,
@@ -95,6 +102,7 @@ use super::{
         (name = "webhooks", description = "Programs that are told what happens to a channel."),
         (name = "moderators", description = "Who moderates a channel."),
         (name = "account", description = "One's own account: signing up and in, password, sessions, API tokens."),
+        (name = "wallet", description = "Coins: buying them."),
         (name = "operator", description = "What operators see and do."),
         (name = "operation", description = "What operators' tools ask."),
     )

@@ -21,6 +21,9 @@ use crate::store::users::Role;
 /// Longest body.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
 
+/// Longest event of a payment provider.
+const TOLD_BYTES_MAX: usize = 256 * 1024;
+
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -66,6 +69,22 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
         _state: &S,
     ) -> Result<Self, ApiError> {
         let body = whole_body(request, UPLOAD_BYTES_MAX, UPLOAD_WITHIN).await;
+        body.map(Self)
+    }
+}
+
+/// What a payment provider tells, byte for byte: it is signed.
+#[derive(Debug)]
+pub struct Told(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Told {
+    type Rejection = ApiError;
+
+    async fn from_request(
+        request: Request<axum::body::Body>,
+        _state: &S,
+    ) -> Result<Self, ApiError> {
+        let body = whole_body(request, TOLD_BYTES_MAX, BODY_WITHIN).await;
         body.map(Self)
     }
 }
