@@ -27,6 +27,7 @@ mod follows;
 mod nodes;
 mod operation;
 mod pages;
+mod payments;
 mod peers;
 mod playing;
 mod playlists;

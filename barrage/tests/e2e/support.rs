@@ -17,6 +17,8 @@
 //! - [`publisher`]: a publisher that does what no encoder does.
 //! - [`viewer`]: somebody who watches, and writes down every playlist.
 //! - [`raw`]: bytes on a socket.
+//! - [`shop`]: a payment provider of another make.
+//! - [`till`]: what the ledger holds, seen from behind.
 //! - [`waiting`]: for a condition, with a deadline.
 
 pub(crate) mod camera;
@@ -35,6 +37,8 @@ pub(crate) mod projector;
 pub(crate) mod publisher;
 pub(crate) mod raw;
 pub(crate) mod server;
+pub(crate) mod shop;
+pub(crate) mod till;
 pub(crate) mod viewer;
 pub(crate) mod waiting;
 
