@@ -26,7 +26,7 @@ const FORMAT: &str = "barrage backup 1";
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Every table, those that others refer to first, with the migration that made it.
-const TABLES: [(&str, i64); 22] = [
+const TABLES: [(&str, i64); 24] = [
     ("users", 1),
     ("sessions", 2),
     ("api_tokens", 2),
@@ -49,6 +49,8 @@ const TABLES: [(&str, i64); 22] = [
     ("agencies", 11),
     ("contracts", 11),
     ("money_notes", 11),
+    ("top_ups", 12),
+    ("provider_events", 12),
 ];
 
 /// Something that has rows in a database of its own, which go into the same file.

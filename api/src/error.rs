@@ -129,6 +129,21 @@ pub enum ApiError {
     /// The server has too much of this to do at once.
     #[error("The server is busy. Try again in a moment.")]
     Busy,
+    /// This server sells no coins.
+    #[error("This server sells no coins.")]
+    PaymentsOff,
+    /// The payment provider, or what keeps the coins, does not answer.
+    #[error("Payments do not work right now. Nothing is lost; try again in a moment.")]
+    PaymentsUnavailable,
+    /// The payment provider will not.
+    #[error("The payment provider does not do this: {0}")]
+    PaymentRefused(String),
+    /// A webhook is not the provider's.
+    #[error("This is no webhook of the payment provider: {0}.")]
+    BadWebhook(String),
+    /// What is to be refunded was not paid, or was given back.
+    #[error("This is {0}: it cannot be refunded.")]
+    NotRefundable(&'static str),
     /// The database failed; the cause is in the log.
     #[error("The server cannot reach its database right now. Try again in a moment.")]
     Database(#[from] sqlx::Error),
@@ -228,6 +243,11 @@ impl ApiError {
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::PaymentsOff => (StatusCode::FORBIDDEN, "payments_off"),
+            Self::PaymentsUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "payments_unavailable"),
+            Self::PaymentRefused(_) => (StatusCode::CONFLICT, "payment_refused"),
+            Self::BadWebhook(_) => (StatusCode::BAD_REQUEST, "bad_webhook"),
+            Self::NotRefundable(_) => (StatusCode::CONFLICT, "not_refundable"),
             Self::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -253,7 +273,10 @@ impl IntoResponse for ApiError {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
         }
-        if matches!(self, Self::Busy | Self::GiftsUnavailable) {
+        if matches!(
+            self,
+            Self::Busy | Self::GiftsUnavailable | Self::PaymentsUnavailable
+        ) {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -20,6 +20,7 @@
 //! - [`delivery`], [`publishers`]: what the API asks of those who serve viewers and take publishers.
 //! - [`giving`]: takes what somebody gives to the ledger.
 //! - [`webhooks`]: tells other programs what happens to a channel.
+//! - [`payments`]: coins are bought, and what payment providers tell becomes what the ledger has.
 //! - [`routes`]: the routes and their OpenAPI description.
 
 pub mod backup;
@@ -34,6 +35,7 @@ pub mod history;
 pub mod keyring;
 pub mod mail;
 pub mod password;
+pub mod payments;
 pub mod picture;
 pub mod publishers;
 pub mod rooms;

@@ -11,6 +11,7 @@ pub mod health;
 pub mod moderators;
 pub mod money;
 pub mod openapi;
+pub mod payments;
 pub mod problems;
 pub mod recoveries;
 pub mod request;
@@ -42,6 +43,7 @@ use crate::error::ApiError;
 use crate::first_run;
 use crate::giving::Giving;
 use crate::mail::Mailer;
+use crate::payments::Payments;
 use crate::publishers::Publishers;
 use crate::rooms::Rooms;
 use crate::secrets::ServerKey;
@@ -74,6 +76,8 @@ pub struct AppState {
     pub giving: Arc<Giving>,
     /// Tells other programs what happens.
     pub webhooks: Arc<Webhooks>,
+    /// Coins are bought with it.
+    pub payments: Arc<Payments>,
     /// Where others hear of what changes.
     pub bus: Bus,
     /// Who takes publishers.
@@ -122,6 +126,7 @@ pub fn router(state: AppState) -> Router {
         .merge(accounts())
         .merge(owners())
         .merge(money())
+        .merge(wallets())
         .merge(operators())
         .route("/api/openapi.json", get(openapi::show))
         .route("/api", get(nothing_here))
@@ -279,6 +284,27 @@ fn money() -> Router<AppState> {
         .route(
             "/api/v1/admin/agencies",
             get(money::agencies).post(money::add_agency),
+        )
+}
+
+fn wallets() -> Router<AppState> {
+    Router::new()
+        .route(
+            "/api/v1/wallet/top-ups",
+            get(payments::list).post(payments::make),
+        )
+        .route("/api/v1/wallet/top-ups/{id}", get(payments::show))
+        .route(
+            "/api/v1/payments/sandbox/{id}",
+            get(payments::show_sandbox).post(payments::answer_sandbox),
+        )
+        .route(
+            "/api/v1/payments/stripe/events",
+            post(payments::hear_stripe),
+        )
+        .route(
+            "/api/v1/admin/money/payments/{id}/refund",
+            post(payments::refund),
         )
 }
 

@@ -143,6 +143,11 @@ impl ServerKey {
         self.mac("ledger seals", b"")
     }
 
+    /// What the sandbox of payments signs with.
+    pub fn payments_key(&self) -> [u8; 32] {
+        self.mac("payments sandbox", b"")
+    }
+
     /// By which it is recognised, and nothing else is learnt of it.
     pub fn fingerprint(&self) -> String {
         wire::hex::encode(&self.mac("fingerprint", b""))

@@ -13,6 +13,7 @@ use api::giving::Giving;
 use api::history::Recorder;
 use api::keyring::Keyring;
 use api::mail::Mailer;
+use api::payments::Payments;
 use api::secrets::ServerKey;
 use api::thumbnails::Thumbnails;
 use api::webhooks::{Ear, Webhooks};
@@ -22,6 +23,7 @@ use chat::Entrance;
 use cluster::Cluster;
 use fanout::shard::Shards;
 use gifts::Ledger;
+use gifts::payment::Till;
 use ingest::Play;
 use kit::bus::Bus;
 use kit::clock;
@@ -82,6 +84,7 @@ pub struct App {
     chat: Arc<chat::Service>,
     giving: Arc<Giving>,
     webhooks: (Arc<Webhooks>, Ear),
+    payments: Arc<Payments>,
     door: Arc<Door>,
     mailer: Option<Mailer>,
     thumbnails: Arc<Thumbnails>,
@@ -135,7 +138,9 @@ impl App {
         let webhooks = Webhooks::new(store.clone(), server_key.clone(), config.webhooks.clone());
         let webhooks = webhooks.await?;
         let ledger = open_ledger(&config, &cluster, &server_key).await?;
+        let till = Arc::clone(&ledger) as Arc<dyn Till>;
         let giving = Arc::new(Giving::new(store.clone(), ledger).await?);
+        let payments = Payments::new(store.clone(), config.payments.clone(), till, &server_key)?;
         let entrance = Entrance {
             shards,
             channels: Arc::new(Doorplates(store.clone())),
@@ -219,6 +224,7 @@ impl App {
             chat,
             giving,
             webhooks,
+            payments: Arc::new(payments),
             door,
             mailer,
             thumbnails: Arc::new(thumbnails),
@@ -382,6 +388,7 @@ impl App {
             emotes: Arc::new(Emotes::new(self.config.emotes.clone())),
             giving: Arc::clone(&self.giving),
             webhooks: Arc::clone(&self.webhooks.0),
+            payments: Arc::clone(&self.payments),
             bus: self.bus.clone(),
             publishers: Arc::new(Stage(self.ingest.theatre())),
             delivery: Arc::new(Delivered {
@@ -463,6 +470,7 @@ impl App {
         if let Some(certificate) = self.certificate.clone() {
             tasks.spawn(certificate.keep_fresh());
         }
+        tasks.spawn(Arc::clone(&self.payments).keep_sweeping());
         let thumbnails = Arc::clone(&self.thumbnails);
         tasks.spawn(async move { thumbnails.look_for_decoder().await });
         tasks

@@ -1,6 +1,7 @@
 //! The ledger as the server knows it: whichever node owns it, whatever state it is in. The owner has the
 //! gate, tells of what is in the ledger and releases what was earned; the other nodes ask it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use wire::NodeId;
 
 use crate::config::Config;
 use crate::gate::{Accepted, Gate, Order, Refused};
+use crate::payment::Till;
 use crate::reading::Reading;
 use crate::relay::{self, Crier};
 use crate::release;
@@ -263,6 +265,15 @@ impl Ledger {
             Whose::Ours(gate) => gate.perform(order).await,
             Whose::Other(_) | Whose::Nobodys => Err(Refused::Unavailable),
         }
+    }
+}
+
+impl Till for Ledger {
+    fn perform(
+        &self,
+        order: Order,
+    ) -> Pin<Box<dyn Future<Output = Result<Accepted, Refused>> + Send + '_>> {
+        Box::pin(Self::perform(self, order))
     }
 }
 

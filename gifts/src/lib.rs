@@ -10,6 +10,7 @@
 //! - [`backup`]: all of it, and back.
 //! - [`prune`]: forgets what need not be known for ever.
 //! - [`export`]: all of it, for other programs.
+//! - [`payment`]: coins are bought through a payment provider.
 
 pub mod audit;
 pub mod backup;
@@ -17,6 +18,7 @@ pub mod config;
 pub mod export;
 pub mod gate;
 pub mod ledger;
+pub mod payment;
 pub mod prune;
 pub mod reading;
 pub mod relay;

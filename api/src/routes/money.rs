@@ -16,6 +16,7 @@ use wire::AgencyId;
 
 use super::AppState;
 use super::earnings::{AgencyView, contract_of};
+use super::payments::TopUpView;
 use super::request::{Body, HandlePath, Params};
 use super::streams::{find_channel, find_user, timestamp, uncached};
 use super::wallet::{LineView, Which, history_of};
@@ -41,6 +42,8 @@ pub struct MoneyPage {
     user: Name,
     /// What they have.
     wallet: WalletView,
+    /// What they bought, the last first.
+    top_ups: Vec<TopUpView>,
     /// What happened to it, the last first.
     lines: Vec<LineView>,
     /// There may be more: ask again with this as `before`.
@@ -70,12 +73,14 @@ pub async fn show(
     caller.require(Scope::Operator)?;
     let user = find_user(&state, &handle).await?;
     let history = history_of(&state, user.id, which).await?;
+    let top_ups = state.store.top_ups(user.id).await?;
     Ok(uncached(MoneyPage {
         wallet: state.giving.wallet(user.id).await?,
         user: Name {
             handle: user.handle,
             name: user.name,
         },
+        top_ups: top_ups.iter().map(TopUpView::from).collect(),
         lines: history.lines,
         next: history.next,
     }))

@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 use super::request::PLAIN_COOKIE;
 use super::{
     account, admin, channels, earnings, emotes, follows, gifts, health, moderators, money,
-    recoveries, rooms, session, stream_keys, streams, tokens, wallet, webhooks,
+    payments, recoveries, rooms, session, stream_keys, streams, tokens, wallet, webhooks,
 };
 
 /// The whole API.
@@ -51,6 +51,13 @@ use super::{
         webhooks::remove,
         webhooks::deliveries,
         webhooks::test,
+        payments::make,
+        payments::list,
+        payments::show,
+        payments::show_sandbox,
+        payments::answer_sandbox,
+        payments::hear_stripe,
+        payments::refund,
         moderators::list,
         moderators::invite,
         moderators::remove,

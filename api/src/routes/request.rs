@@ -19,6 +19,9 @@ use crate::store::users::Role;
 /// Longest body.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
 
+/// Longest event of a payment provider.
+const TOLD_BYTES_MAX: usize = 256 * 1024;
+
 /// The cookie of a session where everything is encrypted. The name's prefix makes browsers refuse
 /// it from other hosts and over plain http (RFC 6265bis §4.1.3.2).
 pub const SECURE_COOKIE: &str = "__Host-barrage";
@@ -58,6 +61,22 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
         _state: &S,
     ) -> Result<Self, ApiError> {
         let body = whole_body(request, UPLOAD_BYTES_MAX).await;
+        body.map(Self)
+    }
+}
+
+/// What a payment provider tells, byte for byte: it is signed.
+#[derive(Debug)]
+pub struct Told(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Told {
+    type Rejection = ApiError;
+
+    async fn from_request(
+        request: Request<axum::body::Body>,
+        _state: &S,
+    ) -> Result<Self, ApiError> {
+        let body = whole_body(request, TOLD_BYTES_MAX).await;
         body.map(Self)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
+use gifts::payment::Pack;
 use gifts::reading::Line;
 use gifts_core::account::{AccountId, Kind};
 use gifts_core::transfer::Code;
@@ -32,6 +33,40 @@ pub struct WalletPage {
     wallet: WalletView,
     /// Since when nothing can be given, in milliseconds since the Unix epoch; none when it works.
     down_since_ms: Option<i64>,
+    /// Who takes money for coins, if somebody does: `sandbox` takes none.
+    #[schema(example = "sandbox")]
+    provider: Option<String>,
+    /// What is sold.
+    packs: Vec<PackView>,
+}
+
+/// So many coins for so much.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PackView {
+    /// What it is bought by.
+    #[schema(example = "6")]
+    id: String,
+    /// A code of ISO 4217.
+    #[schema(example = "CNY")]
+    currency: String,
+    /// What it costs, in the currency's smallest unit.
+    amount: i64,
+    /// How many coins it is.
+    coins: i64,
+    /// How many are given on top; they can be spent, and are never paid out.
+    bonus: i64,
+}
+
+impl From<&Pack> for PackView {
+    fn from(pack: &Pack) -> Self {
+        Self {
+            id: pack.id.clone(),
+            currency: pack.currency.clone(),
+            amount: pack.amount,
+            coins: pack.coins,
+            bonus: pack.bonus,
+        }
+    }
 }
 
 /// What the caller has.
@@ -47,9 +82,12 @@ pub async fn show(
     caller: Caller,
 ) -> Result<impl IntoResponse, ApiError> {
     caller.require(Scope::Read)?;
+    let packs = state.payments.packs().iter();
     Ok(uncached(WalletPage {
         wallet: state.giving.wallet(caller.user.id).await?,
         down_since_ms: state.giving.ledger().down_since_ms(),
+        provider: state.payments.provider(),
+        packs: packs.map(PackView::from).collect(),
     }))
 }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::coins::{lock_ledger, top_up};
+use crate::support::coins::top_up;
+use crate::support::till::Hold;
 use crate::support::{Encoding, Member, Person, Server};
 
 const ROOM: &str = "room=mei";
@@ -25,7 +26,7 @@ const FREE: [(&str, &str); 5] = [
 async fn giver(server: &Server) -> (Person, Person, Member) {
     let (streamer, _) = Person::streamer(server, "mei").await;
     let ann = Person::new(server, "ann").await;
-    top_up(&ann, server).await;
+    top_up(&ann).await;
     let mut member = Member::enter(server, ROOM).await;
     member.auth(&ann, "mei").await;
     (streamer, ann, member)
@@ -464,7 +465,7 @@ async fn while_the_ledger_stands_still_gifts_say_so_and_all_else_goes_on() {
     let mut viewer = Member::enter(&server, ROOM).await;
     let before = coins_of(&ann).await;
     assert_eq!(viewer.welcome["gifting_down_since_ms"], Value::Null);
-    let lock = lock_ledger(&server).await;
+    let lock = Hold::take(server.dir().path());
     let locked = Instant::now();
     let told = viewer.hear("gifting").await;
     // A second to notice, a half to look at it, and a slow machine.

@@ -30,6 +30,7 @@ mod ledger;
 mod nodes;
 mod operation;
 mod pages;
+mod payments;
 mod peers;
 mod playing;
 mod playlists;

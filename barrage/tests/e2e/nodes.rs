@@ -599,7 +599,7 @@ async fn gifts_are_given_on_any_node_and_outlive_the_one_that_has_the_ledger() {
     };
     let mut ann_there = Member::enter(&b, ROOM).await;
     let ann = Person::new(&a, "ann").await;
-    crate::support::coins::top_up(&ann, &a).await;
+    crate::support::coins::top_up(&ann).await;
     let ann = ann.at(&b);
     ann_there.auth(&ann, "stage").await;
     let mut viewers = [

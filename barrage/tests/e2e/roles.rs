@@ -118,6 +118,28 @@ fn table() -> Vec<(Who, Method, &'static str, Value)> {
         (
             Known,
             post.clone(),
+            "/api/v1/wallet/top-ups",
+            json!({ "pack": "none" }),
+        ),
+        (Known, get.clone(), "/api/v1/wallet/top-ups", none()),
+        (Known, get.clone(), "/api/v1/wallet/top-ups/{id}", none()),
+        (Known, get.clone(), "/api/v1/payments/sandbox/{id}", none()),
+        (
+            Known,
+            post.clone(),
+            "/api/v1/payments/sandbox/{id}",
+            json!({ "outcome": "pay" }),
+        ),
+        (All, post.clone(), "/api/v1/payments/stripe/events", none()),
+        (
+            Operator,
+            post.clone(),
+            "/api/v1/admin/money/payments/{id}/refund",
+            json!({ "reason": "asked for", "why": "refund" }),
+        ),
+        (
+            Known,
+            post.clone(),
             "/api/v1/channels",
             json!({ "handle": "x" }),
         ),

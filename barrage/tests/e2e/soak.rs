@@ -139,7 +139,7 @@ impl Soak {
         let mut giving = tokio::task::JoinSet::new();
         for (number, person) in self.givers(&server).into_iter().enumerate() {
             if person.read("/api/v1/wallet").await["wallet"]["coins"].as_i64() < Some(2_000) {
-                top_up(&person, &server).await;
+                top_up(&person).await;
             }
             let mut member = Member::enter(&server, "room=mei").await;
             member.auth(&person, "mei").await;
@@ -193,7 +193,7 @@ impl Soak {
     async fn compare(&mut self) {
         let server = Server::on(Arc::clone(&self.dir), &SETTINGS).await;
         let person = self.givers(&server).remove(0);
-        top_up(&person, &server).await;
+        top_up(&person).await;
         let key = format!("calm-{}", self.known.cycle);
         let last = person
             .ok(

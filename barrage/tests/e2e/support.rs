@@ -19,6 +19,8 @@
 //! - [`screen`]: what a peer that watches sees.
 //! - [`viewer`]: somebody who watches, and writes down every playlist.
 //! - [`raw`]: bytes on a socket.
+//! - [`shop`]: a payment provider of another make.
+//! - [`till`]: what the ledger holds, seen from behind.
 //! - [`waiting`]: for a condition, with a deadline.
 
 pub(crate) mod camera;
@@ -40,6 +42,8 @@ pub(crate) mod publisher;
 pub(crate) mod raw;
 pub(crate) mod screen;
 pub(crate) mod server;
+pub(crate) mod shop;
+pub(crate) mod till;
 pub(crate) mod viewer;
 pub(crate) mod waiting;
 

@@ -1,83 +1,37 @@
 //! Coins for a test.
 
-use std::process::Command;
+use reqwest::Method;
+use serde_json::json;
 
-use gifts::gate::Order;
-use gifts_core::command::{Command as Asked, Reference, TopUp, What};
-use gifts_core::{Amount, Name};
-
-use super::server::Process;
-use super::{Person, Server, until};
+use super::{Person, until};
 
 /// Somebody pays for the largest pack, in the sandbox; tells how many coins they have then.
-pub(crate) async fn top_up(person: &Person, server: &Server) -> i64 {
-    let dir = server.dir();
-    let url = super::postgres::url(dir.path());
-    let place = gifts::Place::load(dir.path(), url.as_deref())
-        .await
-        .unwrap();
-    let (gate, _) = place.open_gate().await.unwrap();
-    let user = person.read("/api/v1/account").await["id"]
-        .as_str()
-        .unwrap()
-        .parse()
-        .unwrap();
-    let top_up = TopUp {
-        psp: Name::new("sandbox").unwrap(),
-        payment: Reference::new(&wire::UserId::new().to_string()).unwrap(),
-        user,
-        currency: "CNY".parse().unwrap(),
-        paid: Amount::new(60_000).unwrap(),
-        coins: Amount::new(6_000).unwrap(),
-        bonus: None,
-    };
-    let command = Asked::new(What::TopUp(top_up), 0);
-    gate.perform(Order {
-        command,
-        key: None,
-        public: None,
+pub(crate) async fn top_up(person: &Person) -> i64 {
+    let wallet = person.read("/api/v1/wallet").await;
+    let before = wallet["wallet"]["coins"].as_i64().expect("a balance");
+    let version = wallet["wallet"]["version"].as_i64().expect("a version");
+    let packs = wallet["packs"].as_array().expect("packs");
+    let pack = packs
+        .iter()
+        .max_by_key(|pack| pack["coins"].as_i64())
+        .expect("a pack");
+    let request = person.request(Method::POST, "/api/v1/wallet/top-ups");
+    let request = request.header("idempotency-key", format!("{before}-{version}"));
+    let answer = person
+        .send(request.json(&json!({ "pack": pack["id"] })))
+        .await;
+    assert_eq!(answer.status(), 201);
+    let top_up: serde_json::Value = answer.json().await.expect("a top-up");
+    let id = top_up["id"].as_str().expect("an identity");
+    let checkout = format!("/api/v1/payments/sandbox/{id}");
+    person
+        .ok(Method::POST, &checkout, &json!({ "outcome": "pay" }))
+        .await;
+    let wanted = before + pack["coins"].as_i64().expect("coins");
+    until("the coins are there", async || {
+        let wallet = person.read("/api/v1/wallet").await;
+        let coins = wallet["wallet"]["coins"].as_i64();
+        coins.filter(|coins| *coins >= wanted)
     })
     .await
-    .unwrap();
-    drop(gate);
-    until("the ledger is the server's again", async || {
-        let log = server.log().text();
-        (log.matches("the ledger is ours").count() > 1).then_some(6_000)
-    })
-    .await
-}
-
-/// Keeps everybody from writing to a server's ledger until it is dropped.
-pub(crate) async fn lock_ledger(server: &Server) -> Process {
-    let mut command = match super::postgres::url(server.dir().path()) {
-        None => {
-            let code = "import sqlite3, sys, time\n\
-                c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)\n\
-                c.execute('BEGIN IMMEDIATE')\nprint('locked', flush=True)\ntime.sleep(600)";
-            let mut python = Command::new("python3");
-            python.args(["-c", code]).arg(server.path("ledger.db"));
-            python
-        }
-        Some(url) => {
-            let mut psql = Command::new("psql");
-            psql.args([&url, "--quiet"]);
-            for statement in [
-                // It ends with who holds it.
-                "SET client_connection_check_interval = '100ms'",
-                "BEGIN",
-                "SELECT fence FROM ledger.gate FOR UPDATE",
-                "\\echo locked",
-                "SELECT pg_sleep(600)",
-            ] {
-                psql.args(["--command", statement]);
-            }
-            psql
-        }
-    };
-    let lock = Process::start("a lock", &mut command);
-    until("the ledger is locked", async || {
-        lock.out.text().contains("locked").then_some(())
-    })
-    .await;
-    lock
 }
