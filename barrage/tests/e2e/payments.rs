@@ -184,7 +184,7 @@ async fn in_the_sandbox_coins_are_bought_once_and_given_back() {
     for n in 0..4 {
         buys(&eve, "6", &format!("open-{n}")).await;
     }
-    let (status, answer) = ask_for(&eve, "6", "one too many").await;
+    let (status, answer) = ask_for(&eve, "6", "one-too-many").await;
     assert_eq!(
         (status, &answer["error"]["code"]),
         (409, &json!("limit_reached"))
