@@ -34,7 +34,11 @@ FUZZ_TRY_SECONDS ?= 10
 BENCH_RUNS ?= 3
 BENCH_SECONDS ?= 10
 
-.PHONY: help run demo build test test-libfdk check fuzz autobahn screens bench-media bench-chat bench-webrtc setup-% web
+# How often the soak kills the server, and with what its chance begins.
+SOAK_CYCLES ?= 1000
+SOAK_SEED ?= 20261123
+
+.PHONY: help run demo build test test-libfdk check fuzz autobahn screens bench-media bench-chat bench-webrtc bench-gifts soak-gifts setup-% web
 
 help: ## this list
 	@echo 'Barrage: a self-hosted live-streaming server'
@@ -98,6 +102,14 @@ test-libfdk: setup-test web ## the tests of renditions with sound made in the pr
 	$(STEP) 'the server with libfdk' cargo test $(CARGO_FLAGS) --workspace --features barrage/libfdk --test e2e bridges
 	$(STEP) 'its renditions' cargo test $(CARGO_FLAGS) --workspace --features barrage/libfdk --test renditions
 
+# It goes on where it was stopped; on PostgreSQL, whose server is gone with it, it begins anew.
+soak-gifts: setup-test web ## gifts under load on a server killed a thousand times, on SQLite and on PostgreSQL
+	$(STEP) 'tests of the server: build' cargo test $(CARGO_FLAGS) --workspace --test e2e --no-run
+	$(STEP) 'a soak on SQLite' env SOAK_CYCLES=$(SOAK_CYCLES) SOAK_SEED=$(SOAK_SEED) SOAK_DIR=$(CURDIR)/target/soak-gifts \
+		cargo test $(CARGO_FLAGS) --workspace --test e2e -- --nocapture soak::
+	$(STEP) 'a soak on PostgreSQL' env SOAK_CYCLES=$(SOAK_CYCLES) SOAK_SEED=$(SOAK_SEED) \
+		scripts/engines cargo test $(CARGO_FLAGS) --workspace --test e2e -- --nocapture soak::
+
 fuzz: setup-fuzz ## run every fuzz target for FUZZ_SECONDS
 	$(STEP) 'fuzzing' scripts/fuzz $(FUZZ_SECONDS)
 
@@ -115,6 +127,10 @@ bench-chat: setup-bench build ## measure rooms full of viewers beside nchan, int
 
 bench-webrtc: setup-bench-webrtc build ## measure WebRTC beside Janus, into docs/benchmarks.md
 	$(STEP) 'WebRTC beside Janus' env BENCH_RUNS=$(BENCH_RUNS) BENCH_SECONDS=$(BENCH_SECONDS) loadtest/bench/webrtc
+
+bench-gifts: setup-bench-gifts ## measure the ledger beside pgbench, into docs/benchmarks.md
+	$(STEP) 'the ledger' cargo build $(CARGO_FLAGS) --workspace --example gifts
+	$(STEP) 'gifts beside pgbench' env BENCH_RUNS=$(BENCH_RUNS) BENCH_SECONDS=$(BENCH_SECONDS) loadtest/bench/gifts
 
 setup-%:
 	@scripts/setup $*

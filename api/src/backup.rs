@@ -26,7 +26,7 @@ const FORMAT: &str = "barrage backup 1";
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Every table, those that others refer to first, with the migration that made it.
-const TABLES: [(&str, i64); 17] = [
+const TABLES: [(&str, i64); 24] = [
     ("users", 1),
     ("sessions", 2),
     ("api_tokens", 2),
@@ -44,7 +44,34 @@ const TABLES: [(&str, i64); 17] = [
     ("webhook_deliveries", 6),
     ("room_keys", 7),
     ("follows", 9),
+    ("gifts", 11),
+    ("gift_claims", 11),
+    ("agencies", 11),
+    ("contracts", 11),
+    ("money_notes", 11),
+    ("top_ups", 12),
+    ("provider_events", 12),
 ];
+
+/// Something that has rows in a database of its own, which go into the same file.
+pub trait Part {
+    /// What the names of its tables begin with there.
+    const PREFIX: &'static str;
+
+    /// Gives each of its rows to `sink`, all as they were at one moment.
+    fn write(&mut self, sink: &mut Sink<'_>) -> impl Future<Output = anyhow::Result<()>>;
+    /// Takes a row. Nothing is kept yet.
+    fn read(
+        &mut self,
+        table: &str,
+        row: Map<String, Value>,
+    ) -> impl Future<Output = anyhow::Result<()>>;
+    /// Keeps what it took.
+    fn finish(self) -> impl Future<Output = anyhow::Result<()>>;
+}
+
+/// Takes a row of a table.
+pub type Sink<'a> = dyn FnMut(&'static str, Map<String, Value>) -> anyhow::Result<()> + Send + 'a;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -66,14 +93,15 @@ struct Tail {
     rows: u64,
 }
 
-/// Writes everything, as it was at one moment; gives the number of rows.
+/// Writes everything, as it was at one moment, and `part` as it was at another; gives the number of rows.
 ///
 /// # Errors
-/// When the database or the file fails.
-pub async fn write(
+/// When a database or the file fails.
+pub async fn write<P: Part>(
     database: &Database,
+    part: &mut P,
     server_key: &ServerKey,
-    out: &mut impl Write,
+    out: &mut (impl Write + Send),
     now: WallTime,
 ) -> anyhow::Result<u64> {
     let mut snapshot = database.snapshot().await?;
@@ -101,6 +129,12 @@ pub async fn write(
             rows += 1;
         }
     }
+    part.write(&mut |table, row| {
+        let table = format!("{}{table}", P::PREFIX);
+        rows += 1;
+        write_line(out, &Line { table, row })
+    })
+    .await?;
     write_line(out, &Tail { rows })?;
     out.flush().context("failed to write the backup")?;
     Ok(rows)
@@ -143,14 +177,15 @@ fn to_json(row: &AnyRow) -> anyhow::Result<Map<String, Value>> {
     Ok(object)
 }
 
-/// Reads a backup into a database that holds nothing yet, and brings it up to date. `save_key` is
-/// given the key of the server that it was made on, before the rows are kept. Gives their number.
+/// Reads a backup into a database that holds nothing yet, and brings it up to date; `part` takes the rows that
+/// are its own. `save_key` is given the key of the server that it was made on, before the rows are kept. Gives their number.
 ///
 /// # Errors
 /// When the file is no whole backup, the database holds something, or it fails. Nothing is kept
 /// then.
-pub async fn read(
+pub async fn read<P: Part>(
     database: &Database,
+    mut part: P,
     input: &mut impl BufRead,
     save_key: impl FnOnce(&ServerKey) -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
@@ -182,6 +217,11 @@ pub async fn read(
         }
         let line: Line = serde_json::from_str(&line)
             .with_context(|| format!("line {} of the backup is damaged", rows + 2))?;
+        if let Some(table) = line.table.strip_prefix(P::PREFIX) {
+            part.read(table, line.row).await?;
+            rows += 1;
+            continue;
+        }
         let Some((table, _)) = TABLES.into_iter().find(|(table, _)| *table == line.table) else {
             bail!(
                 "the backup has a table that this release does not know: {:?}",
@@ -193,6 +233,7 @@ pub async fn read(
     }
     save_key(&server_key)?;
     transaction.commit().await?;
+    part.finish().await?;
     database.migrate(&MIGRATIONS).await?;
     Ok(rows)
 }

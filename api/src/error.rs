@@ -93,6 +93,30 @@ pub enum ApiError {
     /// The link was used, is too old, or never was one.
     #[error("This link does not work any more. Ask for another.")]
     LinkExpired,
+    /// There are too few coins.
+    #[error("There are too few coins in the wallet.")]
+    CannotPay,
+    /// Nothing can be spent from this wallet.
+    #[error("This wallet is frozen. Ask an operator of this server.")]
+    WalletFrozen,
+    /// There are no more of it.
+    #[error("There are no more of this gift.")]
+    SoldOut,
+    /// It is the caller's own channel.
+    #[error("Nobody gives gifts to their own channel.")]
+    OwnChannel,
+    /// Something else was asked for under this key.
+    #[error("Something else was asked for under this key.")]
+    KeyUsed,
+    /// It was taken back before, or is nothing that can be.
+    #[error("This was taken back before, or cannot be.")]
+    NotReversible,
+    /// Something has this name.
+    #[error("{0} is taken.")]
+    NameTaken(String),
+    /// The ledger cannot be written to or read.
+    #[error("Gifts and wallets do not work right now. Try again in a moment.")]
+    GiftsUnavailable,
     /// The body is not what this address takes.
     #[error("{0}")]
     BadRequest(String),
@@ -102,12 +126,24 @@ pub enum ApiError {
     /// The body is not JSON by its type.
     #[error("Send JSON, with content-type: application/json.")]
     NotJson,
-    /// The body did not arrive in time.
-    #[error("The request took too long to arrive.")]
-    TooSlow,
     /// The server has too much of this to do at once.
     #[error("The server is busy. Try again in a moment.")]
     Busy,
+    /// This server sells no coins.
+    #[error("This server sells no coins.")]
+    PaymentsOff,
+    /// The payment provider, or what keeps the coins, does not answer.
+    #[error("Payments do not work right now. Nothing is lost; try again in a moment.")]
+    PaymentsUnavailable,
+    /// The payment provider will not.
+    #[error("The payment provider does not do this: {0}")]
+    PaymentRefused(String),
+    /// A webhook is not the provider's.
+    #[error("This is no webhook of the payment provider: {0}.")]
+    BadWebhook(String),
+    /// What is to be refunded was not paid, or was given back.
+    #[error("This is {0}: it cannot be refunded.")]
+    NotRefundable(&'static str),
     /// The database failed; the cause is in the log.
     #[error("The server cannot reach its database right now. Try again in a moment.")]
     Database(#[from] sqlx::Error),
@@ -195,11 +231,23 @@ impl ApiError {
             Self::LastOperator => (StatusCode::CONFLICT, "last_operator"),
             Self::Unreadable => (StatusCode::GONE, "unreadable"),
             Self::LinkExpired => (StatusCode::GONE, "link_expired"),
+            Self::CannotPay => (StatusCode::PAYMENT_REQUIRED, "cannot_pay"),
+            Self::WalletFrozen => (StatusCode::FORBIDDEN, "wallet_frozen"),
+            Self::OwnChannel => (StatusCode::FORBIDDEN, "own_channel"),
+            Self::SoldOut => (StatusCode::CONFLICT, "sold_out"),
+            Self::KeyUsed => (StatusCode::CONFLICT, "key_used"),
+            Self::NotReversible => (StatusCode::CONFLICT, "not_reversible"),
+            Self::NameTaken(_) => (StatusCode::CONFLICT, "name_taken"),
+            Self::GiftsUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "gifts_unavailable"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
-            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::PaymentsOff => (StatusCode::FORBIDDEN, "payments_off"),
+            Self::PaymentsUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "payments_unavailable"),
+            Self::PaymentRefused(_) => (StatusCode::CONFLICT, "payment_refused"),
+            Self::BadWebhook(_) => (StatusCode::BAD_REQUEST, "bad_webhook"),
+            Self::NotRefundable(_) => (StatusCode::CONFLICT, "not_refundable"),
             Self::Database(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -225,7 +273,10 @@ impl IntoResponse for ApiError {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
         }
-        if matches!(self, Self::Busy) {
+        if matches!(
+            self,
+            Self::Busy | Self::GiftsUnavailable | Self::PaymentsUnavailable
+        ) {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -261,7 +312,7 @@ pub enum WithBody {
     #[response(status = 400)]
     Malformed(ErrorBody),
     /// The body took too long to arrive.
-    #[response(status = 408)]
+    #[response(status = 408, content_type = "application/problem+json")]
     Slow(ErrorBody),
     /// The body is too long.
     #[response(status = 413)]

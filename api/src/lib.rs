@@ -18,7 +18,9 @@
 //! - [`picture`]: pictures that people upload, read within bounds and written anew.
 //! - [`emotes`]: pictures that stand for a code in what is said.
 //! - [`delivery`], [`publishers`]: what the API asks of those who serve viewers and take publishers.
+//! - [`giving`]: takes what somebody gives to the ledger.
 //! - [`webhooks`]: tells other programs what happens to a channel.
+//! - [`payments`]: coins are bought, and what payment providers tell becomes what the ledger has.
 //! - [`routes`]: the routes and their OpenAPI description.
 
 pub mod backup;
@@ -28,10 +30,12 @@ pub mod door;
 pub mod emotes;
 pub mod error;
 pub mod first_run;
+pub mod giving;
 pub mod history;
 pub mod keyring;
 pub mod mail;
 pub mod password;
+pub mod payments;
 pub mod picture;
 pub mod publishers;
 pub mod rooms;

@@ -99,6 +99,9 @@ pub trait Rooms: Send + Sync + 'static {
         key: Option<String>,
     ) -> Later<'a, Result<u64, NotSaid>>;
 
+    /// Which picture is the last of a channel's broadcast, if one is on: microseconds of MediaTime.
+    fn picture(&self, channel: ChannelId) -> Option<(BroadcastId, i64)>;
+
     /// Danmaku of a broadcast by their pictures; `None` if `after` is none of ours.
     fn replay(&self, wanted: Wanted) -> Later<'_, anyhow::Result<Option<Replay>>>;
 }

@@ -3,11 +3,15 @@
 pub mod account;
 pub mod admin;
 pub mod channels;
+pub mod earnings;
 pub mod emotes;
 pub mod follows;
+pub mod gifts;
 pub mod health;
 pub mod moderators;
+pub mod money;
 pub mod openapi;
+pub mod payments;
 pub mod problems;
 pub mod recoveries;
 pub mod request;
@@ -16,6 +20,7 @@ pub mod session;
 pub mod stream_keys;
 pub mod streams;
 pub mod tokens;
+pub mod wallet;
 pub mod webhooks;
 
 use std::path::PathBuf;
@@ -36,7 +41,9 @@ use crate::door::Door;
 use crate::emotes::Emotes;
 use crate::error::ApiError;
 use crate::first_run;
+use crate::giving::Giving;
 use crate::mail::Mailer;
+use crate::payments::Payments;
 use crate::publishers::Publishers;
 use crate::rooms::Rooms;
 use crate::secrets::ServerKey;
@@ -65,8 +72,12 @@ pub struct AppState {
     pub thumbnails: Arc<Thumbnails>,
     /// Pictures of emotes.
     pub emotes: Arc<Emotes>,
+    /// Takes what is given to the ledger.
+    pub giving: Arc<Giving>,
     /// Tells other programs what happens.
     pub webhooks: Arc<Webhooks>,
+    /// Coins are bought with it.
+    pub payments: Arc<Payments>,
     /// Where others hear of what changes.
     pub bus: Bus,
     /// Who takes publishers.
@@ -114,6 +125,8 @@ pub fn router(state: AppState) -> Router {
         .merge(public())
         .merge(accounts())
         .merge(owners())
+        .merge(money())
+        .merge(wallets())
         .merge(operators())
         .route("/api/openapi.json", get(openapi::show))
         .route("/api", get(nothing_here))
@@ -241,6 +254,58 @@ fn owners() -> Router<AppState> {
             post(webhooks::test),
         )
         .route("/api/v1/streams/{handle}/end", post(admin::end_stream))
+}
+
+fn money() -> Router<AppState> {
+    Router::new()
+        .route("/api/v1/gifts", get(gifts::list))
+        .route("/api/v1/rooms/{handle}/gifts", post(gifts::give))
+        .route("/api/v1/wallet", get(wallet::show))
+        .route("/api/v1/wallet/history", get(wallet::history))
+        .route("/api/v1/channels/{handle}/earnings", get(earnings::show))
+        .route(
+            "/api/v1/channels/{handle}/earnings/lines",
+            get(earnings::lines),
+        )
+        .route("/api/v1/admin/gifts", get(gifts::all).post(gifts::add))
+        .route("/api/v1/admin/gifts/{id}", patch(gifts::change))
+        .route("/api/v1/admin/money/notes", get(money::notes))
+        .route("/api/v1/admin/money/reversals", post(money::take_back))
+        .route("/api/v1/admin/wallets/{handle}", get(money::show))
+        .route("/api/v1/admin/wallets/{handle}/freeze", post(money::freeze))
+        .route(
+            "/api/v1/admin/wallets/{handle}/unfreeze",
+            post(money::unfreeze),
+        )
+        .route(
+            "/api/v1/admin/channels/{handle}/contract",
+            get(money::contract).put(money::agree),
+        )
+        .route(
+            "/api/v1/admin/agencies",
+            get(money::agencies).post(money::add_agency),
+        )
+}
+
+fn wallets() -> Router<AppState> {
+    Router::new()
+        .route(
+            "/api/v1/wallet/top-ups",
+            get(payments::list).post(payments::make),
+        )
+        .route("/api/v1/wallet/top-ups/{id}", get(payments::show))
+        .route(
+            "/api/v1/payments/sandbox/{id}",
+            get(payments::show_sandbox).post(payments::answer_sandbox),
+        )
+        .route(
+            "/api/v1/payments/stripe/events",
+            post(payments::hear_stripe),
+        )
+        .route(
+            "/api/v1/admin/money/payments/{id}/refund",
+            post(payments::refund),
+        )
 }
 
 fn operators() -> Router<AppState> {

@@ -17,12 +17,20 @@ pub enum Scope {
     Channel,
     /// Speak in rooms as the owner.
     Chat,
+    /// Give gifts from the owner's wallet.
+    Gifts,
     /// Run the server, if the owner does.
     Operator,
 }
 
 impl Scope {
-    const ALL: [Self; 4] = [Self::Read, Self::Channel, Self::Chat, Self::Operator];
+    const ALL: [Self; 5] = [
+        Self::Read,
+        Self::Channel,
+        Self::Chat,
+        Self::Gifts,
+        Self::Operator,
+    ];
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {
@@ -30,6 +38,7 @@ impl Scope {
             Self::Read => "read",
             Self::Channel => "channel",
             Self::Chat => "chat",
+            Self::Gifts => "gifts",
             Self::Operator => "operator",
         }
     }

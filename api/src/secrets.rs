@@ -138,6 +138,16 @@ impl ServerKey {
         RoomKey::new(self.mac("room tokens", b""))
     }
 
+    /// The secret half of the key that the ledger is sealed with, as Ed25519 takes it.
+    pub fn ledger_key(&self) -> [u8; 32] {
+        self.mac("ledger seals", b"")
+    }
+
+    /// What the sandbox of payments signs with.
+    pub fn payments_key(&self) -> [u8; 32] {
+        self.mac("payments sandbox", b"")
+    }
+
     /// By which it is recognised, and nothing else is learnt of it.
     pub fn fingerprint(&self) -> String {
         wire::hex::encode(&self.mac("fingerprint", b""))

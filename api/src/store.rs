@@ -1,15 +1,19 @@
-//! The database: people, sessions, channels, stream keys, emotes, webhooks, broadcasts.
+//! The database: people, sessions, channels, stream keys, emotes, webhooks,
+//! broadcasts, top-ups.
 
 pub mod broadcasts;
+pub mod catalogue;
 pub mod channels;
 pub mod emotes;
 pub mod follows;
 pub mod handles;
 pub mod moderators;
+pub mod provider_events;
 pub mod recoveries;
 pub mod sessions;
 pub mod stream_keys;
 pub mod tokens;
+pub mod top_ups;
 pub mod users;
 pub mod webhooks;
 

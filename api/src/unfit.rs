@@ -21,6 +21,15 @@ pub enum Unfit {
     /// It is not between one and that.
     #[error("Between 1 and {0}, please.")]
     OutOfRange(u32),
+    /// It is less than that.
+    #[error("At least {0}, please.")]
+    TooFew(u32),
+    /// It is no name for programs.
+    #[error("A name for programs has 1 to 32 of the characters a-z, 0-9, _ and -.")]
+    Name,
+    /// The shares are more than all of it.
+    #[error("The shares are at most 10000 basis points together.")]
+    Shares,
     /// It is no handle.
     #[error("{}", match .0 {
         HandleError::Length => "A handle has 3 to 24 characters.",
@@ -70,6 +79,9 @@ impl Unfit {
             Self::TooLong(_) | Self::Password(Weakness::Long) => "too_long",
             Self::TooMany(_) => "too_many",
             Self::OutOfRange(_) => "out_of_range",
+            Self::TooFew(_) => "too_few",
+            Self::Name => "not_a_name",
+            Self::Shares => "too_many_shares",
             Self::Handle(HandleError::Length) => "handle_length",
             Self::Handle(HandleError::Character) => "handle_characters",
             Self::Password(Weakness::Short) => "too_short",
@@ -101,6 +113,9 @@ impl Unfit {
                 Some(max as u64)
             }
             Self::Empty
+            | Self::TooFew(_)
+            | Self::Name
+            | Self::Shares
             | Self::Handle(_)
             | Self::Password(_)
             | Self::WrongPassword

@@ -15,6 +15,7 @@ use wire::Handle;
 
 use crate::app::{lock, make_private_dir, open_store};
 use crate::config::Config;
+use crate::ledger;
 
 /// Gives an account another password; what the first start told is removed.
 ///
@@ -102,13 +103,13 @@ pub async fn seed(
 }
 
 /// A new file that only we can read, to be written to.
-fn create_empty(path: &Path) -> anyhow::Result<File> {
+pub(crate) fn create_empty(path: &Path) -> anyhow::Result<File> {
     private_file::create(path, b"")
         .and_then(|()| File::options().append(true).open(path))
         .with_context(|| format!("failed to write {}", path.display()))
 }
 
-/// Writes the whole database and the server's key to a file; the server may run meanwhile. Gives
+/// Writes the whole database, the ledger and the server's key to a file; the server may run meanwhile. Gives
 /// the number of rows.
 ///
 /// # Errors
@@ -124,7 +125,8 @@ pub async fn back_up(config: &Config, path: &Path) -> anyhow::Result<u64> {
     let server_key = ServerKey::load_or_create(&server_key)?;
     let database = Database::connect(&config.database, config.data_dir()).await?;
     let mut out = BufWriter::new(create_empty(path)?);
-    let written = backup::write(&database, &server_key, &mut out, clock::now()).await;
+    let mut ledger = ledger::Part::new(config);
+    let written = backup::write(&database, &mut ledger, &server_key, &mut out, clock::now()).await;
     let synced = out
         .into_inner()
         .map_err(|error| error.into_error())
@@ -149,7 +151,8 @@ pub async fn restore(config: &Config, path: &Path) -> anyhow::Result<u64> {
     let _lock = lock(data_dir)?;
     let database = Database::connect(&config.database, data_dir).await?;
     let mut input = BufReader::new(file);
-    let read = backup::read(&database, &mut input, |server_key| {
+    let ledger = ledger::Part::new(config);
+    let read = backup::read(&database, ledger, &mut input, |server_key| {
         server_key.save(&data_dir.join("server.key"))
     });
     let read = read.await;

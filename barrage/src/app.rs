@@ -9,9 +9,11 @@ use anyhow::{Context as _, bail};
 use api::door::Door;
 use api::emotes::{self, Emotes};
 use api::first_run::{self, FirstRun};
+use api::giving::Giving;
 use api::history::Recorder;
 use api::keyring::Keyring;
 use api::mail::Mailer;
+use api::payments::Payments;
 use api::secrets::ServerKey;
 use api::thumbnails::Thumbnails;
 use api::webhooks::{Ear, Webhooks};
@@ -20,6 +22,8 @@ use axum::Router;
 use chat::Entrance;
 use cluster::Cluster;
 use fanout::shard::Shards;
+use gifts::Ledger;
+use gifts::payment::Till;
 use ingest::Play;
 use kit::bus::Bus;
 use kit::clock;
@@ -39,8 +43,10 @@ use wire::{Handle, NodeId};
 
 use crate::config::Config;
 use crate::runtime::{Runtime, public_host};
-use crate::wiring::{Backstage, Correspondents, Delivered, Doorplates, KeyGate, Parlour, Stage};
-use crate::{assets, counts, flv, headers, http, renames, rooms};
+use crate::wiring::{
+    Backstage, Correspondents, Counter, Delivered, Doorplates, KeyGate, Parlour, Stage, TownCrier,
+};
+use crate::{assets, counts, flv, headers, http, ledger, renames, rooms};
 
 /// How often what has gathered is folded and what is idle is forgotten.
 const UPKEEP_EVERY: Duration = Duration::from_secs(10);
@@ -53,6 +59,9 @@ const OWN_FILES: u64 = 100;
 
 /// How often sessions and links that have ended by themselves are forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(10);
+
+/// How often it is looked what became of gifts of which nobody knows.
+const CLAIMS_EVERY: Duration = Duration::from_secs(15);
 
 /// How long other nodes may take to be told that this one ends.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
@@ -73,7 +82,9 @@ pub struct App {
     webrtc: Option<Arc<sfu::Service>>,
     renditions: Arc<Renditions>,
     chat: Arc<chat::Service>,
+    giving: Arc<Giving>,
     webhooks: (Arc<Webhooks>, Ear),
+    payments: Arc<Payments>,
     door: Arc<Door>,
     mailer: Option<Mailer>,
     thumbnails: Arc<Thumbnails>,
@@ -126,10 +137,15 @@ impl App {
         ));
         let webhooks = Webhooks::new(store.clone(), server_key.clone(), config.webhooks.clone());
         let webhooks = webhooks.await?;
+        let ledger = open_ledger(&config, &cluster, &server_key).await?;
+        let till = Arc::clone(&ledger) as Arc<dyn Till>;
+        let giving = Arc::new(Giving::new(store.clone(), ledger).await?);
+        let payments = Payments::new(store.clone(), config.payments.clone(), till, &server_key)?;
         let entrance = Entrance {
             shards,
             channels: Arc::new(Doorplates(store.clone())),
             audience: Some(Arc::new(Correspondents(Arc::clone(&webhooks.0)))),
+            gifts: Some(Arc::new(Counter(Arc::clone(&giving)))),
             streams: Arc::clone(&streams),
             key: server_key.room_key(),
             public_url: config.public_origin(),
@@ -206,7 +222,9 @@ impl App {
             webrtc,
             renditions,
             chat,
+            giving,
             webhooks,
+            payments: Arc::new(payments),
             door,
             mailer,
             thumbnails: Arc::new(thumbnails),
@@ -299,6 +317,8 @@ impl App {
         let ingest = tokio::spawn(self.ingest.run(drain.clone()));
         let slots = Arc::new(Semaphore::new(self.config.http.max_connections));
         let mut rooms = self.chat.upkeep(&self.bus);
+        let crier: Arc<dyn gifts::Crier> = Arc::new(TownCrier(Arc::clone(&self.chat)));
+        let mut ledger = self.giving.ledger().run(&crier);
         for over in self.left_open {
             self.bus.publish(over);
         }
@@ -335,6 +355,8 @@ impl App {
         let ended = tokio::time::timeout(grace, ending.in_order()).await;
         upkeep.shutdown().await;
         rooms.shutdown().await;
+        ledger.shutdown().await;
+        self.giving.ledger().leave().await;
         self.store.close().await;
         Runtime::remove(self.config.data_dir());
         match ended {
@@ -364,7 +386,9 @@ impl App {
             watched: Arc::default(),
             thumbnails: Arc::clone(&self.thumbnails),
             emotes: Arc::new(Emotes::new(self.config.emotes.clone())),
+            giving: Arc::clone(&self.giving),
             webhooks: Arc::clone(&self.webhooks.0),
+            payments: Arc::clone(&self.payments),
             bus: self.bus.clone(),
             publishers: Arc::new(Stage(self.ingest.theatre())),
             delivery: Arc::new(Delivered {
@@ -414,6 +438,17 @@ impl App {
                 door.forget_idle();
             }
         });
+        let giving = Arc::clone(&self.giving);
+        tasks.spawn(async move {
+            let mut ticks = tokio::time::interval(CLAIMS_EVERY);
+            loop {
+                ticks.tick().await;
+                giving.forget_idle();
+                if let Err(error) = giving.look_up_claims().await {
+                    tracing::warn!(%error, "failed to look up what became of gifts");
+                }
+            }
+        });
         let (store, webhooks) = (self.store.clone(), Arc::clone(&self.webhooks.0));
         tasks.spawn(async move {
             let mut ticks = tokio::time::interval(FORGET_EVERY);
@@ -435,6 +470,7 @@ impl App {
         if let Some(certificate) = self.certificate.clone() {
             tasks.spawn(certificate.keep_fresh());
         }
+        tasks.spawn(Arc::clone(&self.payments).keep_sweeping());
         let thumbnails = Arc::clone(&self.thumbnails);
         tasks.spawn(async move { thumbnails.look_for_decoder().await });
         tasks
@@ -603,6 +639,17 @@ pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
         );
     }
     Ok(file)
+}
+
+/// Opens the ledger, where the database is.
+async fn open_ledger(
+    config: &Config,
+    cluster: &Cluster,
+    server_key: &ServerKey,
+) -> anyhow::Result<Arc<Ledger>> {
+    let place = gifts::Place::load(config.data_dir(), ledger::postgres_url(config)).await?;
+    let key = ledger::seal_key(server_key);
+    Ledger::open(place, cluster.clone(), config.gifts.clone(), key).await
 }
 
 /// Opens the database, brings it up to date, and reads the server's key.

@@ -7,12 +7,13 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use api::store::users::Role;
 use clap::{Args, Parser, Subcommand};
+use gifts::export::Format;
 use kit::config::Layer;
-use wire::Handle;
+use wire::{Handle, hex};
 
 use crate::app::Signals;
 use crate::config::Config;
-use crate::{App, admin, demo};
+use crate::{App, admin, demo, ledger};
 
 /// Exit code for a configuration that was not accepted (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
@@ -38,7 +39,7 @@ enum Command {
     Demo(ConfigArgs),
     /// Read the configuration as `serve` would, and tell what is in force or what is wrong.
     CheckConfig(ConfigArgs),
-    /// Write the whole database and the server's key to one file; the server may run meanwhile.
+    /// Write the whole database, the ledger and the server's key to one file; the server may run meanwhile.
     ///
     /// The file opens everything: keep it as safe as the data directory.
     Backup {
@@ -54,9 +55,38 @@ enum Command {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Look into the ledger of coins and money, on the server's machine; the server may run meanwhile.
+    #[command(subcommand)]
+    Ledger(Ledger),
     /// Look after a server's accounts, on its machine.
     #[command(subcommand)]
     Admin(Admin),
+}
+
+#[derive(Debug, Subcommand)]
+enum Ledger {
+    /// Count everything again and compare it with what is kept; exit code 1 when something is not right.
+    ///
+    /// Each finding is a line that begins with the invariant it is against; docs/operating.md tells of them.
+    Verify {
+        /// The key that must have sealed the ledger [default: that of this server]
+        #[arg(long, value_name = "HEX", value_parser = seal_key)]
+        key: Option<[u8; 32]>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Write all of it for other programs.
+    Export {
+        /// `beancount`: a journal that ends with what each account must come to. `csv`: a line for each
+        /// transfer.
+        #[arg(long, value_parser = ["beancount", "csv"])]
+        format: String,
+        /// Write to this new file instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -139,6 +169,14 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     Ok((key.trim().to_owned(), value.to_owned()))
 }
 
+fn seal_key(text: &str) -> Result<[u8; 32], String> {
+    hex::decode(text)
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| {
+            "expected 64 hexadecimal digits, as `barrage ledger verify` shows them".into()
+        })
+}
+
 impl ConfigArgs {
     fn load(self) -> Result<Config, kit::config::ConfigError> {
         let mut layers = Vec::new();
@@ -177,6 +215,20 @@ pub fn main() -> ExitCode {
         Command::Restore { file, config } => {
             with_config(config, |config| block_on(restore(config, file)))
         }
+        Command::Ledger(Ledger::Verify { key, config }) => with_config(config, |config| {
+            block_on(async move { ledger::verify(&config, key, &mut std::io::stdout()).await })
+        }),
+        Command::Ledger(Ledger::Export {
+            format,
+            out,
+            config,
+        }) => with_config(config, |config| {
+            let format = match format.as_str() {
+                "csv" => Format::Csv,
+                _ => Format::Beancount,
+            };
+            block_on(async move { ledger::write_out(&config, format, out.as_deref()).await })
+        }),
         Command::Admin(Admin::SetRole {
             handle,
             role,

@@ -9,6 +9,7 @@ use api::emotes::EmotesConfig;
 use api::thumbnails::ThumbnailsConfig;
 use api::webhooks::WebhooksConfig;
 use cluster::ClusterConfig;
+use gifts::payment::PaymentsConfig;
 use kit::config::ConfigError;
 use kit::database::{DatabaseConfig, Engine};
 use kit::proxies::TrustedProxies;
@@ -46,6 +47,8 @@ pub struct Config {
     pub hls: hls::Config,
     /// Rooms.
     pub chat: chat::Config,
+    /// Gifts and what they earn.
+    pub gifts: gifts::Config,
     /// What writes to viewers over RTMP, HTTP-FLV and WebSocket-FLV.
     pub shards: ShardsConfig,
     /// Where the data is kept.
@@ -62,6 +65,8 @@ pub struct Config {
     pub emotes: EmotesConfig,
     /// Programs that are told what happens.
     pub webhooks: WebhooksConfig,
+    /// How coins are bought.
+    pub payments: PaymentsConfig,
     /// The log.
     pub log: LogConfig,
     /// The graceful end.
@@ -83,6 +88,7 @@ impl Default for Config {
             transcode: rendition::Config::default(),
             hls: hls::Config::default(),
             chat: chat::Config::default(),
+            gifts: gifts::Config::default(),
             shards: ShardsConfig::default(),
             database: DatabaseConfig::default(),
             cluster: ClusterConfig::default(),
@@ -91,6 +97,7 @@ impl Default for Config {
             thumbnails: ThumbnailsConfig::default(),
             emotes: EmotesConfig::default(),
             webhooks: WebhooksConfig::default(),
+            payments: PaymentsConfig::default(),
             log: LogConfig::default(),
             drain: DrainConfig::default(),
         }
@@ -256,8 +263,12 @@ impl Config {
         self.webrtc.validate().map_err(ConfigError::Invalid)?;
         self.shards.validate().map_err(ConfigError::Invalid)?;
         self.chat.validate().map_err(ConfigError::Invalid)?;
+        self.gifts.validate().map_err(ConfigError::Invalid)?;
         self.emotes.validate().map_err(ConfigError::Invalid)?;
         self.webhooks.validate().map_err(ConfigError::Invalid)?;
+        self.payments
+            .validate(!self.public_url.is_empty())
+            .map_err(ConfigError::Invalid)?;
         self.database.validate().map_err(ConfigError::Invalid)?;
         self.cluster
             .validate(self.database.engine() == Engine::Postgres)
@@ -324,6 +335,7 @@ impl Config {
         shown.database = self.database.redacted();
         shown.cluster = self.cluster.redacted();
         shown.webrtc = self.webrtc.redacted();
+        shown.payments = self.payments.redacted();
         if self.mail.is_on() {
             shown.mail.url = "…".into();
         }
@@ -376,6 +388,7 @@ mod tests {
         assert!(error(|c| c.emotes.per_channel = 501).contains("emotes.per_channel"));
         assert!(error(|c| c.webhooks.in_flight = 0).contains("webhooks.in_flight"));
         assert!(error(|c| c.webhooks.timeout_ms = 1).contains("webhooks.timeout_ms"));
+        assert!(error(|c| c.payments.provider = "stripe".into()).contains("public_url"));
         assert!(error(|c| c.data_dir.clear()).contains("data_dir"));
         assert!(error(|c| c.https.key = "k.pem".into()).contains("https.certificate"));
         assert!(error(|c| c.public_url = "live.example".into()).contains("public_url"));

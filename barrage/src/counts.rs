@@ -65,6 +65,14 @@ pub fn begin() {
             "Items of rooms that were kept, danmaku among them.",
         ),
         (
+            "barrage_gifts_total",
+            "Gifts that somebody wanted to give, by what came of it.",
+        ),
+        (
+            "barrage_gifts_told_total",
+            "Entries of the ledger of which a room was told.",
+        ),
+        (
             "barrage_nats_dropped_total",
             "Messages to other nodes that were not sent because too many waited.",
         ),
@@ -97,6 +105,10 @@ pub fn begin() {
         (
             "barrage_webrtc_repaired_packets_total",
             "Packets sent once more because they were lost, by direction.",
+        ),
+        (
+            "barrage_webrtc_unsent_packets_total",
+            "Packets to viewers for which the system or a connection had no room.",
         ),
         (
             "barrage_webrtc_refused_total",
@@ -172,6 +184,7 @@ pub fn begin() {
             "barrage_database_answer_seconds",
             "How long the database took to answer the simplest question.",
         ),
+        ("barrage_ledger_ok", "1 while something can be given."),
         (
             "barrage_certificate_ok",
             "1 while the https certificate and its files are good.",
@@ -218,6 +231,7 @@ pub fn begin() {
     }
     for name in [
         "barrage_chat_items_total",
+        "barrage_gifts_told_total",
         "barrage_nats_dropped_total",
         "barrage_nats_uncarried_total",
         "barrage_chat_sent_bytes_total",
@@ -228,7 +242,15 @@ pub fn begin() {
     for why in Why::ALL.map(Why::as_str) {
         metrics::counter!("barrage_chat_connections_left_total", "why" => why).increment(0);
     }
-    for name in ["barrage_chat_ok", "barrage_nats_ok", "barrage_redis_ok"] {
+    for outcome in ["given", "cannot_pay", "refused", "too_fast", "unavailable"] {
+        metrics::counter!("barrage_gifts_total", "outcome" => outcome).increment(0);
+    }
+    for name in [
+        "barrage_chat_ok",
+        "barrage_ledger_ok",
+        "barrage_nats_ok",
+        "barrage_redis_ok",
+    ] {
         metrics::gauge!(name).set(1.0);
     }
     for protocol in ["flv", "ws-flv", "rtmp"] {

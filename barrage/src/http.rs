@@ -4,6 +4,7 @@
 mod client;
 mod first_look;
 mod impatient;
+mod punctual;
 mod rewound;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::middleware::from_fn;
 use fanout::shard::bound_unsent;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -146,6 +148,7 @@ impl Server {
     /// Every listener takes its connections from the same `slots`. Live streams and rooms on plain
     /// connections are served by `roles`.
     pub async fn run(self, router: Router, roles: Roles, slots: Arc<Semaphore>, mut drain: Drain) {
+        let router = router.layer(from_fn(punctual::answer));
         let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {

@@ -4,6 +4,7 @@
 //! - [`config`]: every setting of every role.
 //! - [`app`]: puts the roles together, runs them, ends them.
 //! - [`admin`]: what an operator does on the server's machine.
+//! - [`ledger`]: what an operator does with the ledger.
 //! - [`http`]: the listeners for pages, API, media and rooms.
 //! - [`flv`]: HTTP-FLV and WebSocket-FLV for connections that no shard can have.
 //! - [`rooms`]: rooms for connections that no shard can have.
@@ -26,6 +27,7 @@ pub mod demo;
 pub mod flv;
 pub mod headers;
 pub mod http;
+pub mod ledger;
 pub mod renames;
 pub mod rooms;
 pub mod runtime;

@@ -2,17 +2,21 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use api::Store;
 use api::delivery::{
     Delivery, Peer, PeerDump, PeerEvent, PeerSeen, PeerTrack, Transcoding, Viewers,
 };
+use api::giving::{Ask, Giving, NotGiven, WalletView};
 use api::keyring::{KeyError, Keyring};
 use api::publishers::Publishers;
 use api::rooms::{Later, Name, NotSaid, Replay, Rooms, Wanted, Words};
 use api::unfit::Unfit;
 use api::webhooks::{Kind, Webhooks};
 use chat::{Audience, Channels, Event, saying};
+use gifts::gate::Balance;
+use gifts::relay::News;
 use ingest::Play;
 use ingest::gate::{Answer, Permit, PublishGate, Refusal, SecondPublisher};
 use ingest::publisher::Publisher;
@@ -25,7 +29,7 @@ use media::MediaTime;
 use sfu_core::assemble::Unit;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
-use wire::{BroadcastId, ChannelId, Handle, Person, StreamId, StreamKeyId};
+use wire::{BroadcastId, ChannelId, Handle, Person, StreamId, StreamKeyId, UserId};
 
 /// Publishers are let in by the API's keyring.
 #[derive(Clone, Debug)]
@@ -104,6 +108,9 @@ impl Audience for Correspondents {
                 | Event::Joined { .. }
                 | Event::Followed { .. }
                 | Event::Shared { .. }
+                | Event::Gift(_)
+                | Event::TakenBack { .. }
+                | Event::Gifting { .. }
                 | Event::Degraded { .. } => continue,
             };
             if !self.0.wants(row.channel, kind) {
@@ -150,6 +157,10 @@ impl Rooms for Parlour {
         })
     }
 
+    fn picture(&self, channel: ChannelId) -> Option<(BroadcastId, i64)> {
+        self.0.picture(channel)
+    }
+
     fn replay(&self, wanted: Wanted) -> Later<'_, anyhow::Result<Option<Replay>>> {
         Box::pin(async move {
             let Ok(after) = wanted.after.map(|after| after.parse()).transpose() else {
@@ -185,6 +196,122 @@ const fn unfit(why: chat::danmaku::Unfit) -> Unfit {
         chat::danmaku::Unfit::Empty => Unfit::Empty,
         chat::danmaku::Unfit::TooLong(max) => Unfit::TooLong(max),
         chat::danmaku::Unfit::TooTall => Unfit::TooTall,
+    }
+}
+
+/// What is given in rooms goes to the ledger.
+#[derive(Clone, Debug)]
+pub struct Counter(pub Arc<Giving>);
+
+impl chat::Gifts for Counter {
+    fn give<'a>(
+        &'a self,
+        channel: ChannelId,
+        person: &'a Person,
+        give: chat::protocol::Give,
+        picture: Option<(BroadcastId, i64)>,
+    ) -> Later<'a, Result<chat::gifting::Given, chat::gifting::NotGiven>> {
+        Box::pin(async move {
+            let ask = Ask {
+                key: give.key,
+                gift: give.gift,
+                count: give.count,
+                coins: give.coins,
+                combo: give.combo,
+                text: give.text,
+                picture,
+            };
+            let given = self.0.give(channel, person, ask).await;
+            let given = given.map_err(|why| not_given(&why))?;
+            Ok(chat::gifting::Given {
+                seq: given.seq.unsigned_abs(),
+                wallet: wallet(given.wallet),
+            })
+        })
+    }
+}
+
+fn not_given(why: &NotGiven) -> chat::gifting::NotGiven {
+    use chat::protocol::ErrorCode as Code;
+    let (code, retry) = match why {
+        NotGiven::Unfit(..) => (Code::Unfit, None),
+        NotGiven::NotThere => (Code::NotThere, None),
+        NotGiven::SoldOut => (Code::SoldOut, None),
+        NotGiven::CannotPay => (Code::CannotPay, None),
+        NotGiven::Frozen | NotGiven::Own => (Code::NotAllowed, None),
+        NotGiven::Used => (Code::Used, None),
+        NotGiven::TooFast(wait) => (Code::TooFast, Some(*wait)),
+        NotGiven::Unavailable => (Code::Unavailable, Some(Duration::from_secs(1))),
+    };
+    chat::gifting::NotGiven {
+        code,
+        message: why.to_string(),
+        retry,
+    }
+}
+
+const fn wallet(wallet: WalletView) -> chat::protocol::Wallet {
+    chat::protocol::Wallet {
+        coins: wallet.coins,
+        promo: wallet.promo,
+        version: wallet.version,
+        promo_version: wallet.promo_version,
+        frozen: wallet.frozen,
+    }
+}
+
+/// What is in the ledger is told in rooms.
+#[derive(Debug)]
+pub struct TownCrier(pub Arc<chat::Service>);
+
+impl gifts::Crier for TownCrier {
+    fn tell(&self, channel: ChannelId, news: Vec<News>) -> Later<'_, Vec<bool>> {
+        Box::pin(async move {
+            // What cannot be read now cannot be read later.
+            let mut kept = vec![true; news.len()];
+            let (mut places, mut events) = (Vec::new(), Vec::new());
+            for (place, news) in news.into_iter().enumerate() {
+                match event(news) {
+                    Ok(event) => {
+                        places.push(place);
+                        events.push(event);
+                    }
+                    Err(error) => tracing::error!(%error, "a gift cannot be told of"),
+                }
+            }
+            let told = self.0.tell_of_ledger(channel, events).await;
+            for (place, is_kept) in places.into_iter().zip(told) {
+                kept[place] = is_kept;
+            }
+            kept
+        })
+    }
+
+    fn tell_balances(&self, user: UserId, balances: Vec<Balance>) {
+        self.0.tell_wallet(user, wallet(WalletView::of(&balances)));
+    }
+
+    fn tell_health(&self, down_since_ms: Option<i64>) {
+        self.0.tell_gifting(down_since_ms);
+    }
+}
+
+/// News of the ledger as a room knows them.
+fn event(news: News) -> serde_json::Result<Event> {
+    let seq = news.seq.unsigned_abs();
+    match news.what {
+        gifts::relay::What::TakenBack { of } => Ok(Event::TakenBack {
+            seq,
+            of: of.unsigned_abs(),
+        }),
+        gifts::relay::What::Gift { mut public, combo } => {
+            public["seq"] = seq.into();
+            if let Some(n) = combo {
+                let id = public["combo"].take();
+                public["combo"] = serde_json::json!({ "id": id, "n": n });
+            }
+            serde_json::from_value(public).map(|gift| Event::Gift(Box::new(gift)))
+        }
     }
 }
 

@@ -132,6 +132,7 @@ impl Admission {
             viewers: room.everybody() + 1,
             likes: room.likes(),
             chat_down_since_ms: shared.down_since_ms(room),
+            gifting_down_since_ms: shared.gifting.down_since_ms(),
         }));
         let mut head = BytesMut::from(&join(&[&welcome])[..]);
         let Joined {

@@ -241,18 +241,23 @@ impl Task {
     async fn commit(&mut self, batch: Vec<Entry>) {
         let mut batch = self.within_limits(batch).await;
         // Once for each room of the batch that another node holds, and once for the others.
-        while let Some(lost) = self.try_commit(&mut batch).await {
-            tracing::warn!(room.id = %lost, "another node holds a room");
-            for entry in &batch {
-                if entry.room.id == lost {
-                    self.rooms.lose(&entry.room);
+        while let Some(again) = self.try_commit(&mut batch).await {
+            match again {
+                Again::Lost(lost) => {
+                    tracing::warn!(room.id = %lost, "another node holds a room");
+                    for entry in &batch {
+                        if entry.room.id == lost {
+                            self.rooms.lose(&entry.room);
+                        }
+                    }
                 }
+                Again::Without(known) => batch = without(batch, &known),
             }
         }
     }
 
-    /// Keeps a batch, and answers all of it; or tells which of its rooms another node holds.
-    async fn try_commit(&mut self, batch: &mut Vec<Entry>) -> Option<ChannelId> {
+    /// Keeps a batch, and answers all of it; or tells why it is to be tried again.
+    async fn try_commit(&mut self, batch: &mut Vec<Entry>) -> Option<Again> {
         let mut fences = BTreeMap::new();
         let (open, closed): (Vec<_>, _) = std::mem::take(batch).into_iter().partition(|entry| {
             let Holder::Here(fence) = entry.room.holder() else {
@@ -294,7 +299,11 @@ impl Task {
             }
             Ok(Err(CommitError::Fenced(room))) => {
                 *batch = open;
-                return Some(room);
+                return Some(Again::Lost(room));
+            }
+            Ok(Err(CommitError::Known(known))) => {
+                *batch = open;
+                return Some(Again::Without(known));
             }
             Ok(Err(CommitError::Failed(error))) => {
                 return self.fail(open, &error.to_string());
@@ -312,7 +321,7 @@ impl Task {
     }
 
     /// Nothing of a batch is kept.
-    fn fail(&mut self, batch: Vec<Entry>, why: &str) -> Option<ChannelId> {
+    fn fail(&mut self, batch: Vec<Entry>, why: &str) -> Option<Again> {
         tracing::warn!(error = why, "failed to keep what was said");
         self.rest();
         refuse(batch);
@@ -387,6 +396,27 @@ impl Task {
             }
         }
     }
+}
+
+/// Why a batch is to be tried again.
+enum Again {
+    /// Another node holds this room.
+    Lost(ChannelId),
+    /// This of it is kept, by its number in the ledger, with its place.
+    Without(HashMap<(ChannelId, u64), u64>),
+}
+
+/// What of a batch is not kept yet. Who tells of the ledger what its room has heard is answered.
+fn without(batch: Vec<Entry>, known: &HashMap<(ChannelId, u64), u64>) -> Vec<Entry> {
+    let mut left = Vec::with_capacity(batch.len());
+    for entry in batch {
+        let seq = entry.event.seq();
+        match seq.and_then(|seq| known.get(&(entry.room.id, seq))) {
+            Some(place) => entry.came(Ok(*place)),
+            None => left.push(entry),
+        }
+    }
+    left
 }
 
 /// Gives each entry its place.

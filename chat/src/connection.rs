@@ -15,11 +15,12 @@ use wire::room_token::BadToken;
 use wire::{Badge, Person, RoomClaims};
 
 use crate::committer::{Answer, Entry, unavailable};
+use crate::gifting::Mine;
 use crate::item::{Event, Name, Removed};
 use crate::limits::{self, Seat};
 use crate::mods;
 use crate::people::Here;
-use crate::protocol::{self, At, Encoding, ErrorCode, Said, Send, Told};
+use crate::protocol::{self, At, Encoding, ErrorCode, Give, Said, Send, Told};
 use crate::room::{Presence, Room};
 use crate::saying::NotSaid;
 use crate::service::Shared;
@@ -62,6 +63,7 @@ pub(crate) struct Connection {
     conversation: Conversation,
     claims: Option<Box<RoomClaims>>,
     here: Option<Here>,
+    mine: Option<Mine>,
     /// It hears the mods' lane.
     keeps_order: Option<Arc<mods::Seat>>,
     limit: DefaultDirectRateLimiter,
@@ -133,6 +135,7 @@ impl Connection {
             conversation: Conversation::new(protocol::MESSAGE_MAX).inflating(inflates),
             claims: None,
             here: None,
+            mine: None,
             keeps_order: None,
             beyond: 0,
             heard_at: Instant::now(),
@@ -188,6 +191,7 @@ impl Connection {
             Said::Auth { token, mods } => self.auth(&token, mods),
             Said::Send(send) => self.send(send),
             Said::Delete { id, of } => self.delete(id, of),
+            Said::Give(give) => self.give(give),
             Said::Like => {
                 if self.shared.limits.may_like(self.client) {
                     self.room.like();
@@ -227,6 +231,11 @@ impl Connection {
         if !self.here.as_ref().is_some_and(is_here) {
             let people = &self.room.people;
             self.here = Some(people.come(&claims.person, &self.mailbox, self.encoding));
+        }
+        let user = claims.person.id;
+        if self.mine.as_ref().map(Mine::user) != Some(user) {
+            let gifting = &self.shared.gifting;
+            self.mine = Some(gifting.sit(user, &self.mailbox, self.encoding));
         }
         let may_moderate = may_moderate(&claims.person);
         self.claims = Some(Box::new(claims));
@@ -274,6 +283,18 @@ impl Connection {
         let danmaku = self.shared.danmaku(&self.room, person, send);
         let danmaku = danmaku.map_err(|why| Refused::of(id, why))?;
         Ok(self.keep(Event::Danmaku(danmaku), None, id))
+    }
+
+    fn give(&self, give: Give) -> Outcome {
+        let id = give.id;
+        let person = self.person(id)?.clone();
+        let picture = self.shared.picture(&self.room, give.mt);
+        let way = (Arc::clone(&self.mailbox), self.encoding);
+        let given = self
+            .shared
+            .gifting
+            .give(self.room.id, person, give, picture, way);
+        Ok(given.err().map(|not| self.encoding.message(&not.told(id))))
     }
 
     fn delete(&self, id: u64, of: u64) -> Outcome {
@@ -404,6 +425,7 @@ impl Talk for Connection {
         if until.is_some_and(|until| until <= clock::now().as_micros()) {
             self.claims = None;
             self.here = None;
+            self.mine = None;
             self.keeps_order = None;
             answer.extend_from_slice(&self.encoding.message(&self.you(None)));
         }

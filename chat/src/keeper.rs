@@ -19,7 +19,7 @@ use wire::ChannelId;
 
 use crate::item::Event;
 use crate::lane::{Lane, PerLane, Places};
-use crate::nodes::{Aside, Came, Carried, Forwarded, Question, What, pack, subject, unpack};
+use crate::nodes::{Aside, Came, Carried, Forwarded, Question, ROOMS, What, pack, subject, unpack};
 use crate::room::{Holder, Room};
 use crate::service::{Channels, Service, Shared};
 use crate::store::Opened;
@@ -352,7 +352,7 @@ impl Keeper {
                 // It may live and not have the room open.
                 let open = pack(&Question::Open(room.id));
                 let bus = Arc::clone(&self.shared.cluster.bus);
-                tokio::spawn(async move { bus.ask(now, open).await });
+                tokio::spawn(async move { bus.ask(now, ROOMS, open).await });
             }
             (Holder::Other(_), Err(_)) => cut(&room),
         }

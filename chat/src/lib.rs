@@ -9,6 +9,7 @@
 //! - `reader`: the same for somebody who only reads.
 //! - [`limits`]: how much anybody may say.
 //! - [`service`], `admission`: the rooms of this server, and the way into them.
+//! - [`gifting`]: gifts, on their way to the ledger and back.
 //! - `upkeep`: what goes on in them beside what is said.
 //! - `mods`: what those are told who keep order.
 
@@ -16,6 +17,7 @@ mod admission;
 mod committer;
 pub mod config;
 mod connection;
+pub mod gifting;
 mod keeper;
 pub mod limits;
 mod mods;
@@ -35,6 +37,7 @@ pub use admission::Admission;
 pub use committer::Audience;
 pub use config::Config;
 pub use emotes::Emotes;
+pub use gifting::Gifts;
 pub use item::{Event, Item};
 pub use lane::{Lane, Places};
 pub use protocol::Encoding;

@@ -20,6 +20,9 @@ use crate::item::{Event, Item};
 use crate::room::Holder;
 use crate::saying::NotSaid;
 
+/// What nodes ask each other about here.
+pub(crate) const ROOMS: &str = "rooms";
+
 /// Entries that wait for another node.
 const WAITING_MAX: usize = 4_096;
 
@@ -183,7 +186,9 @@ async fn run(cluster: Cluster, holder: NodeId, mut waiting: mpsc::Receiver<Entry
     while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let batch = std::mem::take(&mut batch);
         let question: Vec<_> = batch.iter().map(forwarded).collect();
-        let mut asked = cluster.bus.ask(holder, pack(&Question::Keep(question)));
+        let mut asked = cluster
+            .bus
+            .ask(holder, ROOMS, pack(&Question::Keep(question)));
         let answer = match timeout(PATIENCE, &mut asked).await {
             Ok(answer) => answer,
             Err(_) => {

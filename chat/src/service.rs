@@ -23,6 +23,7 @@ use crate::admission::Admission;
 use crate::committer::{Audience, Committer, Entry, Quotas, Rooms};
 use crate::config::Config;
 use crate::emotes::Emotes;
+use crate::gifting::{Gifting, Gifts};
 use crate::item::{self, Item, Name, State};
 use crate::keeper::Keeper;
 use crate::lane::Lane;
@@ -123,6 +124,7 @@ pub(crate) struct Shared {
     pub(crate) saying: Saying,
     pub(crate) cluster: Cluster,
     pub(crate) couriers: Couriers,
+    pub(crate) gifting: Gifting,
     pub(crate) streams: Arc<Streams>,
     pub(crate) store: Store,
     pub(crate) rooms: Arc<Open>,
@@ -201,6 +203,8 @@ pub struct Entrance {
     pub channels: Arc<dyn Channels>,
     /// Who hears of what is kept in any room.
     pub audience: Option<Arc<dyn Audience>>,
+    /// Who keeps the ledger, if anything can be given.
+    pub gifts: Option<Arc<dyn Gifts>>,
     /// What is live.
     pub streams: Arc<Streams>,
     /// What room tokens are signed with.
@@ -218,6 +222,7 @@ impl Service {
             shards,
             channels,
             audience,
+            gifts,
             streams,
             key,
             public_url,
@@ -236,6 +241,7 @@ impl Service {
                 quotas(&config),
             ),
             couriers: Couriers::new(cluster.clone()),
+            gifting: Gifting::new(gifts),
             cluster,
             streams,
             store,
@@ -426,6 +432,13 @@ impl Service {
         let room = self.room_of(channel).await;
         let room = room.map_err(|_| NotSaid::Unavailable)?;
         self.shared.say(room, person, send, key).await
+    }
+
+    /// Which picture is the last of a channel's broadcast, if one is on and its room is open: microseconds of
+    /// MediaTime.
+    pub fn picture(&self, channel: ChannelId) -> Option<(BroadcastId, i64)> {
+        let room = self.shared.rooms.lock().rooms.get(&channel).cloned()?;
+        self.shared.edge(&room)
     }
 
     /// How many people are signed in in a channel's room, and at most `limit` of them, whom chance

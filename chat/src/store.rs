@@ -1,6 +1,6 @@
 //! The durable lanes in the database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ use crate::lane::{Lane, PerLane};
 const ROWS: [usize; 3] = [128, 16, 1];
 
 /// Values of a row.
-const COLUMNS: usize = 9;
+const COLUMNS: usize = 10;
 
 /// The durable lanes of all rooms.
 #[derive(Clone, Debug)]
@@ -53,6 +53,9 @@ pub enum CommitError {
     /// They are not: another node writes to this room.
     #[error("another node writes to the room {0}")]
     Fenced(ChannelId),
+    /// They are not: these of them stand there already, by their numbers in the ledger, with their places.
+    #[error("some of it was kept before")]
+    Known(HashMap<(ChannelId, u64), u64>),
 }
 
 /// Where the lanes of a room are.
@@ -196,6 +199,11 @@ impl Store {
                 return Err(CommitError::Fenced(*channel));
             }
         }
+        let known = known(&mut transaction, rows).await;
+        let known = known.map_err(CommitError::Failed)?;
+        if !known.is_empty() {
+            return Err(CommitError::Known(known));
+        }
         let kept = Self::insert(&mut transaction, rows).await;
         kept.map_err(CommitError::Failed)?;
         transaction.commit().await.map_err(|error| {
@@ -322,7 +330,7 @@ impl Store {
         });
         let rows = sqlx::query(
             "SELECT place, at, event, media_time, epoch FROM room_items
-             WHERE broadcast = $1 AND channel = $2 AND media_time >= $3 AND media_time < $4
+             WHERE broadcast = $1 AND channel = $2 AND media_time >= $3 AND media_time < $4 AND seq IS NULL
                AND (media_time, epoch, place) > ($5, $6, $7) AND deleted_at IS NULL
              ORDER BY media_time, epoch, place LIMIT $8",
         )
@@ -453,6 +461,40 @@ impl FromStr for Mark {
 #[error("what is given as the last one was never an answer of this server")]
 pub struct ParseMarkError;
 
+/// Those of these items that tell of an entry of the ledger of which the room has heard: whoever tells it
+/// does so until it is known to have arrived.
+async fn known(
+    transaction: &mut Transaction<'_, Any>,
+    rows: &[Row],
+) -> sqlx::Result<HashMap<(ChannelId, u64), u64>> {
+    let mut wanted: BTreeMap<(ChannelId, u64), Vec<u64>> = BTreeMap::new();
+    for row in rows {
+        if let Some(seq) = row.item.event.seq() {
+            let seqs = wanted.entry((row.channel, row.epoch)).or_default();
+            seqs.push(seq);
+        }
+    }
+    let mut known = HashMap::new();
+    for ((channel, epoch), seqs) in wanted {
+        let list: Vec<_> = seqs.iter().map(ToString::to_string).collect();
+        let text = format!(
+            "SELECT seq, place FROM room_items WHERE channel = $1 AND epoch = $2 AND seq IN ({})",
+            list.join(", ")
+        );
+        let found = sqlx::query(AssertSqlSafe(text))
+            .persistent(false)
+            .bind(channel.to_string())
+            .bind(signed(epoch))
+            .fetch_all(&mut **transaction)
+            .await?;
+        for row in found {
+            let (seq, place): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            known.insert((channel, seq.unsigned_abs()), place.unsigned_abs());
+        }
+    }
+    Ok(known)
+}
+
 async fn remember_key(
     transaction: &mut Transaction<'_, Any>,
     row: &Row,
@@ -474,7 +516,7 @@ async fn remember_key(
 
 async fn insert_some(transaction: &mut Transaction<'_, Any>, rows: &[Row]) -> sqlx::Result<()> {
     let mut text = String::from(
-        "INSERT INTO room_items (channel, lane, epoch, place, at, author, broadcast, media_time, event) VALUES ",
+        "INSERT INTO room_items (channel, lane, epoch, place, at, author, broadcast, media_time, event, seq) VALUES ",
     );
     for row in 0..rows.len() {
         text.push_str(if row == 0 { "(" } else { ", (" });
@@ -496,6 +538,7 @@ async fn insert_some(transaction: &mut Transaction<'_, Any>, rows: &[Row]) -> sq
     {
         let (broadcast, media_time) = match &item.event {
             Event::Danmaku(danmaku) => (danmaku.b, danmaku.mt),
+            Event::Gift(gift) => (gift.b, gift.mt),
             Event::Deleted { .. }
             | Event::Broadcast(_)
             | Event::Emotes
@@ -505,6 +548,8 @@ async fn insert_some(transaction: &mut Transaction<'_, Any>, rows: &[Row]) -> sq
             | Event::Followed { .. }
             | Event::Shared { .. }
             | Event::Removed(_)
+            | Event::TakenBack { .. }
+            | Event::Gifting { .. }
             | Event::Degraded { .. } => (None, None),
         };
         let event = serde_json::to_string(&item.event).expect("events are plain data");
@@ -517,7 +562,8 @@ async fn insert_some(transaction: &mut Transaction<'_, Any>, rows: &[Row]) -> sq
             .bind(author.map(|author| author.to_string()))
             .bind(broadcast.map(|broadcast| broadcast.to_string()))
             .bind(media_time)
-            .bind(event);
+            .bind(event)
+            .bind(item.event.seq().map(signed));
     }
     query.execute(&mut **transaction).await.map(|_| ())
 }

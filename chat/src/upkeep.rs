@@ -15,8 +15,9 @@ use tokio::task::JoinSet;
 use wire::{ChannelId, Person};
 
 use crate::committer::{Entry, Rooms as _};
+use crate::gifting;
 use crate::item::{self, Event, Name, State};
-use crate::nodes::{What, subject};
+use crate::nodes::{ROOMS, What, subject};
 use crate::room::{Holder, Room};
 use crate::saying::KEY_KEPT;
 use crate::service::Service;
@@ -43,7 +44,7 @@ impl Service {
                 service.tell_counts();
             }
         });
-        let (service, mut questions) = (Arc::clone(self), self.shared.cluster.bus.questions());
+        let (service, mut questions) = (Arc::clone(self), self.shared.cluster.bus.questions(ROOMS));
         tasks.spawn(async move {
             // One node asks one thing at a time, so that these are few.
             while let Some(question) = questions.recv().await {
@@ -73,6 +74,7 @@ impl Service {
             }
         });
         tasks.spawn(Arc::clone(self).follow_emotes(bus.subscribe()));
+        tasks.spawn(gifting::hear_wallets(Arc::clone(&self.shared)));
         tasks
     }
 

@@ -10,10 +10,14 @@
 //! - [`fn@websocket`]: frames, and messages that are compressed.
 //! - [`said`], [`room_token`], [`since`]: what members of rooms send.
 //! - [`offer`], [`webrtc`]: session descriptions, and datagrams of peers.
+//! - [`dtls`], [`opened`]: handshakes on a path that was let in, and what comes over it sealed.
 //! - [`seeds`]: what the corpora begin with.
 
 mod amf;
+mod dtls;
 mod flv;
+mod opened;
+mod pairing;
 mod room;
 mod rtmp;
 pub mod seeds;
@@ -21,7 +25,9 @@ mod webrtc;
 mod websocket;
 
 pub use amf::{amf0, amf3};
+pub use dtls::dtls;
 pub use flv::flv;
+pub use opened::opened;
 pub use room::{room_token, said, since};
 pub use rtmp::{chunk, handshake, session};
 pub use webrtc::{offer, webrtc};
@@ -31,13 +37,15 @@ pub use websocket::websocket;
 pub type Run = fn(&[u8]);
 
 /// A function for each target, by the name of its corpus.
-pub const TARGETS: [(&str, Run); 12] = [
+pub const TARGETS: [(&str, Run); 14] = [
     ("amf0", amf0),
     ("amf3", amf3),
     ("chunk", chunk),
+    ("dtls", dtls),
     ("flv", flv),
     ("handshake", handshake),
     ("offer", offer),
+    ("opened", opened),
     ("room_token", room_token),
     ("said", said),
     ("session", session),

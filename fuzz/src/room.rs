@@ -25,6 +25,7 @@ pub fn said(data: &[u8]) {
                 }
             }
             Ok(Said::Auth { token, .. }) => assert!(token.len() <= data.len()),
+            Ok(Said::Give(give)) => assert!(give.key.len() <= data.len()),
             Ok(Said::Delete { .. } | Said::Like | Said::Share) => {}
             // It is said to the member.
             Err(why) => assert!(why.len() <= 1_000, "{why}"),

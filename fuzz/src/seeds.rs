@@ -19,9 +19,11 @@ pub fn of(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "amf0" => amf_seeds(amf0::encode),
         "amf3" => amf_seeds(amf3::encode),
         "chunk" => chunk_seeds(),
+        "dtls" => dtls_seeds(),
         "flv" => flv_seeds(),
         "handshake" => handshake_seeds(),
         "offer" => offer_seeds(),
+        "opened" => opened_seeds(),
         "room_token" => room_token_seeds(),
         "said" => said_seeds(),
         "session" => session_seeds(),
@@ -174,6 +176,173 @@ fn webrtc_seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("pictures", framed(&pictures)),
         ("reports", framed(&[reports])),
         ("sound", framed(&[packet(111, 1, false, &[0xfc, 1, 2])])),
+    ]
+}
+
+/// Steps of a handshake, each behind what it is, how much time passes, and its length.
+fn dtls_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let step = |what: u8, pause: u8, bytes: &[u8]| {
+        let [high, low] = (bytes.len() as u16).to_be_bytes();
+        [&[what, pause, high, low], bytes].concat()
+    };
+    let steps = |first: u8, steps: &[Vec<u8>]| [&[first][..], &steps.concat()].concat();
+    let on = || step(0, 0, &[]);
+    let finished = [20, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 2, 7, 7];
+    vec![
+        ("peer_begins", steps(0, &vec![on(); 12])),
+        ("server_begins", steps(1, &vec![on(); 12])),
+        (
+            "changed",
+            steps(
+                0,
+                &[
+                    on(),
+                    step(5, 0, &[20, 1, 0, 255]),
+                    on(),
+                    on(),
+                    step(9, 0, &[40]),
+                ],
+            ),
+        ),
+        (
+            "slow",
+            steps(1, &[on(), step(0, 15, &[]), step(0, 15, &[]), on()]),
+        ),
+        (
+            "records",
+            steps(
+                0,
+                &[
+                    on(),
+                    on(),
+                    step(0b1010, 0, &finished),
+                    step(0b1_1010, 0, &finished),
+                    step(0b0110, 0, &[2, 40]),
+                    step(0b0010, 0, &[1]),
+                    step(3, 0, &[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0]),
+                    on(),
+                ],
+            ),
+        ),
+    ]
+}
+
+/// What a publisher and a viewer send, each behind who says it, how much time passes, and its length.
+fn opened_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let said =
+        |who: u8, pause: u8, bytes: &[u8]| [&[who, pause, bytes.len() as u8], bytes].concat();
+    let packet = |kind: u8, sequence: u16, marker: bool, payload: &[u8]| {
+        let mut out = Vec::new();
+        let timestamp = 9_000 + u32::from(sequence) * 3_000;
+        sfu_core::rtp::write_header(&mut out, kind, marker, sequence, timestamp, kind.into());
+        out.extend_from_slice(payload);
+        out
+    };
+    let sps = [
+        0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03,
+        0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0xc0, 0xf1, 0x83, 0x19, 0x60,
+    ];
+    let pps = [0x68, 0xeb, 0xec, 0xb2, 0x2c];
+    let sets = [
+        &[0x78, 0, 26],
+        &sps[..],
+        &[0, 5],
+        &pps[..],
+        &[0, 3, 0x65, 0x88, 1],
+    ]
+    .concat();
+    let mut pictures = said(0, 0, &packet(102, 1, true, &sets));
+    for sequence in [2, 3, 5, 6] {
+        pictures.extend(said(0, 30, &packet(102, sequence, true, &[0x41, 0x9a, 1])));
+        pictures.extend(said(0, 5, &packet(111, sequence, false, &[0xfc, 1, 2])));
+    }
+    // What was lost comes again, over its own source.
+    pictures.extend(said(0, 9, &packet(103, 1, true, &[0, 4, 0x41, 0x9a, 1])));
+    let report = |fill: &dyn Fn(&mut Vec<u8>)| {
+        let mut out = Vec::new();
+        fill(&mut out);
+        out
+    };
+    let block = sfu_core::rtcp::ReportBlock {
+        ssrc: 12,
+        fraction_lost: 3,
+        lost: -1,
+        highest: 70_000,
+        jitter: 5,
+        last_sr: 1,
+        delay: 2,
+    };
+    let asked = report(&|out| {
+        sfu_core::rtcp::write_receiver_report(out, 7, &[block]);
+        sfu_core::rtcp::write_nack(out, 7, 12, &[1, 2, 3, 5, 30]);
+    });
+    let again = report(&|out| {
+        sfu_core::rtcp::write_nack(out, 7, 12, &[1, 2, 3, 18]);
+        sfu_core::rtcp::write_pli(out, 7, 12);
+    });
+    // Extended reports (RFC 3611), feedback on arrivals, and a farewell.
+    let other = [
+        &[
+            0x80, 207, 0, 4, 0, 0, 0, 7, 4, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8,
+        ][..],
+        &[
+            0x8f, 205, 0, 4, 0, 0, 0, 7, 0, 0, 0, 12, 0, 1, 0, 1, 0, 0, 1, 0,
+        ],
+        &[0x81, 203, 0, 1, 0, 0, 0, 7],
+    ];
+    let sender = |ssrc, timestamp| sfu_core::rtcp::SenderReport {
+        ssrc,
+        ntp: 3_900_000_000 << 32,
+        timestamp,
+        packets: 4,
+        bytes: 400,
+    };
+    let told = report(&|out| {
+        sfu_core::rtcp::write_sender_report(out, &sender(102, 12_000));
+        sfu_core::rtcp::write_sender_report(out, &sender(111, 4_000));
+        sfu_core::rtcp::write_bye(out, 102);
+    });
+    let viewer = [
+        &pictures[..],
+        &said(1, 20, &asked),
+        &said(1, 20, &again),
+        &said(1, 20, &again[..again.len() - 3]),
+        &said(1, 20, &other.concat()),
+    ];
+    let mut numbered = packet(102, 9, true, &[]);
+    numbered[0] |= 0x10;
+    numbered.extend_from_slice(&[0xbe, 0xde, 0, 1, 0x31, 0xff, 0xfe, 0, 0x41, 0x9a, 1]);
+    let mut probe = packet(102, 10, false, &[0, 0, 0, 4]);
+    probe[0] |= 0x20;
+    let publisher = [
+        &pictures[..],
+        &said(0, 20, &told),
+        &said(0, 20, &told[..30]),
+        &said(0, 50, &numbered),
+        &said(0, 50, &probe),
+        // Another codec under the same source, a jump, another source after a silence, and long ones.
+        &said(
+            0,
+            50,
+            &packet(
+                96,
+                11,
+                true,
+                &[0x90, 0x80, 5, 0x50, 0x42, 0, 0x9d, 1, 0x2a, 0x80, 2],
+            ),
+        ),
+        &said(0, 50, &packet(102, 9_000, true, &sets)),
+        &said(
+            4,
+            250,
+            &packet(98, 3, true, &[0xab, 0x81, 2, 0, 7, 0x18, 2, 0x80, 1, 0x68]),
+        ),
+        &said(2, 1, &packet(102, 9_001, false, &[0x7c, 0x85, 1])),
+        &said(2, 1, &packet(102, 9_001, true, &[0x7c, 0x45, 1])),
+    ];
+    vec![
+        ("viewer", viewer.concat()),
+        ("publisher", publisher.concat()),
     ]
 }
 

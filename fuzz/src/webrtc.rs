@@ -46,7 +46,7 @@ pub fn offer(data: &[u8]) {
 }
 
 /// One certificate is enough; making one costs more than all else.
-fn credentials() -> Arc<Credentials> {
+pub(crate) fn credentials() -> Arc<Credentials> {
     static ONE: OnceLock<Arc<Credentials>> = OnceLock::new();
     let made = ONE.get_or_init(|| Arc::new(Credentials::generate().expect("randomness")));
     Arc::clone(made)

@@ -1,31 +1,43 @@
-//! gifts PLACE SENDERS STREAMERS SECONDS: how many gifts a second a ledger takes from so many senders, each
-//! of whom waits for one before giving the next. PLACE is a directory, or the address of a PostgreSQL
-//! database. What was kept is verified afterwards.
+//! gifts PLACE SENDERS STREAMERS SECONDS [GIFTS]: how many gifts a second a ledger takes from so many senders,
+//! each of whom waits for one before giving the next; with GIFTS it ends when there are so many. PLACE is a
+//! directory, or the address of a PostgreSQL database. What was kept is sealed and verified afterwards. Tells
+//! it as a line of JSON; `make bench-gifts` makes a page of many.
 
 use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use gifts::store::Store;
 use gifts::{Gate, Order, PgStore, SqliteStore, audit};
 use gifts_core::command::{Gift, Reference, TopUp, What};
+use gifts_core::seal::SealKey;
 use gifts_core::{Amount, Command, Contract, Name};
 use hdrhistogram::Histogram;
 use kit::clock;
 use serde_json::json;
 use wire::{ChannelId, UserId};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [place, senders, streamers, seconds] = arguments.as_slice() else {
-        bail!("usage: gifts PLACE SENDERS STREAMERS SECONDS");
+    let (place, senders, streamers, seconds, gifts) = match arguments.as_slice() {
+        [place, senders, streamers, seconds] => (place, senders, streamers, seconds, None),
+        [place, senders, streamers, seconds, gifts] => {
+            (place, senders, streamers, seconds, Some(gifts.parse()?))
+        }
+        _ => bail!("usage: gifts PLACE SENDERS STREAMERS SECONDS [GIFTS]"),
     };
     let load = Load {
         senders: senders.parse()?,
         streamers: streamers.parse()?,
         seconds: seconds.parse()?,
+        gifts: gifts.unwrap_or(u64::MAX),
     };
     if place.starts_with("postgres") {
         measure(PgStore::load(place).await?, load).await
@@ -39,6 +51,7 @@ struct Load {
     senders: usize,
     streamers: usize,
     seconds: u64,
+    gifts: u64,
 }
 
 async fn measure<S: Store>(store: S, load: Load) -> anyhow::Result<()> {
@@ -58,10 +71,17 @@ async fn measure<S: Store>(store: S, load: Load) -> anyhow::Result<()> {
         .await?;
     }
     let began = Instant::now();
-    let until = began + Duration::from_secs(load.seconds);
+    let end = End {
+        at: began + Duration::from_secs(load.seconds),
+        left: Arc::new(AtomicU64::new(load.gifts)),
+    };
     let senders: Vec<_> = users
         .into_iter()
-        .map(|user| tokio::spawn(send(gate.clone(), user, Arc::clone(&channels), until)))
+        .enumerate()
+        .map(|(number, user)| {
+            let (channels, end) = (Arc::clone(&channels), end.clone());
+            tokio::spawn(send(gate.clone(), number, user, channels, end))
+        })
         .collect();
     let mut times = Histogram::<u64>::new(3)?;
     for sender in senders {
@@ -69,42 +89,59 @@ async fn measure<S: Store>(store: S, load: Load) -> anyhow::Result<()> {
     }
     let rate = times.len() as f64 / began.elapsed().as_secs_f64();
     let ms = |quantile| times.value_at_quantile(quantile) as f64 / 1_000.0;
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "{rate:.0} gifts/s, p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms",
-        ms(0.5),
-        ms(0.99),
-        ms(0.999)
-    )?;
+    let key = SealKey::from_seed(&[7; 32]);
+    let began = Instant::now();
+    let links = audit::seal_all(&store, &key, gate.fence()).await?;
+    let sealed_in = began.elapsed();
     let began = Instant::now();
     let report = audit::verify(&store, clock::now().as_micros()).await?;
-    writeln!(
-        out,
-        "{} transfers verified in {:.2} s: {} findings",
-        report.transfers,
-        began.elapsed().as_secs_f64(),
-        report.found
-    )?;
-    for finding in report.findings.iter().take(5) {
-        writeln!(out, "{finding}")?;
-    }
+    let told = json!({
+        "gifts": times.len(),
+        "gifts_per_s": rate,
+        "p50_ms": ms(0.5),
+        "p99_ms": ms(0.99),
+        "p999_ms": ms(0.999),
+        "links": links,
+        "seal_s": sealed_in.as_secs_f64(),
+        "transfers": report.transfers,
+        "verify_s": began.elapsed().as_secs_f64(),
+        "findings": report.found,
+        "first": report.findings.first().map(ToString::to_string),
+    });
+    writeln!(std::io::stdout(), "{told}")?;
     Ok(())
 }
 
+/// When the senders stop.
+#[derive(Clone)]
+struct End {
+    at: Instant,
+    left: Arc<AtomicU64>,
+}
+
+impl End {
+    fn is_there(&self) -> bool {
+        let left = |left: u64| left.checked_sub(1);
+        Instant::now() >= self.at || self.left.fetch_update(Relaxed, Relaxed, left).is_err()
+    }
+}
+
+/// Gives one gift after another, to one streamer after another.
 async fn send(
     gate: Gate,
+    number: usize,
     sender: UserId,
     channels: Arc<[ChannelId]>,
-    until: Instant,
+    end: End,
 ) -> anyhow::Result<Histogram<u64>> {
     let mut times = Histogram::new(3)?;
     let contract = Contract::new(1, 5_000, None)?;
-    for (count, channel) in channels.iter().cycle().enumerate() {
-        let began = Instant::now();
-        if began >= until {
+    let channels = channels.iter().cycle().skip(number % channels.len());
+    for (count, channel) in channels.enumerate() {
+        if end.is_there() {
             break;
         }
+        let began = Instant::now();
         let mut given = order(What::Gift(Gift {
             sender,
             key: reference(&count.to_string())?,

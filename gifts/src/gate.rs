@@ -6,11 +6,13 @@
 //! something was kept asks the same again: it is done once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use gifts_core::{Command, Micros, Rejection};
+use kit::clock;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::store::{Store, StoreError};
@@ -23,6 +25,9 @@ const WAITING_MAX: usize = 4_096;
 /// How many bytes they may have.
 const WAITING_BYTES_MAX: usize = 8 << 20;
 
+/// How many rows of the outbox that have arrived may wait to be noted.
+const SENT_MAX: usize = 4_096;
+
 /// How many bytes what everybody is told of a transaction may have.
 const PUBLIC_BYTES_MAX: usize = 4_096;
 
@@ -30,7 +35,7 @@ const PUBLIC_BYTES_MAX: usize = 4_096;
 const KEY_BYTES_MAX: usize = 255;
 
 /// A command, and what belongs to it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Order {
     /// What is asked for.
     pub command: Command,
@@ -41,7 +46,7 @@ pub struct Order {
 }
 
 /// What its sender calls a request.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// Whose request, and of which kind.
     pub scope: String,
@@ -75,10 +80,14 @@ pub struct Balance {
     pub available: i64,
     /// A later one has a greater version.
     pub version: i64,
+    /// Whether nothing may be taken from it.
+    #[serde(default)]
+    pub is_frozen: bool,
 }
 
 /// Something is not in the ledger, or not known to be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum Refused {
     /// It may not be. The code never changes its meaning.
     #[error("{message}")]
@@ -125,11 +134,35 @@ struct Entry {
     _bytes: OwnedSemaphorePermit,
 }
 
+/// What others are to know of the task.
+#[derive(Debug, Default)]
+struct Signs {
+    /// Since when nothing can be kept, in milliseconds since the Unix epoch; zero while it can.
+    down_since_ms: AtomicI64,
+    /// Something new is in the outbox.
+    has_told: Notify,
+}
+
+impl Signs {
+    fn set_health(&self, works: bool) {
+        let since = &self.down_since_ms;
+        if works {
+            since.store(0, Ordering::Relaxed);
+        } else {
+            let now_ms = clock::now().as_millis();
+            // The first failure counts.
+            let _ = since.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The way in.
 #[derive(Clone, Debug)]
 pub struct Gate {
     entries: mpsc::Sender<Entry>,
+    sent: mpsc::Sender<i64>,
     bytes: Arc<Semaphore>,
+    signs: Arc<Signs>,
     fence: i64,
 }
 
@@ -142,9 +175,14 @@ impl Gate {
     pub async fn open<S: Store>(store: S) -> Result<(Self, JoinHandle<()>), StoreError> {
         let opened = store.open().await?;
         let (entries, waiting) = mpsc::channel(WAITING_MAX);
-        let task = tokio::spawn(task::Task::new(store, opened).run(waiting));
+        let (sent, noted) = mpsc::channel(SENT_MAX);
+        let signs = Arc::<Signs>::default();
+        let task = task::Task::new(store, opened, Arc::clone(&signs), noted);
+        let task = tokio::spawn(task.run(waiting));
         let gate = Self {
             entries,
+            sent,
+            signs,
             bytes: Arc::new(Semaphore::new(WAITING_BYTES_MAX)),
             fence: opened.fence,
         };
@@ -154,6 +192,28 @@ impl Gate {
     /// The fencing number of this owner.
     pub const fn fence(&self) -> i64 {
         self.fence
+    }
+
+    /// Since when nothing can be kept, in milliseconds since the Unix epoch. Without anybody asking for
+    /// anything it is known within a second.
+    pub fn down_since_ms(&self) -> Option<i64> {
+        Some(self.signs.down_since_ms.load(Ordering::Relaxed)).filter(|since| *since != 0)
+    }
+
+    /// Waits until something new is in the outbox.
+    pub async fn has_told(&self) {
+        self.signs.has_told.notified().await;
+    }
+
+    /// Has noted, with whatever is kept next, that what the outbox tells of a transaction has arrived.
+    pub async fn note_sent(&self, number: i64) {
+        // Whoever has the ledger by now sends it once more.
+        let _ = self.sent.send(number).await;
+    }
+
+    /// Whether it still leads somewhere: another node may have the ledger.
+    pub fn is_open(&self) -> bool {
+        !self.entries.is_closed()
     }
 
     /// Asks for something, and waits until it is kept or refused.

@@ -1,8 +1,10 @@
 //! Where the ledger is kept: a file of its own, or a database server. What both can do stands here; each
 //! has its own statements, which take whole sets at once.
 
+use std::cmp::Ordering;
 use std::future::Future;
 
+use anyhow::Context as _;
 use gifts_core::account::{AccountId, Counters};
 use gifts_core::book::{Changes, Next, Pending, Recorded};
 use gifts_core::canonical::Hash;
@@ -12,8 +14,78 @@ use gifts_core::transfer::{Code, Leg, Phase, Receipt, TransactionId, TransferId}
 use gifts_core::{Account, Amount, Micros};
 use wire::hex;
 
+use crate::backup::Sink;
+
+pub mod place;
 pub mod postgres;
 pub mod sqlite;
+
+/// Says that a ledger is of another release, if it is.
+fn check_release(migrator: &sqlx::migrate::Migrator, kept: Option<i64>) -> anyhow::Result<()> {
+    match kept.cmp(&Some(latest(migrator))) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => {
+            anyhow::bail!("the ledger is of an earlier release: start the server on it first")
+        }
+        Ordering::Greater => anyhow::bail!("the ledger is of a later release than this program"),
+    }
+}
+
+/// The version of the schema that this program writes.
+fn latest(migrator: &sqlx::migrate::Migrator) -> i64 {
+    let versions = migrator.iter().map(|migration| migration.version);
+    versions.max().unwrap_or_default()
+}
+
+/// A table, for those who read or put down all of it.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is what it says")]
+pub struct Table {
+    pub name: &'static str,
+    pub columns: &'static str,
+    /// By which its rows are in order.
+    pub key: &'static str,
+}
+
+/// All but the gate's, those that others are about first.
+pub const TABLES: [Table; 6] = [
+    Table {
+        name: "accounts",
+        columns: "number, id, ledger, limit_rule, debits_pending, debits_posted, credits_pending, \
+                  credits_posted, version, opened_at, frozen_at, closed_at",
+        key: "number",
+    },
+    Table {
+        name: "transactions",
+        columns: "number, id, request, code, reverses, contract, subject, first_seq, legs, event_at, created_at",
+        key: "number",
+    },
+    Table {
+        name: "transfers",
+        columns: "seq, txn, ledger, debit, credit, amount, phase, resolves, expires_at",
+        key: "seq",
+    },
+    Table {
+        name: "outbox",
+        columns: "number, topic, part_key, payload, attempts, next_at, sent_at",
+        key: "number",
+    },
+    Table {
+        name: "answers",
+        columns: "scope, word, request, answer, at",
+        key: "scope, word",
+    },
+    Table {
+        name: "links",
+        columns: "last_number, first_number, before, hash, sealed_at, signer, signature",
+        key: "last_number",
+    },
+];
+
+/// Reads a row that the database wrote as JSON.
+fn object(text: &str) -> anyhow::Result<serde_json::Map<String, serde_json::Value>> {
+    serde_json::from_str(text).context("a row of the ledger cannot be read")
+}
 
 /// Why something is not kept, or not known to be.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +187,14 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn writer(&self) -> impl Future<Output = Result<Self::Writer>> + Send;
     /// A connection to read over.
     fn snapshot(&self) -> impl Future<Output = Result<Self::Snapshot>> + Send;
+    /// Forgets answers that were given before then, so many at most; gives how many.
+    fn forget_answers(
+        &self,
+        before: Micros,
+        limit: i64,
+    ) -> impl Future<Output = Result<u64>> + Send;
+    /// The version of its schema.
+    fn schema() -> i64;
 }
 
 /// Writes one transaction of the database after another. When anything fails it is dropped, and what was
@@ -151,6 +231,13 @@ pub trait Writer: Send + 'static {
         outbox: &[OutboxRow],
         answers: &[AnswerRow],
     ) -> impl Future<Output = Result<()>> + Send;
+    /// Puts down that these rows of the outbox have arrived.
+    fn note_sent(&mut self, numbers: &[i64], at: Micros)
+    -> impl Future<Output = Result<()>> + Send;
+    /// Puts rows of a table down as they are, which are given as one JSON array.
+    fn put_rows(&mut self, table: &Table, rows: &str) -> impl Future<Output = Result<()>> + Send;
+    /// Says who may write, and what is numbered next.
+    fn put_gate(&mut self, fence: i64, next: Next) -> impl Future<Output = Result<()>> + Send;
     /// Puts a link down.
     fn write_link(&mut self, link: &Link) -> impl Future<Output = Result<()>> + Send;
     /// Makes it last.
@@ -161,6 +248,14 @@ pub trait Writer: Send + 'static {
 
 /// Reads what is kept, page by page, all as it was when it was begun.
 pub trait Snapshot: Send + 'static {
+    /// Who may write.
+    fn fence(&mut self) -> impl Future<Output = Result<i64>> + Send;
+    /// All rows of a table, one by one.
+    fn rows(
+        &mut self,
+        table: &'static Table,
+        sink: &mut Sink<'_>,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send;
     /// What is numbered next.
     fn next(&mut self) -> impl Future<Output = Result<Next>> + Send;
     /// The accounts after this number.
@@ -193,7 +288,7 @@ pub trait Snapshot: Send + 'static {
 // ---- what both read, from the columns of either ---------------------------------------------------
 
 /// `number, id, debits_pending, debits_posted, credits_pending, credits_posted, version, frozen_at, closed_at`.
-type AccountColumns = (
+pub(crate) type AccountColumns = (
     i64,
     String,
     i64,
@@ -205,7 +300,7 @@ type AccountColumns = (
     Option<i64>,
 );
 
-fn account(columns: AccountColumns) -> Result<Account> {
+pub(crate) fn account(columns: AccountColumns) -> Result<Account> {
     let (number, id, debits_pending, debits_posted, credits_pending, credits_posted, ..) = columns;
     let (.., version, frozen_at, closed_at) = columns;
     Ok(Account {
@@ -417,7 +512,7 @@ fn hash(text: &str) -> Option<Hash> {
     hex::decode(text)?.try_into().ok()
 }
 
-fn parse<T: std::str::FromStr>(what: &str, text: &str) -> Result<T> {
+pub(crate) fn parse<T: std::str::FromStr>(what: &str, text: &str) -> Result<T> {
     text.parse()
         .map_err(|_| StoreError::Damaged(format!("{what} {text:?}")))
 }

@@ -283,7 +283,10 @@ impl Database {
 pub type Connection = AnyConnection;
 
 /// A path as an SQLite address: everything that could mean something else is escaped.
-fn sqlite_url(path: &Path) -> anyhow::Result<String> {
+///
+/// # Errors
+/// When it is relative and nobody knows to what.
+pub fn sqlite_url(path: &Path) -> anyhow::Result<String> {
     use std::fmt::Write as _;
     use std::os::unix::ffi::OsStrExt as _;
     let path = std::path::absolute(path)

@@ -1,7 +1,6 @@
 //! Packets for one peer, put together so that the system takes them in as few calls as can be.
 
 use crate::exit::Exit;
-use crate::socket::Sent;
 
 /// Most bytes that go into one call: the system's limit of a datagram, with room for headers.
 const BYTES_MAX: usize = 60_000;
@@ -23,17 +22,17 @@ impl Burst {
     }
 
     /// A packet that begins at `start` stands behind the others. Sends what has gathered if it does
-    /// not go with that.
-    pub(crate) fn added(&mut self, start: usize, exit: &mut Exit<'_>) -> Sent {
+    /// not go with that; tells for how many packets of it there was no room.
+    pub(crate) fn added(&mut self, start: usize, exit: &mut Exit<'_>) -> usize {
         let size = self.bytes.len() - start;
         let fits = self.count == 0
             || (!self.closed
                 && size <= self.size
                 && self.count < exit.segments_max()
                 && self.bytes.len() <= BYTES_MAX);
-        let mut sent = Sent::All;
+        let mut unsent = 0;
         if !fits {
-            sent = exit.send(&self.bytes[..start], self.size);
+            unsent = exit.send(&self.bytes[..start], self.size);
             self.bytes.drain(..start);
             self.count = 0;
         }
@@ -43,18 +42,18 @@ impl Burst {
         }
         self.closed |= size < self.size;
         self.count += 1;
-        sent
+        unsent
     }
 
-    /// Sends what has gathered.
-    pub(crate) fn flush(&mut self, exit: &mut Exit<'_>) -> Sent {
+    /// Sends what has gathered; tells for how many packets there was no room.
+    pub(crate) fn flush(&mut self, exit: &mut Exit<'_>) -> usize {
         if self.count == 0 {
             self.bytes.clear();
-            return Sent::All;
+            return 0;
         }
-        let sent = exit.send(&self.bytes, self.size);
+        let unsent = exit.send(&self.bytes, self.size);
         self.bytes.clear();
         self.count = 0;
-        sent
+        unsent
     }
 }

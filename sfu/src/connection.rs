@@ -246,6 +246,38 @@ mod tests {
     }
 
     #[test]
+    fn what_a_peer_does_not_read_is_held_within_a_bound_and_sent_whole_once_it_reads() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let peer = std::net::TcpStream::connect(at).unwrap();
+        let (ours, from) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        // Were it to wait for its peer after all, it would not wait for ever.
+        ours.set_write_timeout(Some(FIRST_WITHIN)).unwrap();
+        let began = std::time::Instant::now();
+        let mut connection = Connection::new(ours, from, Token(2));
+        let (datagram, mut taken) = ([7; 1_200], 0);
+        // The system holds some megabytes, and then no more.
+        for _ in 0..50_000 {
+            taken += usize::from(connection.add(&datagram));
+            connection.flush();
+            assert!(connection.unsent.len() <= UNSENT_MAX + 2);
+            assert!(began.elapsed() < FIRST_WITHIN, "it waits for its peer");
+        }
+        assert!(taken < 20_000, "{taken}");
+        let (mut peer, mut whole) = (std::io::BufReader::new(peer), 0);
+        let mut frame = [0; 2 + 1_200];
+        while whole < taken {
+            connection.flush();
+            peer.read_exact(&mut frame).unwrap();
+            assert_eq!((&frame[..2], &frame[2..]), (&[4, 176][..], &datagram[..]));
+            whole += 1;
+        }
+        connection.flush();
+        assert!(connection.unsent.is_empty() && connection.add(&datagram));
+    }
+
+    #[test]
     fn a_frame_longer_than_any_is_none() {
         let mut unread = BytesMut::from(&[0xff, 0xff, 1][..]);
         assert!(!frames(&mut unread, &mut |_| panic!("no frame")));

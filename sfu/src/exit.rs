@@ -27,15 +27,20 @@ impl Exit<'_> {
         }
     }
 
-    /// Sends packets of `size` bytes each, of which the last may have fewer.
-    pub(crate) fn send(&mut self, bytes: &[u8], size: usize) -> Sent {
+    /// Sends packets of `size` bytes each, of which the last may have fewer. Tells for how many there
+    /// was no room: they are lost, as on any other stretch of the way.
+    pub(crate) fn send(&mut self, bytes: &[u8], size: usize) -> usize {
+        let size = size.max(1);
         match self {
-            Self::Port { port, to, from } => port.send(*to, *from, bytes, Some(size)),
+            Self::Port { port, to, from } => match port.send(*to, *from, bytes, Some(size)) {
+                Sent::All => 0,
+                Sent::Full => bytes.len().div_ceil(size),
+            },
             Self::Connection(connection) => {
-                let mut all = bytes.chunks(size.max(1));
-                let taken = all.all(|packet| connection.add(packet));
+                let unsent = bytes.chunks(size).filter(|packet| !connection.add(packet));
+                let unsent = unsent.count();
                 connection.flush();
-                if taken { Sent::All } else { Sent::Full }
+                unsent
             }
         }
     }

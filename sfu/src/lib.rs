@@ -8,6 +8,7 @@
 //! - `publisher`, `viewer`: what a session does.
 //! - [`tracks`]: the packets of what is live, which viewers read.
 //! - `making`: those that are made of frames.
+//! - [`opened`]: a publisher and a viewer without a shard, for the fuzzer.
 //! - [`publishing`]: what publishers need of the rest of the server.
 //! - `turn`: servers that help peers out of their networks.
 //! - `rate`: how much goes by.
@@ -19,6 +20,7 @@ pub mod config;
 mod connection;
 mod exit;
 mod making;
+pub mod opened;
 mod problem;
 mod publisher;
 pub mod publishing;

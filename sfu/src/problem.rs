@@ -28,8 +28,6 @@ pub(crate) enum Problem {
     NoText,
     #[error("The body has more than {BYTES_MAX} bytes.")]
     TooLong,
-    #[error("The body did not come in time.")]
-    Slow,
     #[error("This offer cannot be answered: {0}.")]
     Offer(offer::Error),
     #[error("Nothing in this offer can be {0}.")]
@@ -66,7 +64,6 @@ impl Problem {
             Self::Taken => StatusCode::CONFLICT,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLong | Self::Offer(offer::Error::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::NoText | Self::Offer(_) | Self::Fragment(_) | Self::Seen(_) => {
                 StatusCode::BAD_REQUEST
             }
@@ -91,7 +88,6 @@ impl Problem {
             Self::MediaType(_) => "media_type",
             Self::NoText | Self::Offer(_) => "offer",
             Self::TooLong => "too_large",
-            Self::Slow => "too_slow",
             Self::KeyframeOld => "keyframe_old",
             Self::NothingToDo(_) => "nothing_to_do",
             Self::Codec(_) => "codec",

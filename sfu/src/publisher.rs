@@ -645,6 +645,18 @@ impl Publisher {
         self.is_silent
     }
 
+    /// What it publishes to, once it is on stage.
+    pub(crate) fn broadcast(&self) -> Option<&Arc<kit::stream::Broadcast>> {
+        let (publishing, _) = self.on_stage.as_ref()?;
+        Some(publishing.broadcast())
+    }
+
+    /// Bytes that wait to be put together to frames.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        let each = self.streams.iter();
+        each.map(|stream| stream.assembler.bytes()).sum()
+    }
+
     /// The channel's handle.
     pub(crate) fn handle(&self) -> &wire::Handle {
         self.permit.handle()

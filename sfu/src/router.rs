@@ -4,7 +4,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
@@ -24,20 +23,15 @@ const SDP: &str = "application/sdp";
 const JSON: &str = "application/json";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
-/// How long a body may be under way.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
-
-/// A body that came whole, within bounds and in time.
+/// A body that came whole and within bounds. Whoever listens sees to it that it comes in time.
 struct Body(Bytes);
 
 impl<S: Sync> FromRequest<S> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let whole = to_bytes(request.into_body(), BYTES_MAX);
-        let whole = tokio::time::timeout(BODY_WITHIN, whole).await;
+        let whole = to_bytes(request.into_body(), BYTES_MAX).await;
         // Whoever went away in the middle does not read that it was too long.
-        let whole = whole.map_err(|_| Problem::Slow)?;
         whole.map(Self).map_err(|_| Problem::TooLong)
     }
 }

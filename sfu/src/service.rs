@@ -305,7 +305,8 @@ impl Service {
         };
         let profile = profile_of(&broadcast);
         let now = Instant::now();
-        let viewer = Viewer::new(tracks, &agreement, sources, profile, now);
+        let first = rand::random();
+        let viewer = Viewer::new(tracks, &agreement, sources, profile, first, now);
         let asked = Asked {
             role: Role::Viewer,
             peer,
@@ -576,6 +577,7 @@ fn new_password() -> String {
 fn tell_metrics() {
     metrics::counter!("barrage_webrtc_sessions_total").increment(0);
     metrics::counter!("barrage_webrtc_refused_total").increment(0);
+    metrics::counter!("barrage_webrtc_unsent_packets_total").increment(0);
     metrics::counter!("barrage_webrtc_freezes_total").increment(0);
     metrics::counter!("barrage_webrtc_frozen_milliseconds_total").increment(0);
 }

@@ -16,6 +16,9 @@ const BACKLOG: i32 = 1_024;
 /// "Address family not supported by protocol", as Linux numbers it.
 const NO_SUCH_FAMILY: i32 = 97;
 
+/// "No buffer space available", as Linux numbers it.
+const NO_BUFFERS: i32 = 105;
+
 /// How long a datagram may have waited for us. Longer, and the clock was set meanwhile.
 const WAITED_MAX: Duration = Duration::from_secs(1);
 
@@ -214,7 +217,12 @@ impl Port {
             src_ip: from,
         };
         match self.state.try_send((&self.socket).into(), &transmit) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::Full,
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock
+                    || error.raw_os_error() == Some(NO_BUFFERS) =>
+            {
+                Sent::Full
+            }
             // A peer that cannot be reached just now is one whose datagrams are lost.
             Ok(()) | Err(_) => Sent::All,
         }

@@ -98,14 +98,22 @@ impl Way<'_> {
             self.transport
                 .seal_rtp(bytes, start, written.payload, written.ssrc, written.index);
         if sealed {
-            self.burst.added(start, &mut self.exit);
+            let unsent = self.burst.added(start, &mut self.exit);
+            tell_unsent(unsent);
         } else {
             bytes.truncate(start);
         }
     }
 
     pub(crate) fn flush(&mut self) {
-        self.burst.flush(&mut self.exit);
+        let unsent = self.burst.flush(&mut self.exit);
+        tell_unsent(unsent);
+    }
+}
+
+fn tell_unsent(packets: usize) {
+    if packets > 0 {
+        metrics::counter!("barrage_webrtc_unsent_packets_total").increment(packets as u64);
     }
 }
 
@@ -118,11 +126,13 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
+    /// Nothing is sent yet; its packets will be numbered from near `first` on.
     pub(crate) fn new(
         tracks: Hold,
         agreement: &Agreement,
         sources: Sources,
         profile: Option<[u8; 3]>,
+        first: u16,
         now: Instant,
     ) -> Self {
         let legs = agreement.tracks.iter().map(|agreed| {
@@ -143,7 +153,7 @@ impl Viewer {
             }
             Leg {
                 kind: agreed.kind,
-                down: DownTrack::new(ssrc, rtx, rate, rand::random()),
+                down: DownTrack::new(ssrc, rtx, rate, first),
                 offered,
                 place: Place::Seeking,
                 codec: None,

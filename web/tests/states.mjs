@@ -92,6 +92,8 @@ async function wakeChrome(page) {
 async function openDelayMenu(page) {
   await page.locator('.delay-menu > button').evaluate((button) => button.click());
   await page.locator('.delay-menu .open').waitFor();
+  const hidden = await page.locator('.delay-menu .open').evaluate((list) => list.scrollHeight - list.clientHeight);
+  if (hidden > 0) throw new Error(`${hidden} px of the ways to watch are out of sight`);
 }
 
 /** So many danmaku are over the picture. */

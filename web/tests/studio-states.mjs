@@ -164,6 +164,14 @@ export function studioStates({ live, offline, wall }) {
       ready: see('.ended p'),
     }),
     'studio-camera': studio('/camera', { ready: see('.frame .button.primary') }),
+    // As before a permission: there are devices, and what they are called is not told.
+    'studio-camera-unasked': studio('/camera', {
+      script: () => {
+        const nameless = ['videoinput', 'audioinput'].map((kind) => ({ kind, deviceId: '', groupId: '', label: '' }));
+        navigator.mediaDevices.enumerateDevices = () => Promise.resolve(nameless);
+      },
+      ready: see('.camera h2 + p.hint'),
+    }),
     'studio-camera-ready': studio('/camera', {
       ready: async (page) => {
         await page.click('.frame .button.primary');

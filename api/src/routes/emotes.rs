@@ -143,7 +143,12 @@ pub async fn list(
         (status = 201, description = "The emote.", body = EmoteView),
         (status = 400, description = "There is no code in the address.", body = ErrorBody),
         (status = 404, description = "No such channel.", body = ErrorBody),
-        (status = 408, description = "The picture took too long to arrive.", body = ErrorBody),
+        (
+            status = 408,
+            description = "The picture took too long to arrive.",
+            body = ErrorBody,
+            content_type = "application/problem+json",
+        ),
         (status = 409, description = "There are too many, or one has this code.", body = ErrorBody),
         (status = 413, description = "The picture is longer than 256 KiB.", body = ErrorBody),
         (status = 422, description = "The code or the picture is not acceptable.", body = ErrorBody),

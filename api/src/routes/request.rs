@@ -1,7 +1,5 @@
 //! What a request is read with: who makes it, and its body within limits.
 
-use std::time::Duration;
-
 use axum::body::Bytes;
 use axum::extract::{FromRef as _, FromRequest, FromRequestParts, OptionalFromRequestParts, Path};
 use axum::http::request::Parts;
@@ -21,11 +19,8 @@ use crate::store::users::Role;
 /// Longest body.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
 
-/// How long a body may take to arrive.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long a picture may take to arrive.
-const UPLOAD_WITHIN: Duration = Duration::from_secs(30);
+/// Longest event of a payment provider.
+const TOLD_BYTES_MAX: usize = 256 * 1024;
 
 /// The cookie of a session where everything is encrypted. The name's prefix makes browsers refuse
 /// it from other hosts and over plain http (RFC 6265bis §4.1.3.2).
@@ -47,7 +42,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         if !is_json(request.headers()) {
             return Err(ApiError::NotJson);
         }
-        let body = whole_body(request, BODY_BYTES_MAX, BODY_WITHIN).await?;
+        let body = whole_body(request, BODY_BYTES_MAX).await?;
         serde_json::from_slice(&body).map(Self).map_err(|error| {
             ApiError::BadRequest(format!("This is not the JSON that belongs here: {error}."))
         })
@@ -65,22 +60,35 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
         request: Request<axum::body::Body>,
         _state: &S,
     ) -> Result<Self, ApiError> {
-        let body = whole_body(request, UPLOAD_BYTES_MAX, UPLOAD_WITHIN).await;
+        let body = whole_body(request, UPLOAD_BYTES_MAX).await;
         body.map(Self)
     }
 }
 
+/// What a payment provider tells, byte for byte: it is signed.
+#[derive(Debug)]
+pub struct Told(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Told {
+    type Rejection = ApiError;
+
+    async fn from_request(
+        request: Request<axum::body::Body>,
+        _state: &S,
+    ) -> Result<Self, ApiError> {
+        let body = whole_body(request, TOLD_BYTES_MAX).await;
+        body.map(Self)
+    }
+}
+
+/// The body within a limit of size. Whoever listens sees to it that it comes in time, and answers if
+/// it does not.
 async fn whole_body(
     request: Request<axum::body::Body>,
     bytes_max: usize,
-    within: Duration,
 ) -> Result<Bytes, ApiError> {
-    let body = axum::body::to_bytes(request.into_body(), bytes_max);
-    match tokio::time::timeout(within, body).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => Err(ApiError::TooLarge),
-        Err(_) => Err(ApiError::TooSlow),
-    }
+    let body = axum::body::to_bytes(request.into_body(), bytes_max).await;
+    body.map_err(|_| ApiError::TooLarge)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -238,7 +238,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 }
 
 /// Who the caller is in a channel's room.
-async fn person(state: &AppState, caller: Caller, channel: &Channel) -> Result<Person, ApiError> {
+pub(super) async fn person(
+    state: &AppState,
+    caller: Caller,
+    channel: &Channel,
+) -> Result<Person, ApiError> {
     Ok(Person {
         badges: badges(state, &caller, channel).await?,
         id: caller.user.id,

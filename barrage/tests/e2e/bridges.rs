@@ -116,6 +116,36 @@ async fn vp9_over_webrtc_is_seen_over_hls_and_flv_has_sound_alone_and_says_so() 
 }
 
 #[tokio::test]
+async fn av1_over_webrtc_is_seen_over_webrtc_and_hls_and_flv_has_sound_alone_and_says_so() {
+    let server = Server::start().await;
+    let camera = Camera::start(Codec::Av1).await;
+    let mut peer = Peer::publish_in(&server, Codec::Av1).await;
+    filming(&camera, &mut peer, async {
+        let now = server.pictures_and_sound().await;
+        assert_eq!(now["video"]["codec"], "av01.0.00M.08");
+        assert_eq!(now["video"]["width"], 320);
+        assert_eq!(now["playback"]["sound_alone"], json!(["flv"]));
+        let viewer = Viewer::tune_in(&server).await;
+        let codecs = viewer.multivariant.variants[0].codecs.as_deref();
+        assert_eq!(codecs, Some("av01.0.00M.08,opus"));
+        let hls = hls_of_whole_segments(&server).await;
+        let (flashes, beeps) = flashes_and_beeps(&hls, 6).await;
+        are_together(&flashes, &beeps);
+        let mut viewer = Peer::watch_in(&server, CHANNEL, Codec::Av1).await;
+        let (flashes, beeps) = seen_by(&server, &mut viewer, 6).await;
+        are_together(&flashes, &beeps);
+        assert_eq!(viewer.end(&server, None).await, 200);
+        let flv = server.url(&format!("/live/{CHANNEL}.flv"));
+        let (flashes, beeps) = flashes_and_beeps(&flv, 4).await;
+        assert_eq!(flashes, [0.0; 0]);
+        assert!(beeps.len() >= 3, "{beeps:?}");
+        let now = server.stream().await.unwrap();
+        assert_eq!(now["problems"], json!([]), "{now}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn vp8_over_webrtc_is_told_of_and_heard_by_everybody_else() {
     let server = Server::start().await;
     let camera = Camera::start(Codec::Vp8).await;

@@ -14,7 +14,7 @@ use crate::support::{Encoding, Member, Person, Server, within};
 const LIST: &str = "/api/v1/channels/mei/emotes";
 
 /// A picture as ffmpeg makes it.
-async fn picture(args: &[&str]) -> Vec<u8> {
+pub(crate) async fn picture(args: &[&str]) -> Vec<u8> {
     // A picture that moves says in its head how many frames it has, which a pipe cannot go back to.
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("picture");

@@ -586,3 +586,62 @@ async fn who_comes_from_a_node_that_is_ahead_hears_nothing_twice() {
     ann.danmaku("after").await;
     assert_eq!(ann_there.texts(1).await, ["after"]);
 }
+
+#[tokio::test]
+async fn gifts_are_given_on_any_node_and_outlive_the_one_that_has_the_ledger() {
+    let free = [
+        &FREE[..],
+        &[("gifts.burst", "10000"), ("gifts.per_second", "10000")],
+    ]
+    .concat();
+    let Some((_engines, mut a, b)) = two_nodes(&free).await else {
+        return;
+    };
+    let mut ann_there = Member::enter(&b, ROOM).await;
+    let ann = Person::new(&a, "ann").await;
+    crate::support::coins::top_up(&ann).await;
+    let ann = ann.at(&b);
+    ann_there.auth(&ann, "stage").await;
+    let mut viewers = [
+        Member::enter(&a, ROOM).await,
+        Member::with(&b, ROOM, Encoding::Msgpack).await,
+    ];
+    let give = |key: String| json!({ "t": "give", "key": key, "gift": "rose" });
+    // The first node has the ledger; it is given on the second.
+    let mut seqs = Vec::new();
+    for number in 0..5 {
+        let given = ann_there.ask(give(format!("k{number}"))).await;
+        assert_eq!(given["t"], "given", "{given}");
+        seqs.push(given["seq"].clone());
+    }
+    for viewer in &mut viewers {
+        for seq in &seqs {
+            assert_eq!(viewer.hear("gift").await["seq"], *seq);
+        }
+    }
+    // On each connection of hers, wherever it is.
+    let mut on_a = Member::enter(&a, ROOM).await;
+    on_a.auth(&ann.at(&a), "stage").await;
+    let given = ann_there.ask(give("k5".into())).await;
+    assert_eq!(on_a.hear("wallet").await["wallet"], given["wallet"]);
+    viewers[1].hear("gift").await;
+
+    a.kill();
+    // Whatever is not known to be given is asked again, under the same key.
+    let given = loop {
+        let given = ann_there.ask(give("after".into())).await;
+        if given["t"] == "given" {
+            break given;
+        }
+        assert_eq!(given["code"], "unavailable", "{given}");
+        tokio::task::yield_now().await;
+    };
+    let mut viewer = Member::enter(&b, ROOM).await;
+    let heard = viewer.hear("gift").await["seq"].clone();
+    assert!(heard.is_u64());
+    let history = ann.read("/api/v1/wallet/history").await;
+    let gifts = history["lines"].as_array().unwrap().iter();
+    let gifts: Vec<_> = gifts.filter(|line| line["kind"] == "gift").collect();
+    assert_eq!(gifts.len(), 7);
+    assert_eq!(gifts[0]["seq"], given["seq"]);
+}

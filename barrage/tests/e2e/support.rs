@@ -11,16 +11,21 @@
 //! - [`member`]: somebody in a room.
 //! - [`peer`]: somebody who publishes or watches over WebRTC, packet by packet.
 //! - [`person`]: somebody with a browser's cookies.
+//! - [`pictures`]: of a recording, as packets.
 //! - [`player`]: a viewer over FLV or RTMP.
 //! - [`postgres`]: a database of its own, where there is a server for it.
 //! - [`projector`]: shows what a peer is sent.
 //! - [`publisher`]: a publisher that does what no encoder does.
+//! - [`screen`]: what a peer that watches sees.
 //! - [`viewer`]: somebody who watches, and writes down every playlist.
 //! - [`raw`]: bytes on a socket.
+//! - [`shop`]: a payment provider of another make.
+//! - [`till`]: what the ledger holds, seen from behind.
 //! - [`waiting`]: for a condition, with a deadline.
 
 pub(crate) mod camera;
 pub(crate) mod clip;
+pub(crate) mod coins;
 pub(crate) mod engines;
 pub(crate) mod eye;
 pub(crate) mod ffmpeg;
@@ -29,12 +34,16 @@ pub(crate) mod frames;
 pub(crate) mod member;
 pub(crate) mod peer;
 pub(crate) mod person;
+pub(crate) mod pictures;
 pub(crate) mod player;
 pub(crate) mod postgres;
 pub(crate) mod projector;
 pub(crate) mod publisher;
 pub(crate) mod raw;
+pub(crate) mod screen;
 pub(crate) mod server;
+pub(crate) mod shop;
+pub(crate) mod till;
 pub(crate) mod viewer;
 pub(crate) mod waiting;
 
@@ -44,6 +53,7 @@ pub(crate) use member::{Encoding, Member};
 pub(crate) use person::{Person, browser};
 pub(crate) use player::{Over, Player};
 pub(crate) use publisher::Publisher;
+pub(crate) use screen::Screen;
 pub(crate) use server::Server;
 pub(crate) use viewer::Viewer;
 pub(crate) use waiting::{until, within};

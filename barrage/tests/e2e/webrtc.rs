@@ -3,239 +3,26 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use media::codec::h264;
-use media::flv::{self, TagKind};
 use reqwest::{Method, header};
 use serde_json::{Value, json};
-use sfu_core::assemble::{Assembler, Output};
-use sfu_core::caller::{H264, H264_RTX, OPUS};
+use sfu_core::caller::{H264, H264_RTX};
 use sfu_core::rtcp::{self, Said};
 use sfu_core::transport::Received;
-use sfu_core::up::{Place, UpTrack};
-use sfu_core::{Codec, packetize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 
-use crate::support::peer::{self, AUDIO_SSRC, Peer, Sent, VIDEO_SSRC, VP8};
+use crate::support::peer::{self, Peer, Sent, VIDEO_SSRC, VP8};
+use crate::support::pictures::{
+    FIRST_TIMESTAMP, Pictures, pictures, send_all, send_at_once, video,
+};
 use crate::support::server::CHANNEL;
-use crate::support::{Clip, Person, Publisher, Server, Source, Viewer, until, within};
-
-/// What the timestamps of pictures begin with: they wrap soon.
-const FIRST_TIMESTAMP: u32 = 4_000_000_000;
-
-/// The pictures of a recording as packets, and the coded bytes that are to come out.
-struct Pictures {
-    packets: Vec<(u32, bool, Bytes)>,
-    units: Vec<Bytes>,
-}
-
-impl Pictures {
-    /// The first of them and the rest.
-    fn halves(&self) -> (Self, Self) {
-        let middle = self.packets[self.packets.len() / 2].0;
-        let cut = self.packets.iter().position(|one| one.0 == middle).unwrap();
-        let ended = self.packets[..cut].iter().filter(|(_, ends, _)| *ends);
-        let (first, rest) = self.units.split_at(ended.count());
-        let half = |packets: &[(u32, bool, Bytes)], units: &[Bytes]| Self {
-            packets: packets.to_vec(),
-            units: units.to_vec(),
-        };
-        let (before, after) = self.packets.split_at(cut);
-        (half(before, first), half(after, rest))
-    }
-
-    /// The same, taken later.
-    fn later_by(mut self, time: Duration) -> Self {
-        let ticks = u32::try_from(time.as_millis() * 90).unwrap();
-        for (timestamp, _, _) in &mut self.packets {
-            *timestamp = timestamp.wrapping_add(ticks);
-        }
-        self
-    }
-
-    /// Asserts that `units` are what was sent, without a gap.
-    fn has_stretch(&self, units: &[Bytes]) {
-        let at = self.units.iter().position(|unit| *unit == units[0]);
-        let at = at.expect("it was sent");
-        assert_eq!(units, &self.units[at..at + units.len()]);
-    }
-}
-
-async fn pictures(seconds: u32) -> Pictures {
-    let clip = Clip::of(&Source::new().without_audio(), seconds).await;
-    let flv::Video::H264SequenceHeader(record) =
-        flv::Video::parse(&clip.header(TagKind::Video).body).unwrap()
-    else {
-        panic!("ffmpeg codes H.264");
-    };
-    let record = h264::parse_record(&record).unwrap();
-    let media::VideoConfig::H264 { record, .. } = record.config else {
-        panic!("ffmpeg codes H.264");
-    };
-    let sets = h264::parameter_sets_of(&record);
-    let mut all = Pictures {
-        packets: Vec::new(),
-        units: Vec::new(),
-    };
-    for tag in clip.frames_of(TagKind::Video) {
-        let flv::Video::H264Frame { key, data, .. } = flv::Video::parse(&tag.body).unwrap() else {
-            continue;
-        };
-        let payloads = packetize::h264(&data, if key { &sets } else { &[] });
-        let last = payloads.len() - 1;
-        let timestamp = tag.timestamp.wrapping_mul(90).wrapping_add(FIRST_TIMESTAMP);
-        for (index, payload) in payloads.into_iter().enumerate() {
-            all.packets.push((timestamp, index == last, payload));
-        }
-        all.units.push(without_sets(&data));
-    }
-    all
-}
-
-/// An access unit as it comes out of packets: parameter sets, delimiters and filler left out.
-fn without_sets(unit: &Bytes) -> Bytes {
-    let mut out = Vec::new();
-    for nal in h264::NalUnits::new(unit, 4).map(Result::unwrap) {
-        if !matches!(nal[0] & 0x1f, 7 | 8 | 9 | 12) {
-            out.extend_from_slice(&u32::try_from(nal.len()).unwrap().to_be_bytes());
-            out.extend_from_slice(nal);
-        }
-    }
-    out.into()
-}
-
-fn video(timestamp: u32, marker: bool) -> Sent {
-    Sent {
-        ssrc: VIDEO_SSRC,
-        kind: H264,
-        timestamp,
-        marker,
-    }
-}
-
-/// Sends pictures as fast as they go.
-async fn send_at_once(publisher: &mut Peer, pictures: &Pictures) {
-    for (timestamp, marker, payload) in &pictures.packets {
-        publisher.send(video(*timestamp, *marker), payload).await;
-    }
-}
-
-/// Sends pictures as a camera does, in real time, and sound with them.
-async fn send_all(publisher: &mut Peer, pictures: &Pictures) {
-    let began = tokio::time::Instant::now();
-    let first = pictures.packets[0].0;
-    let origin = first.wrapping_sub(FIRST_TIMESTAMP) / 90;
-    let mut sound = origin / 20;
-    for (timestamp, marker, payload) in &pictures.packets {
-        let at = Duration::from_millis(u64::from(timestamp.wrapping_sub(first) / 90));
-        tokio::time::sleep_until(began + at).await;
-        while u128::from(sound) * 20 <= at.as_millis() + u128::from(origin) {
-            let sent = Sent {
-                ssrc: AUDIO_SSRC,
-                kind: OPUS,
-                timestamp: sound * 960,
-                marker: false,
-            };
-            publisher.send(sent, &[0xfc, 0xff, 0xfe]).await;
-            sound += 1;
-        }
-        publisher.send(video(*timestamp, *marker), payload).await;
-    }
-}
+use crate::support::{Clip, Person, Publisher, Screen, Server, Source, Viewer, until, within};
 
 /// Whether nothing comes for so many milliseconds.
 async fn is_silent(socket: &UdpSocket, millis: u64) -> bool {
     let mut datagram = [0; 99];
     let heard = tokio::time::timeout(Duration::from_millis(millis), socket.recv(&mut datagram));
     heard.await.is_err()
-}
-
-/// Puts together what a viewer gets, asking for what is missing as a browser does.
-struct Screen {
-    track: Option<UpTrack>,
-    assembler: Assembler,
-    units: Vec<Bytes>,
-    sound: usize,
-    lost: usize,
-    /// Packets that were asked for again, and that came.
-    asked: usize,
-    repairs: usize,
-}
-
-impl Screen {
-    fn new() -> Self {
-        Self {
-            track: None,
-            assembler: Assembler::new(Codec::H264),
-            units: Vec::new(),
-            sound: 0,
-            lost: 0,
-            asked: 0,
-            repairs: 0,
-        }
-    }
-
-    /// Watches until there are so many pictures.
-    async fn watch(&mut self, viewer: &mut Peer, count: usize) {
-        let began = Instant::now();
-        while self.units.len() < count {
-            assert!(
-                began.elapsed() < Duration::from_secs(30),
-                "{} pictures of {count}",
-                self.units.len()
-            );
-            if let Some(Received::Rtp(packet)) = viewer.hear_within(Duration::from_millis(10)).await
-            {
-                self.take(&packet);
-            }
-            let missing = self.track.as_mut();
-            let missing = missing.map(|track| {
-                let again = track.nacks(Instant::now());
-                (track.ssrc(), again)
-            });
-            if let Some((ssrc, missing)) = missing.filter(|(_, missing)| !missing.is_empty()) {
-                let mut out = Vec::new();
-                rtcp::write_nack(&mut out, 1, ssrc, &missing);
-                self.asked += missing.len();
-                viewer.say(&out).await;
-            }
-        }
-    }
-
-    fn take(&mut self, packet: &[u8]) {
-        let now = Instant::now();
-        let header = sfu_core::rtp::Header::parse(packet).unwrap();
-        let mut payload = header.payload(packet).unwrap();
-        let mut sequence = header.sequence;
-        match header.payload_type {
-            OPUS => {
-                self.sound += 1;
-                return;
-            }
-            H264_RTX => {
-                self.repairs += 1;
-                sequence = u16::from_be_bytes([payload[0], payload[1]]);
-                payload = &payload[2..];
-            }
-            _ => {
-                self.track
-                    .get_or_insert_with(|| UpTrack::new(header.ssrc, 90_000, now));
-            }
-        }
-        let Some(track) = &mut self.track else { return };
-        let again = header.payload_type == H264_RTX;
-        if let Place::At(number) = track.receive(now, sequence, header.timestamp, again) {
-            let payload = Bytes::copy_from_slice(payload);
-            self.assembler
-                .push(now, number, header.timestamp, header.marker, payload);
-        }
-        while let Some(output) = self.assembler.poll(now) {
-            match output {
-                Output::Unit(unit) => self.units.push(unit.data),
-                Output::Lost => self.lost += 1,
-            }
-        }
-    }
 }
 
 #[tokio::test]
@@ -739,29 +526,6 @@ async fn pictures_out_of_order_send_viewers_to_hls_at_once() {
         "{:?}",
         began.elapsed()
     );
-}
-
-/// Posts the head of an offer of 5 000 bytes and the first of them, and gives what is answered.
-async fn offers_slowly(server: &Server) -> String {
-    let mut connection = TcpStream::connect(server.http).await.unwrap();
-    let head = format!(
-        "POST /whep/{CHANNEL} HTTP/1.1\r\nHost: here\r\nContent-Type: application/sdp\r\n\
-         Content-Length: 5000\r\nConnection: close\r\n\r\nv=0"
-    );
-    connection.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    within("it is given up", connection.read_to_string(&mut answer))
-        .await
-        .unwrap();
-    answer
-}
-
-#[tokio::test]
-async fn an_offer_that_does_not_come_is_not_waited_for() {
-    let server = Server::start().await;
-    let answer = offers_slowly(&server).await;
-    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert!(answer.contains("\"too_slow\""), "{answer}");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What stands on a lane.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use wire::{BroadcastId, Handle, Person};
 
@@ -21,6 +23,15 @@ pub enum Event {
     Broadcast(Broadcast),
     /// The channel has other emotes than before. Control lane.
     Emotes,
+    /// Somebody has given a gift. Money lane.
+    Gift(Box<Gift>),
+    /// A gift was taken back. Money lane.
+    TakenBack {
+        /// The how many-th entry of the ledger this is.
+        seq: u64,
+        /// The how many-th the gift was.
+        of: u64,
+    },
     /// Somebody has deleted something. Mods' lane.
     Removed(Removed),
     /// Which wall time a broadcast's MediaTime zero has, as it is known better. Ambient lane.
@@ -66,6 +77,11 @@ pub enum Event {
         /// Some of those who are signed in.
         named: Vec<Name>,
     },
+    /// Nothing can be given, or again something. Ambient lane.
+    Gifting {
+        /// Since when, in milliseconds since the Unix epoch; none when it works.
+        down_since_ms: Option<i64>,
+    },
     /// Something does not work, or works again. Ambient lane.
     Degraded {
         /// Since when nothing can be said, in milliseconds since the Unix epoch; none when it works.
@@ -79,13 +95,37 @@ impl Event {
         match self {
             Self::Danmaku(_) => Lane::Chat,
             Self::Deleted { .. } | Self::Broadcast(_) | Self::Emotes => Lane::Control,
+            Self::Gift(_) | Self::TakenBack { .. } => Lane::Money,
             Self::Removed(_) => Lane::Mods,
             Self::Clock { .. }
             | Self::Count { .. }
             | Self::Joined { .. }
             | Self::Followed { .. }
             | Self::Shared { .. }
+            | Self::Gifting { .. }
             | Self::Degraded { .. } => Lane::Ambient,
+        }
+    }
+}
+
+impl Event {
+    /// The how many-th entry of the ledger it tells of: a room is told of each once.
+    pub fn seq(&self) -> Option<u64> {
+        match self {
+            Self::Gift(gift) => Some(gift.seq),
+            Self::TakenBack { seq, .. } => Some(*seq),
+            Self::Danmaku(_)
+            | Self::Deleted { .. }
+            | Self::Broadcast(_)
+            | Self::Emotes
+            | Self::Removed(_)
+            | Self::Clock { .. }
+            | Self::Count { .. }
+            | Self::Joined { .. }
+            | Self::Followed { .. }
+            | Self::Shared { .. }
+            | Self::Gifting { .. }
+            | Self::Degraded { .. } => None,
         }
     }
 }
@@ -112,6 +152,60 @@ impl From<&Person> for Name {
             name: person.name.clone(),
         }
     }
+}
+
+/// A gift that is in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gift {
+    /// The how many-th entry of the ledger it is.
+    pub seq: u64,
+    /// Who gave it.
+    pub by: Person,
+    /// What.
+    pub gift: Given,
+    /// How many.
+    pub count: u32,
+    /// What all of them cost, in coins.
+    pub coins: u64,
+    /// Which combo it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub combo: Option<Combo>,
+    /// What was said with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// How long that is to be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_ms: Option<u64>,
+    /// To which broadcast, if one was on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub b: Option<BroadcastId>,
+    /// At which picture of it, in microseconds of MediaTime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mt: Option<i64>,
+}
+
+/// What was given, as the catalogue described it then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// Its name for programs.
+    pub id: String,
+    /// Its names for people, by language.
+    pub name: BTreeMap<String, String>,
+    /// How much it makes of itself: 1 to 4.
+    pub tier: u8,
+    /// What is seen of it.
+    pub effect: String,
+    /// A character that stands for it.
+    pub glyph: String,
+}
+
+/// Gifts of one kind that somebody gave in a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Combo {
+    /// What its sender calls it.
+    pub id: String,
+    /// How many there are up to and with this one.
+    pub n: u64,
 }
 
 /// What was deleted, and by whom.

@@ -208,6 +208,8 @@ pub enum Said {
         /// Where it stands on the chat lane.
         of: u64,
     },
+    /// A gift.
+    Give(Give),
     /// The broadcast is liked.
     Like,
     /// Passes the channel on to others.
@@ -238,6 +240,51 @@ pub struct Send {
     pub reply: Option<u64>,
 }
 
+/// A gift as it is given.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Give {
+    /// To name it in the answer.
+    pub id: u64,
+    /// What its sender calls it: the same again is the same gift.
+    pub key: String,
+    /// What.
+    pub gift: String,
+    /// How many.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// For how many coins, where its sender says that.
+    #[serde(default)]
+    pub coins: Option<u32>,
+    /// The combo that it belongs to.
+    #[serde(default)]
+    pub combo: Option<String>,
+    /// What is said with it.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// At which picture its sender is: microseconds of MediaTime.
+    #[serde(default)]
+    pub mt: Option<i64>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// What somebody has. A later version is newer; each kind of coins has its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wallet {
+    /// Coins that were paid for.
+    pub coins: i64,
+    /// Coins that were given away.
+    pub promo: i64,
+    /// Of the first.
+    pub version: i64,
+    /// Of the second.
+    pub promo_version: i64,
+    /// Whether nothing can be spent.
+    pub frozen: bool,
+}
+
 /// What the server says to one client alone.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "t", rename_all = "snake_case")]
@@ -260,6 +307,20 @@ pub enum Told<'a> {
         id: u64,
         /// Where it stands, on the lane that it went to.
         p: u64,
+    },
+    /// The gift is in the ledger, and everybody hears of it.
+    Given {
+        /// Which.
+        id: u64,
+        /// The how many-th entry of the ledger it is.
+        seq: u64,
+        /// What its sender has now.
+        wallet: Wallet,
+    },
+    /// What the one has now who is signed in here.
+    Wallet {
+        /// This much.
+        wallet: Wallet,
     },
     /// What was asked for is not done.
     Error {
@@ -325,6 +386,8 @@ pub struct Welcome<'a> {
     pub likes: u64,
     /// Since when nothing can be said; none when it works.
     pub chat_down_since_ms: Option<i64>,
+    /// Since when nothing can be given; none when it works.
+    pub gifting_down_since_ms: Option<i64>,
 }
 
 /// Where each lane is.
@@ -393,8 +456,14 @@ pub enum ErrorCode {
     NotThere,
     /// It is somebody else's.
     NotAllowed,
-    /// What is said cannot be kept now.
+    /// What is said or given cannot be kept now.
     Unavailable,
+    /// There are too few coins.
+    CannotPay,
+    /// There are no more of it.
+    SoldOut,
+    /// Something else was given under this key.
+    Used,
 }
 
 /// One item in each encoding.

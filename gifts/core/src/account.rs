@@ -29,13 +29,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use wire::{AgencyId, ChannelId, UserId};
 
 use crate::Micros;
 use crate::money::Currency;
 
 /// A short name in the identity of an account: 1 to 31 of `a-z`, `0-9` and the hyphen.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Name {
     len: u8,
     letters: [u8; 31],
@@ -81,7 +83,8 @@ impl fmt::Debug for Name {
 }
 
 /// Who earns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Payee {
     /// Who broadcasts on a channel.
     Channel(ChannelId),
@@ -288,7 +291,8 @@ impl Kind {
 }
 
 /// Which account.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct AccountId {
     /// In which currency; it has no other.
     pub currency: Currency,

@@ -17,6 +17,7 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use wire::{ChannelId, UserId};
 
 use crate::Micros;
@@ -32,7 +33,7 @@ const FEE_GIFT: Kind = Kind::Fee(Name::new("gift").expect("a name"));
 const FEE_GIFT_PROMO: Kind = Kind::Fee(Name::new("gift-promo").expect("a name"));
 
 /// Somebody paid for coins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopUp {
     /// Through which provider.
     pub psp: Name,
@@ -51,7 +52,7 @@ pub struct TopUp {
 }
 
 /// Somebody gave a gift.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gift {
     /// Who.
     pub sender: UserId,
@@ -69,7 +70,7 @@ pub struct Gift {
 }
 
 /// What was earned on a day may be paid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     /// By whom.
     pub payee: Payee,
@@ -81,7 +82,7 @@ pub struct Release {
 }
 
 /// Something is taken back, whole, at most once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reversal {
     /// What.
     pub of: TransactionId,
@@ -90,7 +91,8 @@ pub struct Reversal {
 }
 
 /// Why something is taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Why {
     /// It was agreed to.
     Refund,
@@ -111,7 +113,7 @@ impl Why {
 }
 
 /// An amount is kept for something that is not certain yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// For what.
     pub key: Reference,
@@ -126,7 +128,7 @@ pub struct Hold {
 }
 
 /// What was uncertain is certain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settlement {
     /// About which pending transfer.
     pub of: TransferId,
@@ -135,7 +137,8 @@ pub struct Settlement {
 }
 
 /// What becomes of an amount that was kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It is paid, or so much of it.
     Post(Option<Amount>),
@@ -146,7 +149,7 @@ pub enum Outcome {
 }
 
 /// An account is frozen, unfrozen or closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// Which one.
     pub account: AccountId,
@@ -157,7 +160,8 @@ pub struct Mark {
 }
 
 /// A name that somebody else gave to something: 1 to 64 printable ASCII characters.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Reference {
     len: u8,
     letters: [u8; 64],
@@ -182,6 +186,12 @@ impl Reference {
     }
 }
 
+impl std::fmt::Display for Reference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl std::fmt::Debug for Reference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.as_str())
@@ -189,7 +199,8 @@ impl std::fmt::Debug for Reference {
 }
 
 /// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each is told of above")]
 pub enum What {
     TopUp(TopUp),
@@ -202,7 +213,8 @@ pub enum What {
 }
 
 /// Something that is asked of the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(What, Micros)", into = "(What, Micros)")]
 pub struct Command {
     what: What,
     /// When it happened outside, which is kept and decides nothing.
@@ -229,6 +241,18 @@ pub struct Done {
     pub receipt: Receipt,
     /// Whether it was before.
     pub is_replay: bool,
+}
+
+impl From<(What, Micros)> for Command {
+    fn from((what, event_at): (What, Micros)) -> Self {
+        Self::new(what, event_at)
+    }
+}
+
+impl From<Command> for (What, Micros) {
+    fn from(command: Command) -> Self {
+        (command.what, command.event_at)
+    }
 }
 
 impl Command {

@@ -10,6 +10,7 @@
 //! - [`row`]: accounts and transfers as they are kept.
 //! - [`seal`]: the chain of hashes over what is kept.
 //! - [`verify`]: whether what is kept is right.
+//! - [`written`]: how a command is written to other programs.
 //! - [`canonical`]: bytes of which a hash means one thing.
 
 pub mod account;
@@ -23,6 +24,7 @@ pub mod seal;
 pub mod split;
 pub mod transfer;
 pub mod verify;
+pub mod written;
 
 pub use account::{Account, AccountId, Kind, Name, Payee};
 pub use book::{Book, Changes, Next};

@@ -1,6 +1,7 @@
 //! Who gets how much of a gift. A contract says it in basis points; it has a version, which is kept
 //! with each gift that was split by it.
 
+use serde::{Deserialize, Serialize};
 use wire::AgencyId;
 
 use crate::money::Amount;
@@ -9,11 +10,29 @@ use crate::money::Amount;
 pub const WHOLE: u16 = 10_000;
 
 /// How what a channel earns is shared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Parts", into = "Parts")]
 pub struct Contract {
     version: i64,
     streamer: u16,
     agency: Option<(AgencyId, u16)>,
+}
+
+/// A contract as it is written.
+type Parts = (i64, u16, Option<(AgencyId, u16)>);
+
+impl TryFrom<Parts> for Contract {
+    type Error = BadContract;
+
+    fn try_from((version, streamer, agency): Parts) -> Result<Self, BadContract> {
+        Self::new(version, streamer, agency)
+    }
+}
+
+impl From<Contract> for Parts {
+    fn from(contract: Contract) -> Self {
+        (contract.version, contract.streamer, contract.agency)
+    }
 }
 
 /// The parts are no contract.
@@ -55,6 +74,17 @@ impl Contract {
     /// Which version it is.
     pub const fn version(&self) -> i64 {
         self.version
+    }
+
+    /// Whether both share alike, whatever their versions.
+    pub fn shares_as(&self, other: Self) -> bool {
+        (self.streamer, self.agency) == (other.streamer, other.agency)
+    }
+
+    /// The shares of streamer, agency and platform, in basis points.
+    pub fn basis_points(&self) -> [u16; 3] {
+        let agency = self.agency.map_or(0, |(_, share)| share);
+        [self.streamer, agency, WHOLE - self.streamer - agency]
     }
 
     /// Who else has a share.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use uuid::{Builder, Uuid};
 
 use crate::Micros;
@@ -12,7 +13,8 @@ use crate::money::Amount;
 
 /// Which transaction. It follows from what has happened, so that whoever asks twice for the same names
 /// the same.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TransactionId(Uuid);
 
 impl TransactionId {
@@ -61,7 +63,7 @@ impl FromStr for TransactionId {
 }
 
 /// Which transfer: a leg of a transaction, counted from zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each is what it says")]
 pub struct TransferId {
     pub transaction: TransactionId,
@@ -130,7 +132,8 @@ impl Leg {
 }
 
 /// What kind of thing a transaction is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Code {
     /// Somebody paid for coins.
     TopUp,

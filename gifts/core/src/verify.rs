@@ -18,6 +18,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 
+use wire::hex;
+
 use crate::Micros;
 use crate::account::{AccountId, Class, Counters};
 use crate::book::Next;
@@ -56,7 +58,9 @@ pub struct Report {
     pub transactions: u64,
     pub transfers: u64,
     pub links: u64,
-    /// Transactions after the last link.
+    /// The last link, where the chain ends.
+    pub head: Option<Link>,
+    /// Transactions after it.
     pub unsealed: u64,
     /// The first of what is not right.
     pub findings: Vec<Finding>,
@@ -110,6 +114,7 @@ pub struct Verifier {
     sealing: Option<Sealing>,
     before: [u8; 32],
     sealed: i64,
+    trusted: Option<[u8; 32]>,
     report: Report,
 }
 
@@ -120,6 +125,14 @@ impl fmt::Debug for Verifier {
 }
 
 impl Verifier {
+    /// Takes links for what they are only if they are signed with this key, where one is given. A link tells
+    /// of its key by itself, which whoever forged it would have done too.
+    #[must_use]
+    pub fn trusting(mut self, key: Option<[u8; 32]>) -> Self {
+        self.trusted = key;
+        self
+    }
+
     /// Takes note of an account.
     pub fn account(&mut self, row: AccountRow) {
         self.report.accounts += 1;
@@ -405,8 +418,16 @@ impl Verifier {
             self.report
                 .find("I11", name(), "its signature is not its own");
         }
+        if self.trusted.is_some_and(|key| key != link.key) {
+            self.report.find(
+                "I11",
+                name(),
+                format!("it is signed with the key {}", hex::encode(&link.key)),
+            );
+        }
         self.before = link.hash;
         self.sealed = link.last;
+        self.report.head = Some(link);
     }
 
     /// There are no more transactions; the ledger says that the next things are numbered so.

@@ -1,6 +1,7 @@
 //! The task behind the gate.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gifts_core::account::{AccountId, Kind};
@@ -14,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use wire::hex;
 
-use super::{Accepted, Balance, Entry, Key, Order, Refused};
+use super::{Accepted, Balance, Entry, Key, Order, Refused, Signs};
 use crate::store::{AnswerRow, Opened, OutboxRow, Result, Store, StoreError, Writer};
 
 /// What is kept in one transaction of the database.
@@ -26,6 +27,16 @@ const WITHIN: Duration = Duration::from_millis(900);
 /// How long nothing is tried after the database has failed.
 const REST: Duration = Duration::from_millis(500);
 
+/// While nobody asks for anything, how often it is tried whether something could be kept, and what was sent
+/// is noted.
+const IDLE_MAX: Duration = Duration::from_millis(250);
+
+/// How long that may take.
+const LOOK_WITHIN: Duration = Duration::from_millis(500);
+
+/// Rows of the outbox that are noted at once.
+const SENT_AT_ONCE: usize = 4_096;
+
 /// How many accounts are held in memory.
 const ACCOUNTS_MAX: usize = 200_000;
 
@@ -34,6 +45,8 @@ type Outcome = std::result::Result<Accepted, Refused>;
 pub(super) struct Task<S: Store> {
     store: S,
     fence: i64,
+    signs: Arc<Signs>,
+    noted: mpsc::Receiver<i64>,
     /// When the latest transaction was entered: time does not go back in the ledger.
     last_at: Micros,
     writer: Option<S::Writer>,
@@ -61,9 +74,16 @@ enum Kept {
 }
 
 impl<S: Store> Task<S> {
-    pub(super) fn new(store: S, opened: Opened) -> Self {
+    pub(super) fn new(
+        store: S,
+        opened: Opened,
+        signs: Arc<Signs>,
+        noted: mpsc::Receiver<i64>,
+    ) -> Self {
         Self {
             store,
+            signs,
+            noted,
             fence: opened.fence,
             last_at: opened.last_at,
             writer: None,
@@ -74,9 +94,18 @@ impl<S: Store> Task<S> {
     }
 
     pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Entry>) {
-        let mut batch = Vec::new();
-        while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
-            if !self.serve(std::mem::take(&mut batch)).await {
+        loop {
+            let is_ours = match timeout(IDLE_MAX, waiting.recv()).await {
+                Ok(None) => return,
+                Ok(Some(first)) => {
+                    let batch = gather(first, &mut waiting).await;
+                    self.serve(batch).await
+                }
+                Err(_) if self.rests() => true,
+                Err(_) if !self.noted.is_empty() => self.serve(Vec::new()).await,
+                Err(_) => self.look().await,
+            };
+            if !is_ours {
                 tracing::warn!(ledger.fence = self.fence, "another node has the ledger");
                 waiting.close();
                 while let Some(entry) = waiting.recv().await {
@@ -85,6 +114,44 @@ impl<S: Store> Task<S> {
                 return;
             }
         }
+    }
+
+    /// While nobody asks for anything: whether it could be kept. False when the ledger is another's.
+    async fn look(&mut self) -> bool {
+        let looked = match timeout(LOOK_WITHIN, self.try_to_write()).await {
+            Ok(looked) => looked,
+            Err(_) => Err(StoreError::Failed(late())),
+        };
+        match looked {
+            Ok(()) => self.signs.set_health(true),
+            Err(StoreError::Fenced) => return false,
+            Err(error) => {
+                tracing::debug!(%error, "nothing can be kept in the ledger");
+                self.fail();
+            }
+        }
+        true
+    }
+
+    /// A turn to write tells enough, and costs no disk.
+    async fn try_to_write(&mut self) -> Result<()> {
+        let mut writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => self.store.writer().await?,
+        };
+        writer.begin(self.fence).await?;
+        writer.roll_back().await?;
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    /// The database failed: what is not known of it is forgotten, and nothing is tried for a moment.
+    fn fail(&mut self) {
+        // With its connection ends whatever was begun on it.
+        self.writer = None;
+        self.book = Book::default();
+        self.rests_until = Some(Instant::now() + REST);
+        self.signs.set_health(false);
     }
 
     /// Keeps a batch, and answers all of it; false when the ledger is another's.
@@ -136,6 +203,7 @@ impl<S: Store> Task<S> {
         };
         let error = match kept {
             Ok(outcomes) => {
+                self.signs.set_health(true);
                 for (entry, outcome) in batch.into_iter().zip(outcomes) {
                     // Who asked may have stopped waiting.
                     let _ = entry.answer.send(outcome);
@@ -154,7 +222,7 @@ impl<S: Store> Task<S> {
             StoreError::Unknown(_) => Refused::Unknown,
         };
         if matches!(refused, Refused::Unavailable | Refused::Unknown) {
-            self.rests_until = Some(Instant::now() + REST);
+            self.fail();
         }
         if refused != Refused::Fenced {
             let source = std::error::Error::source(&error).map(ToString::to_string);
@@ -177,14 +245,19 @@ impl<S: Store> Task<S> {
         self.last_at = self.last_at.max(clock::now().as_micros());
         let decided = decide(self.last_at, &mut self.book, &mut writer, orders, answers).await?;
         let changes = self.book.take_changes();
-        if changes.transactions.is_empty() && decided.answers.is_empty() {
+        let sent = self.take_noted();
+        if changes.transactions.is_empty() && decided.answers.is_empty() && sent.is_empty() {
             writer.roll_back().await?;
         } else {
             writer
                 .write(&changes, &decided.outbox, &decided.answers)
                 .await?;
+            writer.note_sent(&sent, self.last_at).await?;
             self.is_ending = true;
             writer.commit().await?;
+            if !decided.outbox.is_empty() {
+                self.signs.has_told.notify_one();
+            }
         }
         self.writer = Some(writer);
         if self.book.accounts().count() > ACCOUNTS_MAX {
@@ -192,6 +265,27 @@ impl<S: Store> Task<S> {
         }
         Ok(decided.outcomes)
     }
+
+    /// Which rows of the outbox have arrived since the last time. What is not kept with this is sent once more.
+    fn take_noted(&mut self) -> Vec<i64> {
+        let noted = std::iter::from_fn(|| self.noted.try_recv().ok());
+        noted.take(SENT_AT_ONCE).collect()
+    }
+}
+
+/// Takes what waits behind the first, and before that lets those come who are about to ask: all who were
+/// answered a moment ago are. Whoever asks alone waits for nobody.
+async fn gather(first: Entry, waiting: &mut mpsc::Receiver<Entry>) -> Vec<Entry> {
+    let mut batch = vec![first];
+    let mut before = None;
+    while before != Some(waiting.len()) && waiting.len() < BATCH_MAX {
+        before = Some(waiting.len());
+        tokio::task::yield_now().await;
+    }
+    if !waiting.is_empty() {
+        waiting.recv_many(&mut batch, BATCH_MAX - 1).await;
+    }
+    batch
 }
 
 /// The database did not answer in time.
@@ -391,6 +485,7 @@ fn accept(book: &Book, command: &Command, done: Done) -> Accepted {
                 balance: account.balance(),
                 available: account.available(),
                 version: account.version,
+                is_frozen: account.frozen_at.is_some(),
             });
         }
     });

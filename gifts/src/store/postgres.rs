@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::TryStreamExt as _;
 use gifts_core::Account;
 use gifts_core::account::AccountId;
 use gifts_core::book::{Change, Changes, Next, Pending, Recorded};
@@ -10,24 +11,73 @@ use gifts_core::row::{AccountRow, TransactionRow, TransferRow};
 use gifts_core::seal::Link;
 use gifts_core::transfer::{Leg, TransactionId, TransferId};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
 use tokio::time::timeout;
 use wire::hex;
 
 use super::{
-    AnswerRow, Opened, OutboxRow, Result, Snapshot, Store, StoreError, Writer, account,
-    account_row, ended, leg, link, numbered, pending, recorded, transaction_row, transfer_row,
+    AnswerRow, Opened, OutboxRow, Result, Snapshot, Store, StoreError, Table, Writer, account,
+    account_row, check_release, ended, latest, leg, link, numbered, object, pending, recorded,
+    transaction_row, transfer_row,
 };
+use crate::backup::Sink;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations/postgres");
+
+/// Keeps what a batch comes to, and tells how many accounts were changed. One statement, since each is a way
+/// to the server and back.
+const WRITE: &str = "
+    WITH opened AS (
+        INSERT INTO accounts (number, id, ledger, limit_rule, version,
+            debits_pending, debits_posted, credits_pending, credits_posted, opened_at, frozen_at, closed_at)
+        SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],
+            $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])),
+    -- Only those are changed that are as they were thought to be when it was decided.
+    changed AS (
+        UPDATE accounts SET version = n.version,
+            debits_pending = n.debits_pending, debits_posted = n.debits_posted,
+            credits_pending = n.credits_pending, credits_posted = n.credits_posted,
+            frozen_at = n.frozen_at, closed_at = n.closed_at
+        FROM UNNEST($13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],
+                $19::bigint[], $20::bigint[], $21::bigint[])
+            AS n (number, was, version, debits_pending, debits_posted, credits_pending, credits_posted,
+                frozen_at, closed_at)
+        WHERE accounts.number = n.number AND accounts.version = n.was
+        RETURNING accounts.number),
+    entered AS (
+        INSERT INTO transactions (number, id, request, code, reverses, contract, subject, first_seq, legs,
+            event_at, created_at)
+        SELECT * FROM UNNEST($22::bigint[], $23::text[], $24::text[], $25::bigint[], $26::bigint[],
+            $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[], $31::bigint[], $32::bigint[])),
+    moved AS (
+        INSERT INTO transfers (seq, txn, ledger, debit, credit, amount, phase, resolves, expires_at)
+        SELECT * FROM UNNEST($33::bigint[], $34::bigint[], $35::text[], $36::bigint[], $37::bigint[],
+            $38::bigint[], $39::bigint[], $40::bigint[], $41::bigint[])),
+    told AS (
+        INSERT INTO outbox (number, topic, part_key, payload, next_at)
+        SELECT * FROM UNNEST($42::bigint[], $43::text[], $44::text[], $45::text[], $46::bigint[])),
+    answered AS (
+        INSERT INTO answers (scope, word, request, answer, at)
+        SELECT * FROM UNNEST($47::text[], $48::text[], $49::text[], $50::text[], $51::bigint[])),
+    numbered AS (
+        UPDATE gate SET next_account = $52, next_transaction = $53, next_seq = $54)
+    SELECT COUNT(*) FROM changed";
 
 /// How long a server may take to take a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// The ledger's schema in a database.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PgStore {
+    url: String,
     options: PgConnectOptions,
+}
+
+impl std::fmt::Debug for PgStore {
+    /// Its address has a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PgStore").finish_non_exhaustive()
+    }
 }
 
 impl PgStore {
@@ -36,22 +86,8 @@ impl PgStore {
     /// # Errors
     /// When that fails, or the schema is of a later release than this program. The text tells no password.
     pub async fn load(url: &str) -> anyhow::Result<Self> {
-        let options: PgConnectOptions = url
-            .parse()
-            .context("the address of the ledger's database cannot be read")?;
-        let options = options.log_statements(log::LevelFilter::Trace).options([
-            ("search_path", "ledger"),
-            ("client_min_messages", "warning"),
-            // A plan that is made for any set reads the whole table for each.
-            ("plan_cache_mode", "force_custom_plan"),
-            ("statement_timeout", "10s"),
-            // Who hangs within a transaction keeps others from what it holds.
-            ("idle_in_transaction_session_timeout", "3s"),
-        ]);
-        let mut connection = timeout(CONNECT_WITHIN, options.connect())
-            .await
-            .context("the ledger's database does not answer")?
-            .context("failed to open the ledger's database")?;
+        let store = Self::at(url)?;
+        let mut connection = store.connect().await?;
         // Two nodes may begin at once.
         let made = sqlx::query(
             "DO $$ BEGIN CREATE SCHEMA IF NOT EXISTS ledger; \
@@ -66,7 +102,61 @@ impl PgStore {
             .close()
             .await
             .context("failed to prepare the ledger")?;
-        Ok(Self { options })
+        Ok(store)
+    }
+
+    /// Finds the schema `ledger` in a database as it is, if it is there.
+    ///
+    /// # Errors
+    /// When the database does not answer, or the schema is of another release than this program.
+    pub async fn find(url: &str) -> anyhow::Result<Option<Self>> {
+        let store = Self::at(url)?;
+        let mut connection = store.connect().await?;
+        let is_there: bool =
+            sqlx::query_scalar("SELECT to_regclass('ledger._sqlx_migrations') IS NOT NULL")
+                .fetch_one(&mut connection)
+                .await
+                .context("failed to look for the ledger")?;
+        if !is_there {
+            return Ok(None);
+        }
+        let kept = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations")
+            .fetch_one(&mut connection)
+            .await
+            .context("failed to look at the ledger")?;
+        check_release(&MIGRATIONS, kept)?;
+        Ok(Some(store))
+    }
+
+    fn at(url: &str) -> anyhow::Result<Self> {
+        let options: PgConnectOptions = url
+            .parse()
+            .context("the address of the ledger's database cannot be read")?;
+        let options = options.log_statements(log::LevelFilter::Trace).options([
+            ("search_path", "ledger"),
+            ("client_min_messages", "warning"),
+            // A plan that is made for any set reads the whole table for each.
+            ("plan_cache_mode", "force_custom_plan"),
+            ("statement_timeout", "10s"),
+            // Who hangs within a transaction keeps others from what it holds.
+            ("idle_in_transaction_session_timeout", "3s"),
+        ]);
+        Ok(Self {
+            url: url.to_owned(),
+            options,
+        })
+    }
+
+    /// Its address.
+    pub(super) fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    async fn connect(&self) -> anyhow::Result<PgConnection> {
+        timeout(CONNECT_WITHIN, self.options.connect())
+            .await
+            .context("the ledger's database does not answer")?
+            .context("failed to open the ledger's database")
     }
 }
 
@@ -107,6 +197,24 @@ impl Store for PgStore {
             .await?;
         Ok(PgSnapshot(connection))
     }
+
+    async fn forget_answers(&self, before: i64, limit: i64) -> Result<u64> {
+        let mut connection = self.options.connect().await?;
+        let forgotten = sqlx::query(
+            "DELETE FROM answers WHERE (scope, word) IN
+                 (SELECT scope, word FROM answers WHERE at < $1 ORDER BY at LIMIT $2)",
+        )
+        .bind(before)
+        .bind(limit)
+        .execute(&mut connection)
+        .await?;
+        connection.close().await?;
+        Ok(forgotten.rows_affected())
+    }
+
+    fn schema() -> i64 {
+        latest(&MIGRATIONS)
+    }
 }
 
 /// A connection to write over.
@@ -124,15 +232,18 @@ fn column<'a, R, T>(rows: &'a [R], of: impl Fn(&'a R) -> T) -> Vec<T> {
 
 impl Writer for PgWriter {
     async fn begin(&mut self, fence: i64) -> Result<Next> {
-        sqlx::query("BEGIN").execute(&mut self.0).await?;
         // Keeps others from taking the ledger over until the transaction ends, and waits for what this owner
-        // may have on its way over a connection that it has given up.
-        let next: Option<(i64, i64, i64)> = sqlx::query_as(
-            "SELECT next_account, next_transaction, next_seq FROM gate WHERE fence = $1 FOR UPDATE",
-        )
-        .bind(fence)
-        .fetch_optional(&mut self.0)
-        .await?;
+        // may have on its way over a connection that it has given up. One question, since each is a way to
+        // the server and back.
+        let begin = format!(
+            "BEGIN; SELECT next_account, next_transaction, next_seq FROM gate WHERE fence = {fence} FOR UPDATE"
+        );
+        let next = sqlx::raw_sql(AssertSqlSafe(begin))
+            .fetch_optional(&mut self.0)
+            .await?;
+        let next = next
+            .map(|row| Ok::<_, sqlx::Error>((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
+            .transpose()?;
         next.map(numbered).ok_or(StoreError::Fenced)
     }
 
@@ -210,18 +321,127 @@ impl Writer for PgWriter {
         outbox: &[OutboxRow],
         answers: &[AnswerRow],
     ) -> Result<()> {
-        if !changes.transactions.is_empty() {
-            let (new, known): (Vec<_>, Vec<_>) =
-                changes.accounts.iter().partition(|change| change.is_new);
-            let at = changes.transactions[0].created_at;
-            self.insert_accounts(&new, at).await?;
-            self.update_accounts(&known).await?;
-            self.insert_transactions(&changes.transactions).await?;
-            self.insert_transfers(&changes.transfers).await?;
-            self.insert_outbox(outbox).await?;
-            self.number(changes.next).await?;
+        let (new, known): (Vec<&Change>, Vec<&Change>) =
+            changes.accounts.iter().partition(|change| change.is_new);
+        let at = changes.transactions.first().map_or(0, |row| row.created_at);
+        let new: Vec<_> = new
+            .iter()
+            .map(|change| AccountRow::new(&change.account, at))
+            .collect();
+        let (entered, moved) = (&changes.transactions, &changes.transfers);
+        let Next {
+            account,
+            transaction,
+            seq,
+        } = changes.next;
+        let updated: i64 = sqlx::query_scalar(WRITE)
+            .bind(column(&new, |row| row.number))
+            .bind(column(&new, |row| row.id.as_str()))
+            .bind(column(&new, |row| row.ledger.as_str()))
+            .bind(column(&new, |row| row.limit_rule))
+            .bind(column(&new, |row| row.version))
+            .bind(column(&new, |row| row.counters.debits_pending))
+            .bind(column(&new, |row| row.counters.debits_posted))
+            .bind(column(&new, |row| row.counters.credits_pending))
+            .bind(column(&new, |row| row.counters.credits_posted))
+            .bind(column(&new, |row| row.opened_at))
+            .bind(column(&new, |row| row.frozen_at))
+            .bind(column(&new, |row| row.closed_at))
+            .bind(column(&known, |change| change.account.number))
+            .bind(column(&known, |change| change.was))
+            .bind(column(&known, |change| change.account.version))
+            .bind(column(&known, |change| {
+                change.account.counters.debits_pending
+            }))
+            .bind(column(&known, |change| {
+                change.account.counters.debits_posted
+            }))
+            .bind(column(&known, |change| {
+                change.account.counters.credits_pending
+            }))
+            .bind(column(&known, |change| {
+                change.account.counters.credits_posted
+            }))
+            .bind(column(&known, |change| change.account.frozen_at))
+            .bind(column(&known, |change| change.account.closed_at))
+            .bind(column(entered, |row| row.number))
+            .bind(column(entered, |row| row.id.as_str()))
+            .bind(column(entered, |row| row.request.as_str()))
+            .bind(column(entered, |row| row.code))
+            .bind(column(entered, |row| row.reverses))
+            .bind(column(entered, |row| row.contract))
+            .bind(column(entered, |row| row.subject))
+            .bind(column(entered, |row| row.first_seq))
+            .bind(column(entered, |row| row.legs))
+            .bind(column(entered, |row| row.event_at))
+            .bind(column(entered, |row| row.created_at))
+            .bind(column(moved, |row| row.seq))
+            .bind(column(moved, |row| row.txn))
+            .bind(column(moved, |row| row.ledger.as_str()))
+            .bind(column(moved, |row| row.debit))
+            .bind(column(moved, |row| row.credit))
+            .bind(column(moved, |row| row.amount))
+            .bind(column(moved, |row| row.phase))
+            .bind(column(moved, |row| row.resolves))
+            .bind(column(moved, |row| row.expires_at))
+            .bind(column(outbox, |row| row.number))
+            .bind(column(outbox, |row| row.topic))
+            .bind(column(outbox, |row| row.part_key.as_str()))
+            .bind(column(outbox, |row| row.payload.as_str()))
+            .bind(column(outbox, |row| row.at))
+            .bind(column(answers, |row| row.scope.as_str()))
+            .bind(column(answers, |row| row.word.as_str()))
+            .bind(column(answers, |row| row.request.as_str()))
+            .bind(column(answers, |row| row.answer.as_str()))
+            .bind(column(answers, |row| row.at))
+            .bind(account)
+            .bind(transaction)
+            .bind(seq)
+            .fetch_one(&mut self.0)
+            .await?;
+        if usize::try_from(updated) == Ok(known.len()) {
+            Ok(())
+        } else {
+            Err(StoreError::Damaged("what was at hand of an account".into()))
         }
-        self.insert_answers(answers).await
+    }
+
+    async fn put_rows(&mut self, table: &Table, rows: &str) -> Result<()> {
+        let Table { name, columns, .. } = table;
+        let put = format!(
+            "INSERT INTO {name} ({columns})
+             SELECT {columns} FROM json_populate_recordset(NULL::{name}, $1::json)"
+        );
+        sqlx::query(AssertSqlSafe(put))
+            .bind(rows)
+            .execute(&mut self.0)
+            .await?;
+        Ok(())
+    }
+
+    async fn put_gate(&mut self, fence: i64, next: Next) -> Result<()> {
+        sqlx::query(
+            "UPDATE gate SET fence = $1, next_account = $2, next_transaction = $3, next_seq = $4",
+        )
+        .bind(fence)
+        .bind(next.account)
+        .bind(next.transaction)
+        .bind(next.seq)
+        .execute(&mut self.0)
+        .await?;
+        Ok(())
+    }
+
+    async fn note_sent(&mut self, numbers: &[i64], at: i64) -> Result<()> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        sqlx::query("UPDATE outbox SET sent_at = $2 WHERE number = ANY($1)")
+            .bind(numbers)
+            .bind(at)
+            .execute(&mut self.0)
+            .await?;
+        Ok(())
     }
 
     async fn write_link(&mut self, link: &Link) -> Result<()> {
@@ -252,161 +472,30 @@ impl Writer for PgWriter {
     }
 }
 
-impl PgWriter {
-    async fn insert_accounts(&mut self, new: &[&Change], at: i64) -> Result<()> {
-        if new.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<_> = new
-            .iter()
-            .map(|change| AccountRow::new(&change.account, at))
-            .collect();
-        sqlx::query(
-            "INSERT INTO accounts (number, id, ledger, limit_rule, version,
-                 debits_pending, debits_posted, credits_pending, credits_posted, opened_at, frozen_at, closed_at)
-             SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],
-                 $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])",
-        )
-        .bind(column(&rows, |row| row.number))
-        .bind(column(&rows, |row| row.id.as_str()))
-        .bind(column(&rows, |row| row.ledger.as_str()))
-        .bind(column(&rows, |row| row.limit_rule))
-        .bind(column(&rows, |row| row.version))
-        .bind(column(&rows, |row| row.counters.debits_pending))
-        .bind(column(&rows, |row| row.counters.debits_posted))
-        .bind(column(&rows, |row| row.counters.credits_pending))
-        .bind(column(&rows, |row| row.counters.credits_posted))
-        .bind(column(&rows, |row| row.opened_at))
-        .bind(column(&rows, |row| row.frozen_at))
-        .bind(column(&rows, |row| row.closed_at))
-        .execute(&mut self.0)
-        .await?;
-        Ok(())
-    }
-
-    /// Only those are changed that are as they were thought to be when it was decided.
-    async fn update_accounts(&mut self, known: &[&Change]) -> Result<()> {
-        let updated = sqlx::query(
-            "UPDATE accounts SET version = n.version,
-                 debits_pending = n.debits_pending, debits_posted = n.debits_posted,
-                 credits_pending = n.credits_pending, credits_posted = n.credits_posted,
-                 frozen_at = n.frozen_at, closed_at = n.closed_at
-             FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                     $7::bigint[], $8::bigint[], $9::bigint[])
-                 AS n (number, was, version, debits_pending, debits_posted, credits_pending, credits_posted,
-                     frozen_at, closed_at)
-             WHERE accounts.number = n.number AND accounts.version = n.was",
-        )
-        .bind(column(known, |change| change.account.number))
-        .bind(column(known, |change| change.was))
-        .bind(column(known, |change| change.account.version))
-        .bind(column(known, |change| change.account.counters.debits_pending))
-        .bind(column(known, |change| change.account.counters.debits_posted))
-        .bind(column(known, |change| change.account.counters.credits_pending))
-        .bind(column(known, |change| change.account.counters.credits_posted))
-        .bind(column(known, |change| change.account.frozen_at))
-        .bind(column(known, |change| change.account.closed_at))
-        .execute(&mut self.0)
-        .await?;
-        if updated.rows_affected() == known.len() as u64 {
-            Ok(())
-        } else {
-            Err(StoreError::Damaged("what was at hand of an account".into()))
-        }
-    }
-
-    async fn insert_transactions(&mut self, rows: &[TransactionRow]) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO transactions (number, id, request, code, reverses, contract, subject, first_seq, legs,
-                 event_at, created_at)
-             SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-                 $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])",
-        )
-        .bind(column(rows, |row| row.number))
-        .bind(column(rows, |row| row.id.as_str()))
-        .bind(column(rows, |row| row.request.as_str()))
-        .bind(column(rows, |row| row.code))
-        .bind(column(rows, |row| row.reverses))
-        .bind(column(rows, |row| row.contract))
-        .bind(column(rows, |row| row.subject))
-        .bind(column(rows, |row| row.first_seq))
-        .bind(column(rows, |row| row.legs))
-        .bind(column(rows, |row| row.event_at))
-        .bind(column(rows, |row| row.created_at))
-        .execute(&mut self.0)
-        .await?;
-        Ok(())
-    }
-
-    async fn insert_transfers(&mut self, rows: &[TransferRow]) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO transfers (seq, txn, ledger, debit, credit, amount, phase, resolves, expires_at)
-             SELECT * FROM UNNEST($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-                 $7::bigint[], $8::bigint[], $9::bigint[])",
-        )
-        .bind(column(rows, |row| row.seq))
-        .bind(column(rows, |row| row.txn))
-        .bind(column(rows, |row| row.ledger.as_str()))
-        .bind(column(rows, |row| row.debit))
-        .bind(column(rows, |row| row.credit))
-        .bind(column(rows, |row| row.amount))
-        .bind(column(rows, |row| row.phase))
-        .bind(column(rows, |row| row.resolves))
-        .bind(column(rows, |row| row.expires_at))
-        .execute(&mut self.0)
-        .await?;
-        Ok(())
-    }
-
-    async fn insert_outbox(&mut self, rows: &[OutboxRow]) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO outbox (number, topic, part_key, payload, next_at)
-             SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[])",
-        )
-        .bind(column(rows, |row| row.number))
-        .bind(column(rows, |row| row.topic))
-        .bind(column(rows, |row| row.part_key.as_str()))
-        .bind(column(rows, |row| row.payload.as_str()))
-        .bind(column(rows, |row| row.at))
-        .execute(&mut self.0)
-        .await?;
-        Ok(())
-    }
-
-    async fn insert_answers(&mut self, rows: &[AnswerRow]) -> Result<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        sqlx::query(
-            "INSERT INTO answers (scope, word, request, answer, at)
-             SELECT * FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])",
-        )
-        .bind(column(rows, |row| row.scope.as_str()))
-        .bind(column(rows, |row| row.word.as_str()))
-        .bind(column(rows, |row| row.request.as_str()))
-        .bind(column(rows, |row| row.answer.as_str()))
-        .bind(column(rows, |row| row.at))
-        .execute(&mut self.0)
-        .await?;
-        Ok(())
-    }
-
-    async fn number(&mut self, next: Next) -> Result<()> {
-        sqlx::query("UPDATE gate SET next_account = $1, next_transaction = $2, next_seq = $3")
-            .bind(next.account)
-            .bind(next.transaction)
-            .bind(next.seq)
-            .execute(&mut self.0)
-            .await?;
-        Ok(())
-    }
-}
-
 /// A connection to read over.
 #[derive(Debug)]
 pub struct PgSnapshot(PgConnection);
 
 impl Snapshot for PgSnapshot {
+    async fn fence(&mut self) -> Result<i64> {
+        let fence = sqlx::query_scalar("SELECT fence FROM gate")
+            .fetch_one(&mut self.0)
+            .await?;
+        Ok(fence)
+    }
+
+    async fn rows(&mut self, table: &'static Table, sink: &mut Sink<'_>) -> anyhow::Result<()> {
+        let Table { name, columns, key } = table;
+        let all = format!(
+            "SELECT row_to_json(t)::text FROM (SELECT {columns} FROM {name} ORDER BY {key}) AS t"
+        );
+        let mut rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(all)).fetch(&mut self.0);
+        while let Some(row) = rows.try_next().await? {
+            sink(name, object(&row)?)?;
+        }
+        Ok(())
+    }
+
     async fn next(&mut self) -> Result<Next> {
         let next = sqlx::query_as("SELECT next_account, next_transaction, next_seq FROM gate")
             .fetch_one(&mut self.0)

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::TryStreamExt as _;
 use gifts_core::Account;
 use gifts_core::account::AccountId;
 use gifts_core::book::{Change, Changes, Next, Pending, Recorded};
@@ -14,18 +15,64 @@ use gifts_core::transfer::{Leg, TransactionId, TransferId};
 use kit::private_file;
 use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
 use wire::hex;
 
 use super::{
-    AnswerRow, Opened, OutboxRow, Result, Snapshot, Store, StoreError, Writer, account,
-    account_row, ended, leg, link, numbered, pending, recorded, transaction_row, transfer_row,
+    AnswerRow, Opened, OutboxRow, Result, Snapshot, Store, StoreError, Table, Writer, account,
+    account_row, check_release, ended, latest, leg, link, numbered, object, pending, recorded,
+    transaction_row, transfer_row,
 };
+use crate::backup::Sink;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations/sqlite");
 
+/// Its name in the data directory.
+const FILE: &str = "ledger.db";
+
 /// How long a writer waits for its turn.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What is read often is at hand, in KiB. A gift touches a page of each index, anywhere in it.
+const CACHE_KIB: u32 = 32 << 10;
+
+/// How many rows are read ahead of whoever reads all of it.
+const ROWS_AHEAD: usize = 4_096;
+
+/// After so many pages in the log they are brought to where they belong. A page that is written by many
+/// transactions is brought there once.
+const CHECKPOINT_PAGES: u32 = 4_096;
+
+/// Keeps what a batch comes to. All at once, since each question to SQLite's thread wakes it, and its
+/// answer us. What is refused undoes the whole transaction: to undo a statement alone, SQLite would keep a
+/// copy of each page.
+const WRITE: &str = "
+    INSERT OR ROLLBACK INTO accounts (number, id, ledger, limit_rule, version,
+        debits_pending, debits_posted, credits_pending, credits_posted, opened_at, frozen_at, closed_at)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+           value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11
+    FROM json_each($1);
+    -- Only those are changed that are as they were thought to be when it was decided.
+    UPDATE accounts SET version = n.v ->> 2,
+        debits_pending = n.v ->> 3, debits_posted = n.v ->> 4,
+        credits_pending = n.v ->> 5, credits_posted = n.v ->> 6,
+        frozen_at = n.v ->> 7, closed_at = n.v ->> 8
+    FROM (SELECT value AS v, value ->> 0 AS number, value ->> 1 AS was FROM json_each($2)) AS n
+    WHERE accounts.number = n.number AND accounts.version = n.was;
+    INSERT OR ROLLBACK INTO transactions (number, first_seq, legs, id, request, code,
+        reverses, contract, subject, event_at, created_at)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+           value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10
+    FROM json_each($3);
+    INSERT OR ROLLBACK INTO transfers (seq, txn, ledger, amount, debit, credit, phase, resolves, expires_at)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+           value ->> 6, value ->> 7, value ->> 8
+    FROM json_each($4);
+    INSERT OR ROLLBACK INTO outbox (number, topic, part_key, payload, next_at)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($5);
+    UPDATE gate SET next_account = $6, next_transaction = $7, next_seq = $8;
+    INSERT OR ROLLBACK INTO answers (scope, word, request, answer, at)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($9)";
 
 /// The ledger's file.
 #[derive(Clone, Debug)]
@@ -39,23 +86,59 @@ impl SqliteStore {
     /// # Errors
     /// When that fails, or the schema is of a later release than this program.
     pub async fn load(data_dir: &Path) -> anyhow::Result<Self> {
-        let path = data_dir.join("ledger.db");
+        let path = data_dir.join(FILE);
         let failed = || format!("failed to open the ledger {}", path.display());
         // What SQLite writes beside it has the same permissions.
         private_file::ensure(&path).with_context(failed)?;
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .journal_mode(SqliteJournalMode::Wal)
-            // What was answered is on the disk.
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .log_statements(log::LevelFilter::Trace);
-        let mut connection = options.connect().await.with_context(failed)?;
+        let store = Self::at(&path);
+        let mut connection = store.options.connect().await.with_context(failed)?;
         let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
         migrated.context("failed to bring the ledger up to date")?;
         connection.close().await.with_context(failed)?;
-        Ok(Self { options })
+        Ok(store)
+    }
+
+    /// Opens `ledger.db` in `data_dir` as it is, if it is there.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or its schema is of another release than this program.
+    pub async fn find(data_dir: &Path) -> anyhow::Result<Option<Self>> {
+        let path = data_dir.join(FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let failed = || format!("failed to open the ledger {}", path.display());
+        let store = Self::at(&path);
+        let mut connection = store.options.connect().await.with_context(failed)?;
+        let kept = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations")
+            .fetch_one(&mut connection)
+            .await
+            .with_context(failed)?;
+        connection.close().await.with_context(failed)?;
+        check_release(&MIGRATIONS, kept)?;
+        Ok(Some(store))
+    }
+
+    fn at(path: &Path) -> Self {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            // What was answered is on the disk.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("cache_size", format!("-{CACHE_KIB}"))
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
+            // What a statement that fails would undo is not written to a file.
+            .pragma("temp_store", "memory")
+            .log_statements(log::LevelFilter::Trace);
+        Self { options }
+    }
+}
+
+impl SqliteStore {
+    /// Its address.
+    pub(super) fn url(&self) -> anyhow::Result<String> {
+        kit::database::sqlite_url(self.options.get_filename())
     }
 }
 
@@ -84,9 +167,29 @@ impl Store for SqliteStore {
     }
 
     async fn snapshot(&self) -> Result<SqliteSnapshot> {
-        let mut connection = self.options.connect().await?;
+        // SQLite's thread reads on while what it has read is looked at.
+        let options = self.options.clone().row_buffer_size(ROWS_AHEAD);
+        let mut connection = options.connect().await?;
         sqlx::query("BEGIN").execute(&mut connection).await?;
         Ok(SqliteSnapshot(connection))
+    }
+
+    async fn forget_answers(&self, before: i64, limit: i64) -> Result<u64> {
+        let mut connection = self.options.connect().await?;
+        let forgotten = sqlx::query(
+            "DELETE FROM answers WHERE (scope, word) IN
+                 (SELECT scope, word FROM answers WHERE at < $1 ORDER BY at LIMIT $2)",
+        )
+        .bind(before)
+        .bind(limit)
+        .execute(&mut connection)
+        .await?;
+        connection.close().await?;
+        Ok(forgotten.rows_affected())
+    }
+
+    fn schema() -> i64 {
+        latest(&MIGRATIONS)
     }
 }
 
@@ -102,9 +205,9 @@ fn set<T: Serialize>(rows: impl IntoIterator<Item = T>) -> String {
 
 impl Writer for SqliteWriter {
     async fn begin(&mut self, fence: i64) -> Result<Next> {
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.0).await?;
         let next: Option<(i64, i64, i64)> = sqlx::query_as(
-            "SELECT next_account, next_transaction, next_seq FROM gate WHERE fence = $1",
+            "BEGIN IMMEDIATE;
+             SELECT next_account, next_transaction, next_seq FROM gate WHERE fence = $1",
         )
         .bind(fence)
         .fetch_optional(&mut self.0)
@@ -186,18 +289,80 @@ impl Writer for SqliteWriter {
         outbox: &[OutboxRow],
         answers: &[AnswerRow],
     ) -> Result<()> {
-        if !changes.transactions.is_empty() {
-            let (new, known): (Vec<_>, Vec<_>) =
-                changes.accounts.iter().partition(|change| change.is_new);
-            let at = changes.transactions[0].created_at;
-            self.insert_accounts(&new, at).await?;
-            self.update_accounts(&known).await?;
-            self.insert_transactions(&changes.transactions).await?;
-            self.insert_transfers(&changes.transfers).await?;
-            self.insert_outbox(outbox).await?;
-            self.number(changes.next).await?;
+        let (new, known): (Vec<_>, Vec<_>) =
+            changes.accounts.iter().partition(|change| change.is_new);
+        let at = changes.transactions.first().map_or(0, |row| row.created_at);
+        let Next {
+            account,
+            transaction,
+            seq,
+        } = changes.next;
+        let written = sqlx::query(WRITE)
+            .bind(new_accounts(&new, at))
+            .bind(known_accounts(&known))
+            .bind(transactions(&changes.transactions))
+            .bind(transfers(&changes.transfers))
+            .bind(told(outbox))
+            .bind(account)
+            .bind(transaction)
+            .bind(seq)
+            .bind(answered(answers))
+            .execute(&mut self.0)
+            .await?;
+        let rows = [
+            changes.accounts.len(),
+            changes.transactions.len(),
+            changes.transfers.len(),
+            outbox.len(),
+            answers.len(),
+        ];
+        // And the gate's own.
+        if written.rows_affected() == 1 + rows.into_iter().sum::<usize>() as u64 {
+            Ok(())
+        } else {
+            Err(StoreError::Damaged("what was at hand of an account".into()))
         }
-        self.insert_answers(answers).await
+    }
+
+    async fn put_rows(&mut self, table: &Table, rows: &str) -> Result<()> {
+        let Table { name, columns, .. } = table;
+        let values = columns
+            .split(", ")
+            .map(|column| format!("value ->> '{column}'"));
+        let values = values.collect::<Vec<_>>().join(", ");
+        let put = format!("INSERT INTO {name} ({columns}) SELECT {values} FROM json_each($1)");
+        sqlx::query(AssertSqlSafe(put))
+            .bind(rows)
+            .execute(&mut self.0)
+            .await?;
+        Ok(())
+    }
+
+    async fn put_gate(&mut self, fence: i64, next: Next) -> Result<()> {
+        sqlx::query(
+            "UPDATE gate SET fence = $1, next_account = $2, next_transaction = $3, next_seq = $4",
+        )
+        .bind(fence)
+        .bind(next.account)
+        .bind(next.transaction)
+        .bind(next.seq)
+        .execute(&mut self.0)
+        .await?;
+        Ok(())
+    }
+
+    async fn note_sent(&mut self, numbers: &[i64], at: i64) -> Result<()> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "UPDATE outbox SET sent_at = $2 WHERE number IN (SELECT value FROM json_each($1))",
+        )
+        .bind(set(numbers))
+        .bind(at)
+        .execute(&mut self.0)
+        .await?;
+        Ok(())
     }
 
     async fn write_link(&mut self, link: &Link) -> Result<()> {
@@ -228,166 +393,89 @@ impl Writer for SqliteWriter {
     }
 }
 
-impl SqliteWriter {
-    async fn execute(&mut self, statement: &'static str, set: String) -> Result<u64> {
-        let done = sqlx::query(statement)
-            .bind(set)
-            .execute(&mut self.0)
-            .await?;
-        Ok(done.rows_affected())
-    }
-
-    async fn insert_accounts(&mut self, new: &[&Change], at: i64) -> Result<()> {
-        if new.is_empty() {
-            return Ok(());
-        }
-        let rows = new.iter().map(|change| {
-            let row = AccountRow::new(&change.account, at);
-            let c = row.counters;
-            let counters = (
-                c.debits_pending,
-                c.debits_posted,
-                c.credits_pending,
-                c.credits_posted,
-            );
-            let times = (row.opened_at, row.frozen_at, row.closed_at);
-            (
-                row.number,
-                row.id,
-                row.ledger,
-                row.limit_rule,
-                row.version,
-                counters,
-                times,
-            )
-        });
-        self.execute(
-            "INSERT INTO accounts (number, id, ledger, limit_rule, version,
-                 debits_pending, debits_posted, credits_pending, credits_posted, opened_at, frozen_at, closed_at)
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-                    value ->> '$[5][0]', value ->> '$[5][1]', value ->> '$[5][2]', value ->> '$[5][3]',
-                    value ->> '$[6][0]', value ->> '$[6][1]', value ->> '$[6][2]'
-             FROM json_each($1)",
-            set(rows),
+fn new_accounts(new: &[&Change], at: i64) -> String {
+    set(new.iter().map(|change| {
+        let row = AccountRow::new(&change.account, at);
+        let c = row.counters;
+        (
+            row.number,
+            row.id,
+            row.ledger,
+            row.limit_rule,
+            row.version,
+            c.debits_pending,
+            c.debits_posted,
+            c.credits_pending,
+            c.credits_posted,
+            row.opened_at,
+            row.frozen_at,
+            row.closed_at,
         )
-        .await?;
-        Ok(())
-    }
+    }))
+}
 
-    /// Only those are changed that are as they were thought to be when it was decided.
-    async fn update_accounts(&mut self, known: &[&Change]) -> Result<()> {
-        let rows = known.iter().map(|change| {
-            let Account {
-                number,
-                counters: c,
-                version,
-                frozen_at,
-                closed_at,
-                ..
-            } = change.account;
-            let counters = (
-                c.debits_pending,
-                c.debits_posted,
-                c.credits_pending,
-                c.credits_posted,
-            );
-            (number, change.was, version, counters, frozen_at, closed_at)
-        });
-        let updated = self
-            .execute(
-                "UPDATE accounts SET version = n.v ->> 2,
-                     debits_pending = n.v ->> '$[3][0]', debits_posted = n.v ->> '$[3][1]',
-                     credits_pending = n.v ->> '$[3][2]', credits_posted = n.v ->> '$[3][3]',
-                     frozen_at = n.v ->> 4, closed_at = n.v ->> 5
-                 FROM (SELECT value AS v, value ->> 0 AS number, value ->> 1 AS was FROM json_each($1)) AS n
-                 WHERE accounts.number = n.number AND accounts.version = n.was",
-                set(rows),
-            )
-            .await?;
-        if updated == known.len() as u64 {
-            Ok(())
-        } else {
-            Err(StoreError::Damaged("what was at hand of an account".into()))
-        }
-    }
-
-    async fn insert_transactions(&mut self, rows: &[TransactionRow]) -> Result<()> {
-        let rows = rows.iter().map(|row| {
-            let what = (&row.id, &row.request, row.code);
-            let about = (row.reverses, row.contract, row.subject);
-            let times = (row.event_at, row.created_at);
-            (row.number, row.first_seq, row.legs, what, about, times)
-        });
-        self.execute(
-            "INSERT INTO transactions (number, first_seq, legs, id, request, code,
-                 reverses, contract, subject, event_at, created_at)
-             SELECT value ->> 0, value ->> 1, value ->> 2,
-                    value ->> '$[3][0]', value ->> '$[3][1]', value ->> '$[3][2]',
-                    value ->> '$[4][0]', value ->> '$[4][1]', value ->> '$[4][2]',
-                    value ->> '$[5][0]', value ->> '$[5][1]'
-             FROM json_each($1)",
-            set(rows),
+fn known_accounts(known: &[&Change]) -> String {
+    set(known.iter().map(|change| {
+        let account = change.account;
+        let c = account.counters;
+        (
+            account.number,
+            change.was,
+            account.version,
+            c.debits_pending,
+            c.debits_posted,
+            c.credits_pending,
+            c.credits_posted,
+            account.frozen_at,
+            account.closed_at,
         )
-        .await?;
-        Ok(())
-    }
+    }))
+}
 
-    async fn insert_transfers(&mut self, rows: &[TransferRow]) -> Result<()> {
-        let rows = rows.iter().map(|row| {
-            let accounts = (row.debit, row.credit);
-            let phase = (row.phase, row.resolves, row.expires_at);
-            (row.seq, row.txn, &row.ledger, row.amount, accounts, phase)
-        });
-        self.execute(
-            "INSERT INTO transfers (seq, txn, ledger, amount, debit, credit, phase, resolves, expires_at)
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3,
-                    value ->> '$[4][0]', value ->> '$[4][1]',
-                    value ->> '$[5][0]', value ->> '$[5][1]', value ->> '$[5][2]'
-             FROM json_each($1)",
-            set(rows),
+fn transactions(rows: &[TransactionRow]) -> String {
+    set(rows.iter().map(|row| {
+        (
+            row.number,
+            row.first_seq,
+            row.legs,
+            &row.id,
+            &row.request,
+            row.code,
+            row.reverses,
+            row.contract,
+            row.subject,
+            row.event_at,
+            row.created_at,
         )
-        .await?;
-        Ok(())
-    }
+    }))
+}
 
-    async fn insert_outbox(&mut self, rows: &[OutboxRow]) -> Result<()> {
-        let rows = rows
-            .iter()
-            .map(|row| (row.number, row.topic, &row.part_key, &row.payload, row.at));
-        self.execute(
-            "INSERT INTO outbox (number, topic, part_key, payload, next_at)
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1)",
-            set(rows),
+fn transfers(rows: &[TransferRow]) -> String {
+    set(rows.iter().map(|row| {
+        (
+            row.seq,
+            row.txn,
+            &row.ledger,
+            row.amount,
+            row.debit,
+            row.credit,
+            row.phase,
+            row.resolves,
+            row.expires_at,
         )
-        .await?;
-        Ok(())
-    }
+    }))
+}
 
-    async fn insert_answers(&mut self, rows: &[AnswerRow]) -> Result<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let rows = rows
-            .iter()
-            .map(|row| (&row.scope, &row.word, &row.request, &row.answer, row.at));
-        self.execute(
-            "INSERT INTO answers (scope, word, request, answer, at)
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1)",
-            set(rows),
-        )
-        .await?;
-        Ok(())
-    }
+fn told(rows: &[OutboxRow]) -> String {
+    set(rows
+        .iter()
+        .map(|row| (row.number, row.topic, &row.part_key, &row.payload, row.at)))
+}
 
-    async fn number(&mut self, next: Next) -> Result<()> {
-        sqlx::query("UPDATE gate SET next_account = $1, next_transaction = $2, next_seq = $3")
-            .bind(next.account)
-            .bind(next.transaction)
-            .bind(next.seq)
-            .execute(&mut self.0)
-            .await?;
-        Ok(())
-    }
+fn answered(rows: &[AnswerRow]) -> String {
+    set(rows
+        .iter()
+        .map(|row| (&row.scope, &row.word, &row.request, &row.answer, row.at)))
 }
 
 /// A connection to read over.
@@ -395,6 +483,27 @@ impl SqliteWriter {
 pub struct SqliteSnapshot(SqliteConnection);
 
 impl Snapshot for SqliteSnapshot {
+    async fn fence(&mut self) -> Result<i64> {
+        let fence = sqlx::query_scalar("SELECT fence FROM gate")
+            .fetch_one(&mut self.0)
+            .await?;
+        Ok(fence)
+    }
+
+    async fn rows(&mut self, table: &'static Table, sink: &mut Sink<'_>) -> anyhow::Result<()> {
+        let Table { name, columns, key } = table;
+        let pairs = columns
+            .split(", ")
+            .map(|column| format!("'{column}', {column}"));
+        let pairs = pairs.collect::<Vec<_>>().join(", ");
+        let all = format!("SELECT json_object({pairs}) FROM {name} ORDER BY {key}");
+        let mut rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(all)).fetch(&mut self.0);
+        while let Some(row) = rows.try_next().await? {
+            sink(name, object(&row)?)?;
+        }
+        Ok(())
+    }
+
     async fn next(&mut self) -> Result<Next> {
         let next = sqlx::query_as("SELECT next_account, next_transaction, next_seq FROM gate")
             .fetch_one(&mut self.0)

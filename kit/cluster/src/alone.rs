@@ -37,11 +37,16 @@ impl Bus for Alone {
         mpsc::channel(1).1
     }
 
-    fn ask(&self, _node: NodeId, _question: Bytes) -> Later<'_, Result<Bytes, NoAnswer>> {
+    fn ask(
+        &self,
+        _node: NodeId,
+        _about: &str,
+        _question: Bytes,
+    ) -> Later<'_, Result<Bytes, NoAnswer>> {
         Box::pin(async { Err(NoAnswer) })
     }
 
-    fn questions(&self) -> mpsc::Receiver<Question> {
+    fn questions(&self, _about: &str) -> mpsc::Receiver<Question> {
         mpsc::channel(1).1
     }
 

@@ -106,10 +106,11 @@ pub trait Bus: Send + Sync {
     fn listen(&self, subject: &str) -> Feed;
     /// Hears what others have carried.
     fn follow(&self, subject: &str) -> Feed;
-    /// Asks another node.
-    fn ask(&self, node: NodeId, question: Bytes) -> Later<'_, Result<Bytes, NoAnswer>>;
-    /// What other nodes ask this one. There is one such feed.
-    fn questions(&self) -> mpsc::Receiver<Question>;
+    /// Asks another node, which answers what is asked about this.
+    fn ask(&self, node: NodeId, about: &str, question: Bytes)
+    -> Later<'_, Result<Bytes, NoAnswer>>;
+    /// What other nodes ask this one about something. There is one such feed for each.
+    fn questions(&self, about: &str) -> mpsc::Receiver<Question>;
     /// Whether the others can be reached, as it changes.
     fn up(&self) -> watch::Receiver<bool>;
 }

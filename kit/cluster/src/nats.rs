@@ -383,8 +383,8 @@ impl Link {
         Ok(())
     }
 
-    async fn hear_questions(self, questions: mpsc::Sender<Question>) {
-        let subject = self.subject("node", &self.node.to_string());
+    async fn hear_questions(self, about: String, questions: mpsc::Sender<Question>) {
+        let subject = self.subject("node", &format!("{}.{about}", self.node));
         loop {
             let Ok(mut asked) = self.client.subscribe(subject.clone()).await else {
                 sleep(AGAIN).await;
@@ -448,8 +448,13 @@ impl Bus for Nats {
         feed
     }
 
-    fn ask(&self, node: NodeId, question: Bytes) -> Later<'_, Result<Bytes, NoAnswer>> {
-        let subject = self.link.subject("node", &node.to_string());
+    fn ask(
+        &self,
+        node: NodeId,
+        about: &str,
+        question: Bytes,
+    ) -> Later<'_, Result<Bytes, NoAnswer>> {
+        let subject = self.link.subject("node", &format!("{node}.{about}"));
         Box::pin(async move {
             // The client would send it when it is connected again, and nobody waits for it then.
             if self.link.client.connection_state() != State::Connected {
@@ -463,9 +468,9 @@ impl Bus for Nats {
         })
     }
 
-    fn questions(&self) -> mpsc::Receiver<Question> {
+    fn questions(&self, about: &str) -> mpsc::Receiver<Question> {
         let (sender, questions) = mpsc::channel(QUESTIONS_MAX);
-        tokio::spawn(self.link.clone().hear_questions(sender));
+        tokio::spawn(self.link.clone().hear_questions(about.to_owned(), sender));
         questions
     }
 

@@ -25,6 +25,9 @@ const PACKETS_MAX: usize = 4_096;
 /// Largest access unit.
 const UNIT_MAX: usize = 8 * 1024 * 1024;
 
+/// Most bytes that wait: a unit, and what has come of the next.
+const BYTES_MAX: usize = 2 * UNIT_MAX;
+
 /// A packet that waits.
 #[derive(Debug)]
 struct Waiting {
@@ -62,6 +65,8 @@ pub enum Output {
 pub struct Assembler {
     codec: Codec,
     waiting: BTreeMap<i64, Waiting>,
+    /// Bytes of payload among them.
+    bytes: usize,
     next: Option<i64>,
     /// Whether pictures wait for a keyframe.
     seeking: bool,
@@ -99,6 +104,7 @@ impl Assembler {
         Self {
             codec,
             waiting: BTreeMap::new(),
+            bytes: 0,
             next: None,
             seeking: codec.kind() == TrackKind::Video,
             config: None,
@@ -121,7 +127,7 @@ impl Assembler {
         marker: bool,
         payload: Bytes,
     ) {
-        if self.next.is_some_and(|next| number < next) || self.waiting.len() >= PACKETS_MAX {
+        if self.next.is_some_and(|next| number < next) || self.is_full() {
             return;
         }
         let waiting = Waiting {
@@ -130,7 +136,19 @@ impl Assembler {
             payload,
             at: now,
         };
-        self.waiting.insert(number, waiting);
+        self.bytes += waiting.payload.len();
+        if let Some(before) = self.waiting.insert(number, waiting) {
+            self.bytes -= before.payload.len();
+        }
+    }
+
+    /// Bytes of payload that wait.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= PACKETS_MAX || self.bytes >= BYTES_MAX
     }
 
     /// When [`poll`](Self::poll) gives something though nothing more comes.
@@ -144,7 +162,7 @@ impl Assembler {
         loop {
             let (&number, first) = self.waiting.first_key_value()?;
             let next = *self.next.get_or_insert(number);
-            let full = self.waiting.len() >= PACKETS_MAX;
+            let full = self.is_full();
             let late = full || now.saturating_duration_since(first.at) >= WAIT_MAX;
             if number != next {
                 if !late {
@@ -186,7 +204,9 @@ impl Assembler {
     }
 
     fn skip(&mut self, number: i64) {
-        self.waiting.remove(&number);
+        if let Some(skipped) = self.waiting.remove(&number) {
+            self.bytes -= skipped.payload.len();
+        }
         self.next = Some(number + 1);
     }
 
@@ -221,6 +241,8 @@ impl Assembler {
     fn take(&mut self, from: i64, to: i64) -> Result<Option<Unit>, Unreadable> {
         let rest = self.waiting.split_off(&to);
         let packets = std::mem::replace(&mut self.waiting, rest);
+        let taken = packets.values().map(|packet| packet.payload.len());
+        self.bytes -= taken.sum::<usize>();
         self.next = Some(to);
         debug_assert!(packets.keys().all(|number| (from..to).contains(number)));
         let Some(first) = packets.values().next() else {
@@ -431,6 +453,27 @@ mod tests {
         assembler.push(now, last.0 + 1, last.1, false, Bytes::new());
         assert_eq!(units(&mut assembler, now), (vec![0, 3000, 6000], 0));
         assert_eq!(units(&mut assembler, now + WAIT_MAX), (vec![], 0));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes_however_long_its_end_is_away() {
+        let (now, large) = (Instant::now(), Bytes::from(vec![0x41; 60_000]));
+        let key = packets().swap_remove(0).3;
+        let mut assembler = Assembler::new(Codec::H264);
+        for number in 0..2_000 {
+            let payload = if number == 0 { &key } else { &large };
+            assembler.push(now, number, 0, false, payload.clone());
+            units(&mut assembler, now);
+            assert!(assembler.bytes() < BYTES_MAX + large.len());
+        }
+        // Nothing of it is waited for or counted any more.
+        units(&mut assembler, now + WAIT_MAX);
+        assert_eq!(assembler.bytes(), 0);
+        for (number, timestamp, marker, payload) in packets() {
+            assembler.push(now, number - 65_530 + 2_000, timestamp, marker, payload);
+        }
+        assert_eq!(units(&mut assembler, now), (vec![0, 3000, 6000], 0));
+        assert_eq!(assembler.bytes(), 0);
     }
 
     #[test]

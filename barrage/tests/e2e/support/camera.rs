@@ -1,5 +1,6 @@
 //! A camera and a microphone: ffmpeg cuts what they take into packets, and a peer passes those on.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use sfu_core::Codec;
@@ -8,6 +9,7 @@ use sfu_core::rtp::{self, Header};
 use tokio::net::UdpSocket;
 
 use super::ffmpeg::X264;
+use super::foreign::newer_ffmpeg;
 use super::peer::{AUDIO_SSRC, Peer, Sent, VIDEO_SSRC};
 use super::server::{Process, Server};
 
@@ -32,10 +34,30 @@ pub(crate) fn coded(codec: Codec) -> Vec<&'static str> {
             "-pix_fmt",
             "yuv420p",
         ],
-        Codec::Av1 | Codec::Opus => unreachable!("no test takes such pictures"),
+        Codec::Av1 => &[
+            "-c:v",
+            "libaom-av1",
+            "-usage",
+            "realtime",
+            "-cpu-used",
+            "8",
+            "-lag-in-frames",
+            "0",
+            "-pix_fmt",
+            "yuv420p",
+        ],
+        Codec::Opus => unreachable!("no picture is coded so"),
     };
     let x264 = if codec == Codec::H264 { X264 } else { &[] };
     [x264, how, &["-threads", "1", "-g", "30"]].concat()
+}
+
+/// An ffmpeg that makes packets of pictures in `codec`, and pictures of packets.
+pub(crate) fn knows(codec: Codec) -> PathBuf {
+    match codec {
+        Codec::Av1 => newer_ffmpeg(),
+        Codec::H264 | Codec::Vp8 | Codec::Vp9 | Codec::Opus => "ffmpeg".into(),
+    }
 }
 
 /// A beep at each full second, by a clock that is so many millionths fast.
@@ -72,10 +94,16 @@ impl Camera {
             let port = socket.local_addr().unwrap().port();
             format!("rtp://127.0.0.1:{port}?rtcpport={port}&pkt_size=1160")
         };
-        let mut command = Command::new("ffmpeg");
+        let mut command = Command::new(knows(codec));
         command.args(["-hide_banner", "-loglevel", "error", "-nostdin"]);
-        take(&mut command, FLASH, 0);
-        take(&mut command, &beep(ppm), ppm);
+        for (graph, ppm) in [(FLASH, 0), (&beep(ppm), ppm)] {
+            if codec == Codec::Av1 {
+                // A newer one hurries at first, and when it is late.
+                command.args(["-readrate_initial_burst", "0.01"]);
+                command.args(["-readrate_catchup", &pace(ppm).to_string()]);
+            }
+            take(&mut command, graph, ppm);
+        }
         command.args(["-map", "0:v"]).args(coded(codec)).args([
             "-strict",
             "experimental",

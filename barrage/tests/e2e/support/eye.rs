@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use sfu_core::Codec;
 use sfu_core::caller::H264;
 use sfu_core::rtp::Header;
 use sfu_core::transport::Received;
 
+use super::camera::knows;
 use super::ffmpeg::complaints_within;
 use super::peer::Peer;
 use super::projector::Projector;
@@ -44,6 +46,11 @@ pub(crate) struct Shown {
 
 /// Watches `url` for some seconds.
 pub(crate) async fn shown_at(url: &str, seconds: u32) -> Shown {
+    shown_by("ffmpeg", url, seconds).await
+}
+
+/// The same by another ffmpeg than the system's.
+async fn shown_by(ffmpeg: &str, url: &str, seconds: u32) -> Shown {
     let takes = seconds.to_string();
     let args = [
         "-hide_banner",
@@ -68,7 +75,7 @@ pub(crate) async fn shown_at(url: &str, seconds: u32) -> Shown {
         "-",
     ];
     let deadline = Duration::from_secs(seconds.into()) + PATIENCE;
-    let said = complaints_within(deadline, "ffmpeg", &args).await;
+    let said = complaints_within(deadline, ffmpeg, &args).await;
     let last = |name: &str| numbers_after(&said, name).pop();
     Shown {
         flashes: numbers_after(&said, "black_end:"),
@@ -113,9 +120,12 @@ pub(crate) async fn pictures_come(viewer: &mut Peer) {
         match viewer.hear().await {
             Received::Rtp(packet) => {
                 let header = Header::parse(&packet).unwrap();
-                let first = header.payload(&packet).and_then(<[u8]>::first);
-                let kind = first.map(|first| first & 0x1f);
-                if header.payload_type == H264 && matches!(kind, Some(SET_UP | TOGETHER)) {
+                let payload = header.payload(&packet).unwrap_or_default();
+                let comes = match (viewer.codec, payload.first()) {
+                    (Codec::H264, Some(first)) => matches!(first & 0x1f, SET_UP | TOGETHER),
+                    (codec, _) => codec.begins_key(payload),
+                };
+                if comes && header.payload_type == H264 {
                     return;
                 }
             }
@@ -143,12 +153,14 @@ pub(crate) async fn seen_by(
 ) -> (Vec<f64>, Vec<f64>) {
     let projector = Projector::new().await;
     let path = server.path("shown.sdp");
-    projector.describe(&path);
+    projector.describe(&path, viewer.codec);
     // ffmpeg decides within two seconds of sound whether there are pictures.
     within("pictures", pictures_come(viewer)).await;
+    let ffmpeg = knows(viewer.codec);
+    let (ffmpeg, path) = (ffmpeg.to_str().unwrap(), path.to_str().unwrap());
     tokio::select! {
         () = projector.show(viewer) => unreachable!("it shows without end"),
-        seen = flashes_and_beeps(path.to_str().unwrap(), seconds) => seen,
+        shown = shown_by(ffmpeg, path, seconds) => (shown.flashes, shown.beeps),
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) const X264: &[&str] = &[
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     size: &'static str,
+    bitrate: &'static str,
     fps: &'static str,
     gop_frames: u32,
     b_frames: u32,
@@ -41,6 +42,7 @@ impl Default for Source {
     fn default() -> Self {
         Self {
             size: "320x180",
+            bitrate: "300k",
             fps: "30",
             gop_frames: 30,
             b_frames: 0,
@@ -59,6 +61,11 @@ impl Source {
 
     pub(crate) const fn size(mut self, size: &'static str) -> Self {
         self.size = size;
+        self
+    }
+
+    pub(crate) const fn bitrate(mut self, bitrate: &'static str) -> Self {
+        self.bitrate = bitrate;
         self
     }
 
@@ -116,7 +123,7 @@ impl Source {
         }
         if self.video {
             let gop = self.gop_frames.to_string();
-            command.args(X264);
+            command.args(X264).args(["-b:v", self.bitrate]);
             command.args(["-g", &gop, "-keyint_min", &gop, "-sc_threshold", "0"]);
             if self.b_frames == 0 {
                 command.args(["-tune", "zerolatency"]);

@@ -128,7 +128,7 @@ fn each_second(times: &[f64]) -> bool {
 
 /// Publishes flashes and beeps by ffmpeg's own WHIP muxer.
 pub(crate) fn publish_by_ffmpeg(server: &Server) -> Process {
-    let mut command = Command::new(ffmpeg_with_whip());
+    let mut command = Command::new(newer_ffmpeg());
     command.args(["-hide_banner", "-loglevel", "warning", "-nostdin"]);
     command.args(["-re", "-f", "lavfi", "-i", FLASH]);
     command.args(["-re", "-f", "lavfi", "-i", &beep(0)]);
@@ -138,7 +138,8 @@ pub(crate) fn publish_by_ffmpeg(server: &Server) -> Process {
     Process::start("ffmpeg", command.arg(server.url("/whip")))
 }
 
-fn ffmpeg_with_whip() -> PathBuf {
+/// An ffmpeg that knows WHIP, and packets of AV1, which the one of many systems does not.
+pub(crate) fn newer_ffmpeg() -> PathBuf {
     let ask = "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe(), end='')";
     let answer = Command::new(PYTHON).args(["-c", ask]).output();
     let answer = answer.expect("scripts/setup test has installed it");

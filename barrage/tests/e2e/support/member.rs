@@ -218,7 +218,8 @@ impl Member {
         loop {
             let heard = self.next().await.expect("an answer");
             assert!(heard["t"] != "error" || heard["id"].is_u64(), "{heard}");
-            if heard["id"] == self.next_id && (heard["t"] == "ack" || heard["t"] == "error") {
+            let answers = ["ack", "given", "error"].iter().any(|t| heard["t"] == *t);
+            if heard["id"] == self.next_id && answers {
                 before.append(&mut self.heard);
                 self.heard = before;
                 return heard;

@@ -172,6 +172,8 @@ pub(crate) struct Peer {
     pub(crate) call: Call,
     pub(crate) location: String,
     pub(crate) answer: String,
+    /// Of pictures.
+    pub(crate) codec: Codec,
     heard: VecDeque<Received>,
     /// Whether the next datagram of media is lost on its way here.
     pub(crate) loses: Box<dyn FnMut() -> bool + Send>,
@@ -225,6 +227,17 @@ impl Peer {
         made.unwrap_or_else(|refused| panic!("{refused:?}"))
     }
 
+    /// Watches pictures in another codec than H.264, under the same payload type.
+    pub(crate) async fn watch_in(server: &Server, handle: &str, codec: Codec) -> Self {
+        let path = format!("/whep/{handle}");
+        let manner = Manner {
+            codec,
+            ..Manner::WATCHES
+        };
+        let made = Self::make(server, &path, None, manner).await;
+        made.unwrap_or_else(|refused| panic!("{refused:?}"))
+    }
+
     async fn make(
         server: &Server,
         path: &str,
@@ -249,6 +262,7 @@ impl Peer {
             call,
             location,
             answer,
+            codec: manner.codec,
             heard: VecDeque::new(),
             loses: Box::new(|| false),
             indexes: [10; 3],

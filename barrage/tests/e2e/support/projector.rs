@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use sfu_core::Codec;
 use sfu_core::caller::{H264, OPUS};
 use sfu_core::rtp::Header;
 use sfu_core::transport::Received;
@@ -33,11 +34,12 @@ impl Projector {
     }
 
     /// Writes down for ffmpeg where to listen.
-    pub(crate) fn describe(&self, path: &Path) {
+    pub(crate) fn describe(&self, path: &Path, codec: Codec) {
         let [video, audio] = self.ports;
+        let codec = codec.as_str();
         let text = format!(
             "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
-             m=video {video} RTP/AVP {H264}\r\na=rtpmap:{H264} H264/90000\r\n\
+             m=video {video} RTP/AVP {H264}\r\na=rtpmap:{H264} {codec}/90000\r\n\
              a=fmtp:{H264} packetization-mode=1\r\n\
              m=audio {audio} RTP/AVP {OPUS}\r\na=rtpmap:{OPUS} opus/48000/2\r\n"
         );
