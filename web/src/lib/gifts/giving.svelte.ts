@@ -77,7 +77,7 @@ export class Giving {
     const key = this.#answered(id);
     if (key === undefined) return false;
     if (code === 'unavailable' || code === 'too_fast') {
-      if (code === 'unavailable') this.#tell(key, code);
+      this.#tell(key, code);
       this.#askIn(key, Math.max(retry_ms ?? AGAIN_MS, 100));
       return true;
     }
@@ -127,7 +127,8 @@ export class Giving {
     clearTimeout(this.#timers.get(key));
     this.#timers.delete(key);
     this.#keep(this.pending.filter((one) => one.key !== key));
-    if (this.refusal?.why === 'unavailable' && this.pending.length === 0) this.refusal = null;
+    const passes = this.refusal?.why === 'unavailable' || this.refusal?.why === 'too_fast';
+    if (passes && this.pending.length === 0) this.refusal = null;
   }
 
   #keep(pending: readonly Pending[]): void {

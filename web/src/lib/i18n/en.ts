@@ -4,6 +4,7 @@ import { camera } from './en/camera';
 import { chat } from './en/chat';
 import { danmaku } from './en/danmaku';
 import { form } from './en/form';
+import { gifts } from './en/gifts';
 import { studio } from './en/studio';
 
 export const en = {
@@ -169,6 +170,7 @@ export const en = {
   ...camera,
   ...chat,
   ...danmaku,
+  ...gifts,
   ...studio,
   ...admin,
 } as const;

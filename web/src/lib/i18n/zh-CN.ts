@@ -5,6 +5,7 @@ import { camera } from './zh-CN/camera';
 import { chat } from './zh-CN/chat';
 import { danmaku } from './zh-CN/danmaku';
 import { form } from './zh-CN/form';
+import { gifts } from './zh-CN/gifts';
 import { studio } from './zh-CN/studio';
 
 export const zhCN: Messages = {
@@ -164,6 +165,7 @@ export const zhCN: Messages = {
   ...camera,
   ...chat,
   ...danmaku,
+  ...gifts,
   ...studio,
   ...admin,
 };
