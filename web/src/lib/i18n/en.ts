@@ -6,6 +6,7 @@ import { danmaku } from './en/danmaku';
 import { form } from './en/form';
 import { gifts } from './en/gifts';
 import { studio } from './en/studio';
+import { wallet } from './en/wallet';
 
 export const en = {
   'brand.name': 'Barrage',
@@ -172,5 +173,6 @@ export const en = {
   ...danmaku,
   ...gifts,
   ...studio,
+  ...wallet,
   ...admin,
 } as const;

@@ -7,6 +7,7 @@ import { danmaku } from './zh-CN/danmaku';
 import { form } from './zh-CN/form';
 import { gifts } from './zh-CN/gifts';
 import { studio } from './zh-CN/studio';
+import { wallet } from './zh-CN/wallet';
 
 export const zhCN: Messages = {
   'brand.name': 'Barrage',
@@ -167,5 +168,6 @@ export const zhCN: Messages = {
   ...danmaku,
   ...gifts,
   ...studio,
+  ...wallet,
   ...admin,
 };
