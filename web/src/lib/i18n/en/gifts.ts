@@ -5,6 +5,7 @@ export const gifts = {
   'gifts.left': '{count} left',
   'gifts.sold_out': 'Sold out',
   'gifts.coins_unit': 'coins',
+  'gifts.pins': 'Pinned super chats',
   'gifts.coins': '{count} coins',
   'gifts.promo': '+ {count} bonus',
   'gifts.top_up': 'Get coins',

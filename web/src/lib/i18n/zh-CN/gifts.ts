@@ -7,6 +7,7 @@ export const gifts: Record<keyof typeof en, string> = {
   'gifts.left': '剩{count}个',
   'gifts.sold_out': '已售罄',
   'gifts.coins_unit': '金币',
+  'gifts.pins': '置顶的醒目留言',
   'gifts.coins': '{count}金币',
   'gifts.promo': '+ {count}赠送',
   'gifts.top_up': '充值',
