@@ -373,6 +373,17 @@ const SCREENS = {
       await page.locator('.words input').fill('下一首可以放那首雨声的吗');
     },
   },
+  'room-gift-effect': {
+    path: '/@barrage',
+    signedIn: true,
+    api: giver(1_260, 66),
+    channel: () => live(),
+    room: { lines: TALK, rocket: true },
+    ready: async (page) => {
+      await canSpeak(page);
+      await page.locator('.layer.tier-4 .card').waitFor();
+    },
+  },
   'room-super-chat': {
     path: '/@barrage',
     signedIn: true,
@@ -553,7 +564,7 @@ function inTurn(answers) {
 }
 
 /** What the room says, to whoever comes; some say it and break off. */
-async function sayInRoom(page, { lines = [], breaks = false, down = null, flood = 0, sampled = null, refuses = null, giftsDown = null, gifts = [] }) {
+async function sayInRoom(page, { lines = [], breaks = false, down = null, flood = 0, sampled = null, refuses = null, giftsDown = null, gifts = [], rocket = false }) {
   let came = 0;
   await page.route('**/emotes/*', (route) => {
     const { pathname } = new URL(route.request().url());
@@ -585,6 +596,12 @@ async function sayInRoom(page, { lines = [], breaks = false, down = null, flood 
       if (t === 'auth') say({ t: 'you', person: { id: '0199c0de-0000-7000-8000-000000000314', handle: 'mei' }, until_ms: Date.now() + 600_000 });
       if (t === 'send' || t === 'give') say({ t: 'error', id, ...refuses });
     });
+    const launch = (n) =>
+      say({
+        t: 'gift', l: 'money', p: lines.length + n, at: Date.now(), seq: n + 1, by: { id: '0199c0de-0000-7000-8000-000000000510', handle: 'wanfeng', name: '晚风' },
+        gift: { id: 'rocket', name: { en: 'Rocket', 'zh-CN': '火箭' }, tier: 4, effect: 'rocket', glyph: '🚀' }, count: 1, coins: 5_000, combo: { id: 'a', n: n + 1 },
+      });
+    for (let n = 0; rocket && n < 8; n += 1) setTimeout(() => launch(n), n * 1_000);
     if (sampled) say({ t: 'count', l: 'ambient', p: lines.length, at: Date.now(), viewers: 212_480, likes: 311, ...sampled });
     if (flood > 0) pour(page, flood, lines.length, say);
     if (breaks) setTimeout(() => socket.close(), 300);
