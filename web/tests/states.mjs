@@ -373,6 +373,36 @@ const SCREENS = {
       await page.locator('.words input').fill('下一首可以放那首雨声的吗');
     },
   },
+  'room-gift-effect': {
+    path: '/@barrage',
+    signedIn: true,
+    api: giver(1_260, 66),
+    channel: () => live(),
+    room: { lines: TALK, rocket: true },
+    ready: async (page) => {
+      await canSpeak(page);
+      await page.locator('.layer.tier-4 .card').waitFor();
+    },
+  },
+  'room-super-chat': {
+    path: '/@barrage',
+    signedIn: true,
+    api: giver(1_260, 66),
+    channel: () => live(),
+    room: {
+      lines: TALK,
+      gifts: [
+        [{ handle: 'wanfeng', name: '晚风' }, 100, '今晚的雨声太好听了，能不能把这一段留下来'],
+        [{ handle: 'rustlings' }, 30, 'Which synth is this?'],
+        [{ handle: 'somebody_with_a_long_name' }, 2_000, 'A long one: thank you for every evening of this winter, and for the one song that nobody else ever plays.'],
+      ],
+    },
+    ready: async (page) => {
+      await canSpeak(page);
+      await page.locator('.pins li').nth(2).waitFor();
+      await page.waitForFunction(() => new Set([...document.querySelectorAll('.pins li')].map((pin) => pin.style.background)).size === 3);
+    },
+  },
   'room-chat-sampled': {
     path: '/@barrage',
     signedIn: true,
@@ -534,7 +564,7 @@ function inTurn(answers) {
 }
 
 /** What the room says, to whoever comes; some say it and break off. */
-async function sayInRoom(page, { lines = [], breaks = false, down = null, flood = 0, sampled = null, refuses = null, giftsDown = null }) {
+async function sayInRoom(page, { lines = [], breaks = false, down = null, flood = 0, sampled = null, refuses = null, giftsDown = null, gifts = [], rocket = false }) {
   let came = 0;
   await page.route('**/emotes/*', (route) => {
     const { pathname } = new URL(route.request().url());
@@ -555,12 +585,23 @@ async function sayInRoom(page, { lines = [], breaks = false, down = null, flood 
       text, mode: 'scroll', size: 'normal', colour: 0xffffff, ...more?.danmaku,
     }));
     const say = (...items) => socket.send(JSON.stringify(items));
-    say(welcome, ...danmaku);
+    const superChats = gifts.map(([by, coins, text], n) => ({
+      t: 'gift', l: 'money', p: lines.length + n, at: Date.now() - 20_000, seq: n + 1, by: { id: `0199c0de-0000-7000-8000-00000000050${n}`, ...by },
+      gift: { id: 'super_chat', name: { en: 'Super chat', 'zh-CN': '醒目留言' }, tier: 2, effect: 'float', glyph: '💬' },
+      count: 1, coins, text, pinned_ms: 60_000,
+    }));
+    say(welcome, ...danmaku, ...superChats);
     socket.onMessage((message) => {
       const { t, id } = JSON.parse(message);
       if (t === 'auth') say({ t: 'you', person: { id: '0199c0de-0000-7000-8000-000000000314', handle: 'mei' }, until_ms: Date.now() + 600_000 });
       if (t === 'send' || t === 'give') say({ t: 'error', id, ...refuses });
     });
+    const launch = (n) =>
+      say({
+        t: 'gift', l: 'money', p: lines.length + n, at: Date.now(), seq: n + 1, by: { id: '0199c0de-0000-7000-8000-000000000510', handle: 'wanfeng', name: '晚风' },
+        gift: { id: 'rocket', name: { en: 'Rocket', 'zh-CN': '火箭' }, tier: 4, effect: 'rocket', glyph: '🚀' }, count: 1, coins: 5_000, combo: { id: 'a', n: n + 1 },
+      });
+    for (let n = 0; rocket && n < 8; n += 1) setTimeout(() => launch(n), n * 1_000);
     if (sampled) say({ t: 'count', l: 'ambient', p: lines.length, at: Date.now(), viewers: 212_480, likes: 311, ...sampled });
     if (flood > 0) pour(page, flood, lines.length, say);
     if (breaks) setTimeout(() => socket.close(), 300);
