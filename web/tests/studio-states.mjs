@@ -367,7 +367,7 @@ export function studioStates({ live, offline, wall }) {
         await page.locator('tr[data-gift=rose] .actions button').click();
         await page.locator('dialog input[name=price]').fill('1000');
         await page.locator('dialog button[type=submit]').click();
-        await page.waitForSelector('dialog [role=alert]');
+        await page.waitForSelector('dialog .price[role=alert]');
       },
     }),
     'admin-config': admin('/config', { ready: see('dl') }),
