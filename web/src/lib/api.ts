@@ -150,9 +150,11 @@ export async function send<T = void>(
   path: string,
   body?: unknown,
   signal?: AbortSignal,
+  /** What is sent again under it is done once. */
+  key?: string,
 ): Promise<T> {
   const sent: RequestInit = body === undefined ? { method } : { method, body: JSON.stringify(body) };
-  const response = await ask(path, sent, signal);
+  const response = await ask(path, key === undefined ? sent : { ...sent, headers: { 'idempotency-key': key } }, signal);
   if (response.status === 204 || response.status === 202) return undefined as T;
   return json<T>(response);
 }
@@ -163,7 +165,7 @@ export async function upload<T>(path: string, file: Blob): Promise<T> {
 }
 
 async function ask(path: string, init: RequestInit, signal = AbortSignal.timeout(PATIENCE_MS)): Promise<Response> {
-  const headers: Record<string, string> = { accept: 'application/json' };
+  const headers: Record<string, string> = { accept: 'application/json', ...(init.headers as Record<string, string> | undefined) };
   if (typeof init.body === 'string') headers['content-type'] = 'application/json';
   let response: Response;
   try {

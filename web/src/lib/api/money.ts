@@ -1,0 +1,154 @@
+//! Wallets, top-ups and earnings, and what operators may do about them. Coins are whole; money is in minor units.
+
+import { get, send } from '../api';
+import type { Wallet } from '../gifts/wallet';
+
+export interface Pack {
+  id: string;
+  currency: string;
+  amount: number;
+  coins: number;
+  bonus: number;
+}
+
+export interface WalletAnswer {
+  wallet: Wallet;
+  down_since_ms: number | null;
+  provider: string;
+  packs: Pack[];
+}
+
+export type TopUpState = 'open' | 'paid' | 'failed' | 'expired' | 'refunded' | 'disputed';
+
+export interface TopUp {
+  id: string;
+  state: TopUpState;
+  provider: string;
+  currency: string;
+  amount: number;
+  coins: number;
+  bonus: number;
+  checkout_url: string | null;
+  made_at: string;
+  paid_at: string | null;
+}
+
+export interface NamedGift {
+  id: string;
+  name: Record<string, string>;
+  count: number;
+}
+
+export interface WalletLine {
+  seq: number;
+  transaction: string;
+  at: string;
+  kind: string;
+  coins: number;
+  promo: number;
+  gift?: NamedGift;
+  channel?: { handle: string; name: string };
+}
+
+export interface PageOf<Row> {
+  lines: Row[];
+  next: number | null;
+}
+
+export interface Contract {
+  version: number;
+  streamer_bp: number;
+  agency_bp: number;
+  platform_bp: number;
+  agency: string | null;
+}
+
+export interface EarningsDay {
+  day: string;
+  gifts: number;
+  coins: number;
+  earned: number;
+  taken_back: number;
+  releases_on: string;
+  released: boolean;
+}
+
+export interface Earnings {
+  held: number;
+  available: number;
+  promo: number;
+  owed: number;
+  hold_days: number;
+  contract: Contract;
+  days: EarningsDay[];
+}
+
+export interface EarningsLine {
+  seq: number;
+  transaction: string;
+  at: string;
+  kind: string;
+  gift?: NamedGift;
+  by?: { handle: string; name: string };
+  coins: number;
+  earned: number;
+  promo: number;
+}
+
+export interface MoneyAnswer {
+  user: { handle: string; name: string };
+  wallet: Wallet;
+  top_ups: TopUp[];
+  lines: (WalletLine & { reversible: boolean })[];
+  next: number | null;
+}
+
+export type Why = 'refund' | 'chargeback' | 'minor';
+
+export interface Note {
+  id: number | string;
+  at: string;
+  by: { handle: string };
+  what: 'reversal' | 'freeze' | 'unfreeze' | 'refund' | 'contract' | 'gift';
+  subject: string;
+  reason: string;
+}
+
+const WALLET = '/api/v1/wallet';
+const ADMIN = '/api/v1/admin/money';
+const before = (seq: number | null): string => (seq === null ? '' : `&before=${seq}`);
+
+export const getWallet = async (): Promise<WalletAnswer> => (await get<WalletAnswer>(WALLET)).body;
+export const getHistory = async (seq: number | null): Promise<PageOf<WalletLine>> =>
+  (await get<PageOf<WalletLine>>(`${WALLET}/history?limit=50${before(seq)}`)).body;
+/** `key` makes that asking twice buys once. */
+export const topUp = (pack: string, key: string): Promise<TopUp> => send('POST', `${WALLET}/top-ups`, { pack }, undefined, key);
+export const getTopUps = async (): Promise<TopUp[]> => (await get<{ top_ups: TopUp[] }>(`${WALLET}/top-ups`)).body.top_ups;
+export const getTopUp = async (id: string, signal?: AbortSignal): Promise<TopUp> =>
+  (await get<TopUp>(`${WALLET}/top-ups/${encodeURIComponent(id)}`, signal)).body;
+
+const sandbox = (id: string): string => `/api/v1/payments/sandbox/${encodeURIComponent(id)}`;
+export const getSandboxPayment = async (id: string): Promise<TopUp> => (await get<TopUp>(sandbox(id))).body;
+export const decideSandboxPayment = (id: string, outcome: 'pay' | 'decline'): Promise<unknown> => send('POST', sandbox(id), { outcome });
+
+const earnings = (handle: string): string => `/api/v1/channels/${encodeURIComponent(handle)}/earnings`;
+export const getEarnings = async (handle: string): Promise<Earnings> => (await get<Earnings>(earnings(handle))).body;
+export const getEarningsLines = async (handle: string, seq: number | null): Promise<PageOf<EarningsLine>> =>
+  (await get<PageOf<EarningsLine>>(`${earnings(handle)}/lines?limit=50${before(seq)}`)).body;
+
+const account = (handle: string): string => `${ADMIN}/${encodeURIComponent(handle)}`;
+export const getMoney = async (handle: string, seq: number | null = null): Promise<MoneyAnswer> =>
+  (await get<MoneyAnswer>(`${account(handle)}${seq === null ? '' : `?before=${seq}`}`)).body;
+export const reverse = (transaction: string, why: Why, reason: string): Promise<unknown> =>
+  send('POST', `${ADMIN}/reversals`, { transaction, why, reason });
+export const freeze = (handle: string, frozen: boolean, reason: string): Promise<unknown> =>
+  send('POST', `${account(handle)}/${frozen ? 'freeze' : 'unfreeze'}`, { reason });
+export const refundTopUp = (id: string, why: 'refund' | 'minor', reason: string): Promise<unknown> =>
+  send('POST', `${ADMIN}/payments/${encodeURIComponent(id)}/refund`, { why, reason });
+export const getNotes = async (next: string | number | null): Promise<{ notes: Note[]; next: string | number | null }> =>
+  (await get<{ notes: Note[]; next: string | number | null }>(`${ADMIN}/notes${next === null ? '' : `?before=${encodeURIComponent(String(next))}`}`)).body;
+
+const contract = (handle: string): string => `/api/v1/admin/channels/${encodeURIComponent(handle)}/contract`;
+export const getContract = async (handle: string): Promise<Contract> => (await get<Contract>(contract(handle))).body;
+export const setContract = (handle: string, terms: Omit<Contract, 'version'> & { reason: string }): Promise<unknown> =>
+  send('PUT', contract(handle), terms);
