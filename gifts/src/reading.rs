@@ -131,7 +131,7 @@ impl Reading {
                 let _ = write!(
                     text,
                     "{or}SELECT txn FROM (SELECT txn FROM transfers WHERE {side} = {} AND txn < $1
-                     ORDER BY seq DESC LIMIT {}) AS some",
+                     ORDER BY seq DESC LIMIT {}) AS few",
                     account.number,
                     limit.saturating_mul(LEGS_OF_ONE)
                 );

@@ -3,6 +3,7 @@
 mod chat;
 mod errors;
 mod flv_file;
+mod gifts;
 mod http;
 mod place;
 mod publish;
@@ -36,6 +37,8 @@ enum Command {
     Watch(watch::Args),
     /// Fill a room with viewers, say much in it, and reconcile what each of them heard.
     Chat(chat::Args),
+    /// Give gifts in a room, and measure how long each takes until it is known and until it is seen.
+    Gifts(gifts::Args),
 }
 
 #[tokio::main]
@@ -46,6 +49,7 @@ async fn main() -> ExitCode {
         Command::Publish(args) => publish::run(args).await,
         Command::Watch(args) => watch::run(args).await,
         Command::Chat(args) => chat::run(args).await,
+        Command::Gifts(args) => gifts::run(args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

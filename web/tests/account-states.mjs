@@ -76,6 +76,41 @@ export const speaker = somebody(STREAMER, {
   'GET /api/v1/channels/barrage/emotes': [200, { emotes: EMOTES }],
 });
 
+const gift = (id, en, zh, price, tier, effect, glyph, left = null) => ({ id, name: { en, 'zh-CN': zh }, price, tier, effect, glyph, left });
+const SHELF = {
+  gifts: [
+    gift('rose', 'Rose', '玫瑰', 1, 1, 'float', '🌹'),
+    gift('applause', 'Applause', '掌声', 5, 1, 'float', '👏'),
+    gift('tea', 'Cup of tea', '一杯茶', 20, 1, 'float', '🍵'),
+    gift('cake', 'Cake', '蛋糕', 66, 2, 'burst', '🎂'),
+    gift('fireworks', 'Fireworks', '烟花', 520, 3, 'rain', '🎆', 12),
+    gift('rocket', 'Rocket', '火箭', 5_000, 4, 'rocket', '🚀'),
+    gift('lantern', 'Lantern of the first winter', '初雪灯笼', 888, 3, 'rain', '🏮', 0),
+  ],
+  super_chat: [
+    { from: 30, pin_s: 60, text_max: 40, colour: '#2a60b2' },
+    { from: 50, pin_s: 120, text_max: 50, colour: '#427d9e' },
+    { from: 100, pin_s: 300, text_max: 60, colour: '#8a6f2a' },
+    { from: 500, pin_s: 1_800, text_max: 80, colour: '#a85a3c' },
+    { from: 1_000, pin_s: 3_600, text_max: 90, colour: '#a23b4a' },
+    { from: 2_000, pin_s: 7_200, text_max: 100, colour: '#7d2248' },
+  ],
+  down_since_ms: null,
+};
+/** Somebody in another's room, with so many coins. */
+export const giver = (coins, promo = 0) => {
+  const wallet = { coins, promo, version: 3, promo_version: 1, frozen: false };
+  return somebody(
+    { ...STREAMER, role: 'viewer', channels: [] },
+    {
+      'POST /api/v1/rooms/barrage/token': [200, { token: '00.00', until: new Date(Date.now() + HOUR).toISOString() }],
+      'GET /api/v1/channels/barrage/emotes': [200, { emotes: EMOTES }],
+      'GET /api/v1/gifts': [200, SHELF],
+      'GET /api/v1/wallet': [200, { wallet, down_since_ms: null, provider: 'sandbox', packs: [] }],
+    },
+  );
+};
+
 export const ACCOUNT_STATES = {
   'sign-in': { path: '/sign-in', api: stranger(), ready: see('.below a[href^="/sign-up"]') },
   'sign-in-wrong': {

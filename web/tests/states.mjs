@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { ACCOUNT_STATES, speaker } from './account-states.mjs';
+import { ACCOUNT_STATES, giver, speaker } from './account-states.mjs';
 import { Broadcast } from './broadcast.mjs';
 import { CAMERA, forbidSound, openBrowser } from './browser.mjs';
 import { crowd } from './crowd.mjs';
@@ -119,6 +119,15 @@ async function canSpeak(page) {
   await shown('playing')(page);
   await page.getByText('晚上好').waitFor();
   await field(page).waitFor();
+}
+
+/** On a phone what can be given is behind a button. */
+async function openGifts(page) {
+  await canSpeak(page);
+  const opener = page.locator('.gift-sheet > button');
+  if (page.viewportSize().width < 1_000) await opener.click();
+  await page.locator('.gift:enabled').first().waitFor();
+  await page.locator('.purse .coins').waitFor();
 }
 
 /** Chosen on this server, which has no FLV. */
@@ -319,6 +328,81 @@ const SCREENS = {
       await page.locator('.composer .refusal').waitFor();
     },
   },
+  'room-gifts': {
+    path: '/@barrage',
+    signedIn: true,
+    api: giver(1_260, 66),
+    channel: () => live(),
+    room: { lines: TALK },
+    ready: openGifts,
+  },
+  'room-gifts-poor': {
+    path: '/@barrage',
+    signedIn: true,
+    api: giver(12),
+    channel: () => live(),
+    room: { lines: TALK, refuses: { code: 'cannot_pay', message: 'Too few coins.' } },
+    ready: async (page) => {
+      await openGifts(page);
+      await page.locator('.gift').nth(3).click();
+      await page.locator('.gifts .news .danger a').waitFor();
+    },
+  },
+  'room-gifts-down': {
+    path: '/@barrage',
+    signedIn: true,
+    api: giver(1_260),
+    channel: () => live(),
+    room: { lines: TALK, giftsDown: Date.now() - HOUR },
+    ready: async (page) => {
+      await canSpeak(page);
+      if (page.viewportSize().width < 1_000) await page.locator('.gift-sheet > button').click();
+      await page.locator('.gifts .news .warn').waitFor();
+    },
+  },
+  'room-gifts-super': {
+    path: '/@barrage',
+    signedIn: true,
+    api: giver(1_260, 66),
+    channel: () => live(),
+    room: { lines: TALK },
+    ready: async (page) => {
+      await openGifts(page);
+      await page.locator('.below [aria-expanded]').click();
+      await page.locator('.amount').nth(2).click();
+      await page.locator('.words input').fill('下一首可以放那首雨声的吗');
+    },
+  },
+  'room-gift-effect': {
+    path: '/@barrage',
+    signedIn: true,
+    api: giver(1_260, 66),
+    channel: () => live(),
+    room: { lines: TALK, rocket: true },
+    ready: async (page) => {
+      await canSpeak(page);
+      await page.locator('.layer.tier-4 .card').waitFor();
+    },
+  },
+  'room-super-chat': {
+    path: '/@barrage',
+    signedIn: true,
+    api: giver(1_260, 66),
+    channel: () => live(),
+    room: {
+      lines: TALK,
+      gifts: [
+        [{ handle: 'wanfeng', name: '晚风' }, 100, '今晚的雨声太好听了，能不能把这一段留下来'],
+        [{ handle: 'rustlings' }, 30, 'Which synth is this?'],
+        [{ handle: 'somebody_with_a_long_name' }, 2_000, 'A long one: thank you for every evening of this winter, and for the one song that nobody else ever plays.'],
+      ],
+    },
+    ready: async (page) => {
+      await canSpeak(page);
+      await page.locator('.pins li').nth(2).waitFor();
+      await page.waitForFunction(() => new Set([...document.querySelectorAll('.pins li')].map((pin) => pin.style.background)).size === 3);
+    },
+  },
   'room-chat-sampled': {
     path: '/@barrage',
     signedIn: true,
@@ -480,7 +564,7 @@ function inTurn(answers) {
 }
 
 /** What the room says, to whoever comes; some say it and break off. */
-async function sayInRoom(page, { lines = [], breaks = false, down = null, flood = 0, sampled = null, refuses = null }) {
+async function sayInRoom(page, { lines = [], breaks = false, down = null, flood = 0, sampled = null, refuses = null, giftsDown = null, gifts = [], rocket = false }) {
   let came = 0;
   await page.route('**/emotes/*', (route) => {
     const { pathname } = new URL(route.request().url());
@@ -494,18 +578,30 @@ async function sayInRoom(page, { lines = [], breaks = false, down = null, flood 
     const welcome = {
       t: 'welcome', room: CHANNEL.handle, lanes: { control: lane, money: lane, chat: lane, ambient: lane }, broadcast: null,
       server_ms: Date.now(), text_max: 100, viewers: 12_480, likes: 311, chat_down_since_ms: down,
+      gifting_down_since_ms: giftsDown,
     };
     const danmaku = lines.map(([handle, text, more], p) => ({
       t: 'danmaku', l: 'chat', p, at: Date.now(), by: { id: `0199c0de-0000-7000-8000-0000000003${p + 10}`, handle, ...more?.by },
       text, mode: 'scroll', size: 'normal', colour: 0xffffff, ...more?.danmaku,
     }));
     const say = (...items) => socket.send(JSON.stringify(items));
-    say(welcome, ...danmaku);
+    const superChats = gifts.map(([by, coins, text], n) => ({
+      t: 'gift', l: 'money', p: lines.length + n, at: Date.now() - 20_000, seq: n + 1, by: { id: `0199c0de-0000-7000-8000-00000000050${n}`, ...by },
+      gift: { id: 'super_chat', name: { en: 'Super chat', 'zh-CN': '醒目留言' }, tier: 2, effect: 'float', glyph: '💬' },
+      count: 1, coins, text, pinned_ms: 60_000,
+    }));
+    say(welcome, ...danmaku, ...superChats);
     socket.onMessage((message) => {
       const { t, id } = JSON.parse(message);
       if (t === 'auth') say({ t: 'you', person: { id: '0199c0de-0000-7000-8000-000000000314', handle: 'mei' }, until_ms: Date.now() + 600_000 });
-      if (t === 'send') say({ t: 'error', id, ...refuses });
+      if (t === 'send' || t === 'give') say({ t: 'error', id, ...refuses });
     });
+    const launch = (n) =>
+      say({
+        t: 'gift', l: 'money', p: lines.length + n, at: Date.now(), seq: n + 1, by: { id: '0199c0de-0000-7000-8000-000000000510', handle: 'wanfeng', name: '晚风' },
+        gift: { id: 'rocket', name: { en: 'Rocket', 'zh-CN': '火箭' }, tier: 4, effect: 'rocket', glyph: '🚀' }, count: 1, coins: 5_000, combo: { id: 'a', n: n + 1 },
+      });
+    for (let n = 0; rocket && n < 8; n += 1) setTimeout(() => launch(n), n * 1_000);
     if (sampled) say({ t: 'count', l: 'ambient', p: lines.length, at: Date.now(), viewers: 212_480, likes: 311, ...sampled });
     if (flood > 0) pour(page, flood, lines.length, say);
     if (breaks) setTimeout(() => socket.close(), 300);

@@ -55,6 +55,14 @@ const DELIVERIES = [
   delivery(2),
   delivery(3, { type: 'broadcast.ended', state: 'failed', attempts: 12, last_status: 500 }),
 ];
+const gift = (id, glyph, en, zh, price, tier, effect, more = {}) => ({
+  id, glyph, name: { en, 'zh-CN': zh }, price, tier, effect, stock: null, left: null, sold: 0, on_sale: true, ...more,
+});
+const GIFTS = [
+  gift('rose', '🌹', 'Rose', '玫瑰', 1, 1, 'float'),
+  gift('lantern', '🏮', 'Lantern', '灯笼', 66, 2, 'rain', { on_sale: false }),
+  gift('rocket', '🚀', 'Rocket', '火箭', 5000, 4, 'rocket', { stock: 1000, left: 12, sold: 988 }),
+];
 const PAST = [
   ['Evening set: synth and rain', 2.5, 'finished', null],
   ['', 0.2, 'stopped', 'This is not allowed here: music of others, for the third time in a week.'],
@@ -349,6 +357,19 @@ export function studioStates({ live, offline, wall }) {
     }),
     'admin-channels': admin('/channels', { api: somebody(OPERATOR, listed), ready: see('tbody tr') }),
     'admin-channels-empty': admin('/channels', { api: somebody(OPERATOR, { 'GET /api/v1/admin/channels': [200, []] }), ready: see('.empty') }),
+    'admin-gifts': admin('/gifts', { api: somebody(OPERATOR, { 'GET /api/v1/admin/gifts': [200, GIFTS] }), ready: see('tbody tr') }),
+    'admin-gifts-empty': admin('/gifts', { api: somebody(OPERATOR, { 'GET /api/v1/admin/gifts': [200, []] }), ready: see('.empty') }),
+    'admin-gifts-error': admin('/gifts', { ...failing('/api/v1/admin/gifts'), ready: see('.empty') }),
+    'admin-gifts-loading': admin('/gifts', { ...hanging('/api/v1/admin/gifts'), ready: see('.skeleton') }),
+    'admin-gift-price': admin('/gifts', {
+      api: somebody(OPERATOR, { 'GET /api/v1/admin/gifts': [200, GIFTS] }),
+      ready: async (page) => {
+        await page.locator('tr[data-gift=rose] .actions button').click();
+        await page.locator('dialog input[name=price]').fill('1000');
+        await page.locator('dialog button[type=submit]').click();
+        await page.waitForSelector('dialog [role=alert]');
+      },
+    }),
     'admin-config': admin('/config', { ready: see('dl') }),
     'admin-config-none': admin('/config', {
       prepare: async (page) => {

@@ -237,7 +237,8 @@ impl From<Refused> for ApiError {
 
 impl From<gifts::store::StoreError> for ApiError {
     fn from(error: gifts::store::StoreError) -> Self {
-        tracing::error!(%error, "the ledger cannot be read");
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::error!(%error, source, "the ledger cannot be read");
         Self::GiftsUnavailable
     }
 }

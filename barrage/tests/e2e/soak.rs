@@ -136,6 +136,12 @@ impl Soak {
         let mut rng = StdRng::seed_from_u64(seed.wrapping_mul(1_000_003) ^ cycle);
         let server = Server::on(Arc::clone(&self.dir), &SETTINGS).await;
         let count = Arc::new(AtomicU64::new(0));
+        // Whoever has never been here hears from now on.
+        let mut watching = tokio::task::JoinSet::new();
+        for (number, heard) in self.known.viewers.iter().cloned().enumerate() {
+            let viewer = return_to(&server, &heard).await;
+            watching.spawn(async move { (number, watch(viewer, heard, None).await) });
+        }
         let mut giving = tokio::task::JoinSet::new();
         for (number, person) in self.givers(&server).into_iter().enumerate() {
             if person.read("/api/v1/wallet").await["wallet"]["coins"].as_i64() < Some(2_000) {
@@ -146,11 +152,6 @@ impl Soak {
             let rng = StdRng::seed_from_u64(rng.random());
             let keys = format!("{cycle}-{number}");
             giving.spawn(give(person, member, keys, rng, Arc::clone(&count)));
-        }
-        let mut watching = tokio::task::JoinSet::new();
-        for (number, heard) in self.known.viewers.iter().cloned().enumerate() {
-            let viewer = return_to(&server, &heard).await;
-            watching.spawn(async move { (number, watch(viewer, heard, None).await) });
         }
         let enough = rng.random_range(1..300);
         until("enough is acknowledged", async || {

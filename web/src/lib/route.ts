@@ -1,6 +1,6 @@
 //! The pages by their paths. A handful of pages needs no router library.
 
-export type AccountSection = 'profile' | 'sessions' | 'tokens';
+export type AccountSection = 'profile' | 'sessions' | 'tokens' | 'wallet';
 
 export type Route =
   | { page: 'home' }
@@ -9,12 +9,15 @@ export type Route =
   | { page: 'sign-up' }
   | { page: 'recover' }
   | { page: 'account'; section: AccountSection }
+  /** A checkout in the sandbox of payments. */
+  | { page: 'pay'; id: string }
   /** `section` is what stands after `/studio/`; empty for its front page. */
   | { page: 'studio'; section: string }
   | { page: 'admin'; section: string }
   | { page: 'not-found'; path: string };
 
 const ROOM_PATH = /^\/@([a-z0-9_]{3,24})\/?$/i;
+const PAY_PATH = /^\/pay\/([0-9a-f-]{36})\/?$/;
 const SECTION_PATH = /^\/(studio|admin)(?:\/([a-z0-9/_-]*?))?\/?$/;
 
 const PLAIN: Record<string, Route> = {
@@ -26,6 +29,7 @@ const PLAIN: Record<string, Route> = {
   '/account': { page: 'account', section: 'profile' },
   '/account/sessions': { page: 'account', section: 'sessions' },
   '/account/tokens': { page: 'account', section: 'tokens' },
+  '/wallet': { page: 'account', section: 'wallet' },
 };
 
 export function parseRoute(path: string): Route {
@@ -33,6 +37,8 @@ export function parseRoute(path: string): Route {
   if (plain) return plain;
   const handle = ROOM_PATH.exec(path)?.[1];
   if (handle !== undefined) return { page: 'room', handle: handle.toLowerCase() };
+  const order = PAY_PATH.exec(path)?.[1];
+  if (order !== undefined) return { page: 'pay', id: order };
   const section = SECTION_PATH.exec(path);
   if (section) return { page: section[1] as 'studio' | 'admin', section: section[2] ?? '' };
   return { page: 'not-found', path };

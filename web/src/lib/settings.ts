@@ -11,6 +11,7 @@ type Setting =
   | 'danmaku_settings'
   | 'danmaku_style'
   | 'blocked'
+  | 'gift_effects'
   | 'signed_in';
 
 export function remembered(setting: Setting): string | null {

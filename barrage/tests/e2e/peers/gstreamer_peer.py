@@ -155,4 +155,6 @@ def content_of(sample):
 
 
 Gst.init(None)
+# Looked up once before there are threads: the bindings make classes when they are first used, and not safely.
+Gst.Segment.to_running_time
 Peer(*sys.argv[1:]).run()

@@ -68,7 +68,7 @@ impl Hold {
         let mut command = match postgres::url(dir) {
             Some(url) => {
                 let mut command = Command::new("sh");
-                let told = "(echo 'BEGIN; SELECT fence FROM ledger.gate FOR UPDATE;'; echo '\\echo held'; cat) | exec psql \"$0\" --quiet -At";
+                let told = "(echo \"BEGIN; SELECT fence FROM ledger.gate FOR UPDATE; SELECT 'held';\"; cat) | exec psql \"$0\" --quiet -At";
                 command.args(["-c", told, &url]);
                 command
             }

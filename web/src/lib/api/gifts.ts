@@ -32,11 +32,11 @@ export interface CatalogueGift extends Gift {
 }
 
 export type GiftChange = Partial<Pick<CatalogueGift, 'name' | 'price' | 'tier' | 'effect' | 'glyph' | 'stock' | 'on_sale'>>;
-export type NewGift = Pick<CatalogueGift, 'id' | 'name' | 'price' | 'tier' | 'effect' | 'glyph' | 'stock'>;
+export type NewGift = Pick<CatalogueGift, 'id' | 'name' | 'price' | 'tier' | 'effect' | 'glyph' | 'stock' | 'on_sale'>;
 
 const ADMIN = '/api/v1/admin/gifts';
 
 export const getGifts = async (): Promise<Gifts> => (await get<Gifts>('/api/v1/gifts')).body;
-export const getCatalogue = async (): Promise<CatalogueGift[]> => (await get<{ gifts: CatalogueGift[] }>(ADMIN)).body.gifts;
+export const getCatalogue = async (): Promise<CatalogueGift[]> => (await get<CatalogueGift[]>(ADMIN)).body;
 export const makeGift = (gift: NewGift): Promise<CatalogueGift> => send('POST', ADMIN, gift);
 export const changeGift = (id: string, change: GiftChange): Promise<CatalogueGift> => send('PATCH', `${ADMIN}/${encodeURIComponent(id)}`, change);

@@ -108,7 +108,8 @@ export type Why = 'refund' | 'chargeback' | 'minor';
 export interface Note {
   id: number | string;
   at: string;
-  by: { handle: string };
+  /** Their handle. */
+  by: string;
   what: 'reversal' | 'freeze' | 'unfreeze' | 'refund' | 'contract' | 'gift';
   subject: string;
   reason: string;
@@ -136,7 +137,7 @@ export const getEarnings = async (handle: string): Promise<Earnings> => (await g
 export const getEarningsLines = async (handle: string, seq: number | null): Promise<PageOf<EarningsLine>> =>
   (await get<PageOf<EarningsLine>>(`${earnings(handle)}/lines?limit=50${before(seq)}`)).body;
 
-const account = (handle: string): string => `${ADMIN}/${encodeURIComponent(handle)}`;
+const account = (handle: string): string => `/api/v1/admin/wallets/${encodeURIComponent(handle)}`;
 export const getMoney = async (handle: string, seq: number | null = null): Promise<MoneyAnswer> =>
   (await get<MoneyAnswer>(`${account(handle)}${seq === null ? '' : `?before=${seq}`}`)).body;
 export const reverse = (transaction: string, why: Why, reason: string): Promise<unknown> =>

@@ -40,6 +40,16 @@ export class Lines<T extends { p: number; key: number }> {
     this.#shown = from === 0 ? seen : seen.slice(from === -1 ? seen.length : from);
   }
 
+  /** Puts a line in the place of the one that has its key. False if there is none. */
+  replace(line: T): boolean {
+    const put = (one: T): T => (one.key === line.key ? line : one);
+    if (!this.#all.some(({ key }) => key === line.key) && !this.#waiting.some(({ key }) => key === line.key)) return false;
+    this.#all = this.#all.map(put);
+    this.#shown = this.#shown.map(put);
+    this.#waiting = this.#waiting.map(put);
+    return true;
+  }
+
   remove(p: number): void {
     const stays = (line: T): boolean => line.p !== p;
     this.#all = this.#all.filter(stays);

@@ -1,5 +1,8 @@
 //! What a room says and is told, as docs/protocol.md describes it. JSON here: browsers read it fastest.
 
+import type { Wish } from '../gifts/pending';
+import type { Wallet } from '../gifts/wallet';
+
 export type Lane = 'control' | 'money' | 'chat' | 'ambient';
 
 export interface Person {
@@ -64,6 +67,37 @@ export interface Welcome {
   viewers: number;
   likes: number;
   chat_down_since_ms: number | null;
+  gifting_down_since_ms?: number | null;
+}
+
+export type Tier = 1 | 2 | 3 | 4;
+export const EFFECTS = ['float', 'burst', 'rain', 'rocket'] as const;
+export type Effect = (typeof EFFECTS)[number];
+
+export interface GiftKind {
+  id: string;
+  /** By language. */
+  name: Record<string, string>;
+  tier: Tier;
+  effect: Effect;
+  /** An emoji, drawn large. */
+  glyph: string;
+}
+
+/** A gift that was given: it is in the ledger under `seq`. */
+export interface GiftItem extends Placed {
+  t: 'gift';
+  seq: number;
+  by: Person;
+  gift: GiftKind;
+  count: number;
+  coins: number;
+  /** How many of it this sender gave in this combo, with this one. */
+  combo?: { id: string; n: number };
+  text?: string;
+  pinned_ms?: number;
+  b?: string;
+  mt?: number;
 }
 
 /** People of whom the room is told together: how many, and some of them. */
@@ -90,6 +124,9 @@ export type ErrorCode =
   | 'not_allowed'
   | 'unavailable';
 
+/** Why a gift was not taken. */
+export type GiveRefusal = ErrorCode | 'cannot_pay' | 'sold_out' | 'used';
+
 export type Heard =
   | Welcome
   | SentDanmaku
@@ -113,12 +150,19 @@ export type Heard =
   /** `mods` is where that lane is, for who begins to hear it. */
   | { t: 'you'; person: Person | null; until_ms: number | null; mods?: At }
   | { t: 'ack'; id: number; p: number }
-  | { t: 'error'; id?: number; code: ErrorCode; message: string; retry_ms?: number };
+  | GiftItem
+  /** The gift of this `seq` was taken back. */
+  | (Placed & { t: 'taken_back'; of: number })
+  | (Placed & { t: 'gifting'; down_since_ms: number | null })
+  | { t: 'wallet'; wallet: Wallet }
+  | { t: 'given'; id: number; seq: number; wallet: Wallet }
+  | { t: 'error'; id?: number; code: GiveRefusal; message: string; retry_ms?: number };
 
 export type Said =
   | { t: 'auth'; token: string; mods?: At }
   | { t: 'send'; id: number; text: string; mode?: Mode; size?: Size; colour?: number; mt?: number; reply?: number }
   | { t: 'delete'; id: number; of: number }
+  | ({ t: 'give'; id: number; key: string } & Wish)
   | { t: 'like' }
   | { t: 'share' };
 

@@ -1,4 +1,7 @@
 import { ApiFailure, get, send } from '../api';
+import { begun, grown, without, type Given } from '../gifts/gathered';
+import { Giving } from '../gifts/giving.svelte';
+import { purse } from '../gifts/purse.svelte';
 import { blockList } from './block-list.svelte';
 import { Connection } from './connection';
 import type { Emote } from './emotes';
@@ -6,7 +9,7 @@ import { Lines } from './lines';
 import { markOf, type Mark } from './mark';
 import { People } from './people';
 import type { News } from './news';
-import type { At, Broadcast, Danmaku, ErrorCode, Heard, Look, Mode, Person, SentDanmaku, Size } from './protocol';
+import type { At, Broadcast, Danmaku, ErrorCode, GiftItem, GiveRefusal, Heard, Look, Mode, Person, SentDanmaku, Size } from './protocol';
 
 /** What the column keeps; older lines leave. */
 const LINES_MAX = 1_000;
@@ -22,6 +25,11 @@ const EMOTES_MS = 3_000;
 const NEWS_MS = 6_000;
 /** How long an own danmaku may go without an answer before it is given back. */
 const ANSWER_MS = 8_000;
+/** Of so many gifts it is remembered that they were shown. */
+const GIFTS_KNOWN = 2_000;
+/** Combos whose line may still grow. */
+const COMBOS_KNOWN = 200;
+const PINS_MAX = 50;
 
 const AS_MOST: Look = { mode: 'scroll', size: 'normal', colour: 0xffffff };
 
@@ -31,6 +39,16 @@ export type Refusal = ErrorCode | 'unsent';
 export interface Line extends Danmaku {
   /** In the order in which they came, of whatever epoch. */
   key: number;
+  /** It is a gift; what is said with it is the text. */
+  gift?: Given;
+}
+
+/** A super chat above the column. */
+export interface Pin {
+  line: Line & { gift: Given };
+  /** Unix milliseconds of this browser's clock. */
+  from: number;
+  until: number;
 }
 
 /** What somebody says, before the room has it. */
@@ -55,6 +73,9 @@ interface Hooks {
   /** Something to show over the picture. History is not. */
   shown(line: Line, mark: Mark): void;
   deleted(p: number): void;
+  /** A gift, or one more of a combo under the same key. `at` is when, by this browser's clock. */
+  gifted?(line: Line & { gift: Given }, at: number): void;
+  takenBack?(key: number): void;
 }
 
 /** A channel's room as its page shows it. */
@@ -84,7 +105,12 @@ export class RoomChat {
   followers = $state<number | null>(null);
   /** The channel's, for who may use them. */
   emotes = $state.raw<readonly Emote[]>([]);
+  /** Super chats that are pinned, newest first. */
+  pins = $state.raw<readonly Pin[]>([]);
+  /** Unix milliseconds; gifts cannot be given since then. */
+  giftsDownSince = $state<number | null>(null);
   readonly people = new People();
+  readonly giving: Giving;
 
   readonly #connection: Connection;
   readonly #handle: string;
@@ -93,6 +119,8 @@ export class RoomChat {
   #hidden = new WeakSet<Line>();
   #fresh: Line[] = [];
   #columnAt = 0;
+  /** Something changed since the column was drawn. */
+  #undrawn = false;
   #columnTimer: ReturnType<typeof setTimeout> | undefined;
   #emotesTimer: ReturnType<typeof setTimeout> | undefined;
   #newsTimer: ReturnType<typeof setTimeout> | undefined;
@@ -108,6 +136,11 @@ export class RoomChat {
   #waiting = new Map<number, (refusal: Refusal | null, retry_ms?: number) => void>();
   /** What stands before this on the chat lane was said before we came. */
   #live = 0;
+  /** How far the server's clock is ahead of ours. */
+  #ahead = 0;
+  #giftsKnown = new Set<number>();
+  /** The lines of combos, by what tells combos apart; the latest last. */
+  #combos = new Map<string, Line & { gift: Given }>();
 
   constructor(handle: string, hooks: Hooks) {
     this.#handle = handle;
@@ -117,6 +150,7 @@ export class RoomChat {
       connected: (is) => this.#onConnected(is),
       over: () => undefined,
     });
+    this.giving = new Giving(handle, { say: (what) => this.#connection.say(what), nextId: () => this.#nextId++ });
   }
 
   close(): void {
@@ -124,6 +158,7 @@ export class RoomChat {
     clearTimeout(this.#columnTimer);
     clearTimeout(this.#emotesTimer);
     clearTimeout(this.#newsTimer);
+    this.giving.broken();
     this.#connection.close();
   }
 
@@ -197,6 +232,7 @@ export class RoomChat {
       return;
     }
     clearTimeout(this.#tokenTimer);
+    this.giving.broken();
     for (const answer of [...this.#waiting.values()]) answer('unsent');
   }
 
@@ -237,6 +273,8 @@ export class RoomChat {
         this.likes = heard.likes;
         this.textMax = heard.text_max;
         this.downSince = heard.chat_down_since_ms;
+        this.giftsDownSince = heard.gifting_down_since_ms ?? null;
+        this.#ahead = heard.server_ms - Date.now();
         this.sampled = null;
         this.#live = heard.lanes.chat.p;
         break;
@@ -286,17 +324,36 @@ export class RoomChat {
       case 'you':
         if (heard.person && !this.me) void this.#fetchEmotes();
         this.me = heard.person;
+        if (heard.person) this.giving.ready(heard.person.id);
         if (!heard.mods) break;
         // Who has been here hears what happened meanwhile as what it is: news.
         if (this.#mods?.e !== heard.mods.e) this.#modsLive = heard.mods.p;
         this.#mods = heard.mods;
         break;
+      case 'gift':
+        this.#addGift(heard);
+        break;
+      case 'taken_back':
+        this.#takeBack(heard.of);
+        break;
+      case 'gifting':
+        this.giftsDownSince = heard.down_since_ms;
+        break;
+      case 'wallet':
+        purse.note(heard.wallet);
+        break;
+      case 'given':
+        this.giving.hearGiven(heard.id, heard.wallet);
+        break;
       case 'ack':
         this.#waiting.get(heard.id)?.(null);
         break;
       case 'error':
-        if (heard.id !== undefined) this.#waiting.get(heard.id)?.(heard.code, heard.retry_ms);
-        else if (heard.code === 'bad_token' && this.#wanted) this.#authenticateIn(TOKEN_AGAIN_MS);
+        if (heard.id !== undefined) {
+          if (this.giving.hearRefused(heard.id, heard.code, heard.retry_ms)) {
+            if (heard.code === 'not_signed_in' && this.#wanted) this.#authenticateIn(0);
+          } else if (isOfChat(heard.code)) this.#waiting.get(heard.id)?.(heard.code, heard.retry_ms);
+        } else if (heard.code === 'bad_token' && this.#wanted) this.#authenticateIn(TOKEN_AGAIN_MS);
         break;
     }
   }
@@ -312,12 +369,88 @@ export class RoomChat {
     const mark = markOf(line, this.me);
     this.people.note(danmaku.by);
     this.#judge(line);
-    this.#fresh.push(line);
-    if (this.#fresh.length > LINES_MAX) this.#fresh.shift();
-    this.#columnTimer ??= setTimeout(() => this.#flush(), mark === 'own' ? 0 : Math.max(0, this.#columnAt + COLUMN_MS - performance.now()));
+    this.#enter(line);
     if (danmaku.p < this.#live || this.#hidden.has(line)) return;
     this.#hooks.shown(line, mark);
     for (const listener of this.#listeners) listener(line, mark);
+  }
+
+  #enter(line: Line): void {
+    this.#fresh.push(line);
+    if (this.#fresh.length > LINES_MAX) this.#fresh.shift();
+    this.#draw(line);
+  }
+
+  #draw(line: Line): void {
+    this.#undrawn = true;
+    const wait = markOf(line, this.me) === 'own' ? 0 : Math.max(0, this.#columnAt + COLUMN_MS - performance.now());
+    this.#columnTimer ??= setTimeout(() => this.#flush(), wait);
+  }
+
+  #addGift(item: GiftItem): void {
+    if (this.#giftsKnown.has(item.seq)) return;
+    this.#giftsKnown.add(item.seq);
+    shorten(this.#giftsKnown, GIFTS_KNOWN);
+    this.people.note(item.by);
+    const began = begun(item);
+    const before = began.combo === null ? undefined : this.#combos.get(began.combo);
+    const line = before ? { ...before, gift: grown(before.gift, item) } : this.#giftLine(item, began);
+    this.#judge(line);
+    if (began.combo !== null) {
+      this.#combos.delete(began.combo);
+      this.#combos.set(began.combo, line);
+      shorten(this.#combos, COMBOS_KNOWN);
+    }
+    if (!before || !this.#replace(line)) this.#enter(line);
+    if (this.#hidden.has(line)) return;
+    const at = item.at - this.#ahead;
+    if (item.pinned_ms) this.#pin(line, at, at + item.pinned_ms);
+    this.#hooks.gifted?.(line, at);
+    for (const listener of this.#listeners) listener(line, markOf(line, this.me));
+  }
+
+  /** Its place is on another lane than what is said, and must not be taken for one there. */
+  #giftLine({ by, text, at, l, seq }: GiftItem, gift: Given): Line & { gift: Given } {
+    return { ...AS_MOST, t: 'danmaku', l, at, p: -1 - seq, by, text: text ?? '', gift, key: this.#nextKey++ };
+  }
+
+  #replace(line: Line): boolean {
+    const at = this.#fresh.findIndex(({ key }) => key === line.key);
+    if (at !== -1) this.#fresh[at] = line;
+    else if (!this.#column.replace(line)) return false;
+    else this.#draw(line);
+    return true;
+  }
+
+  #pin(line: Line & { gift: Given }, from: number, until: number): void {
+    const now = Date.now();
+    this.pins = [{ line, from, until }, ...this.pins].filter((pin) => pin.until > now).slice(0, PINS_MAX);
+  }
+
+  /** What was pinned long enough leaves. */
+  unpin(now: number): void {
+    if (this.pins.some(({ until }) => until <= now)) this.pins = this.pins.filter(({ until }) => until > now);
+  }
+
+  #takeBack(seq: number): void {
+    this.#flush();
+    this.#giftsKnown.add(seq);
+    this.pins = this.pins.filter(({ line }) => line.gift.parts.every((part) => part.seq !== seq));
+    for (const line of this.#column.all()) {
+      if (!line.gift?.parts.some((part) => part.seq === seq)) continue;
+      const gift = without(line.gift, seq);
+      if (line.gift.combo !== null) this.#combos.delete(line.gift.combo);
+      if (gift === null) {
+        this.#column.remove(line.p);
+        this.#hooks.takenBack?.(line.key);
+      } else {
+        const less = { ...line, gift };
+        this.#judge(less);
+        if (gift.combo !== null) this.#combos.set(gift.combo, less);
+        this.#column.replace(less);
+      }
+    }
+    this.#show();
   }
 
   #delete(p: number): void {
@@ -335,9 +468,10 @@ export class RoomChat {
   #flush(): void {
     clearTimeout(this.#columnTimer);
     this.#columnTimer = undefined;
-    if (this.#fresh.length === 0) return;
+    if (!this.#undrawn) return;
+    this.#undrawn = false;
     this.#columnAt = performance.now();
-    this.#column.add(this.#fresh);
+    if (this.#fresh.length > 0) this.#column.add(this.#fresh);
     this.#fresh = [];
     this.#show();
   }
@@ -346,4 +480,16 @@ export class RoomChat {
     this.lines = this.#column.shown;
     this.unread = this.#column.waiting;
   }
+}
+
+/** Leaves the latest. */
+function shorten(known: Set<unknown> | Map<unknown, unknown>, most: number): void {
+  for (const key of known.keys()) {
+    if (known.size <= most) return;
+    known.delete(key);
+  }
+}
+
+function isOfChat(code: GiveRefusal): code is ErrorCode {
+  return code !== 'cannot_pay' && code !== 'sold_out' && code !== 'used';
 }

@@ -4,7 +4,9 @@ import { camera } from './en/camera';
 import { chat } from './en/chat';
 import { danmaku } from './en/danmaku';
 import { form } from './en/form';
+import { gifts } from './en/gifts';
 import { studio } from './en/studio';
+import { wallet } from './en/wallet';
 
 export const en = {
   'brand.name': 'Barrage',
@@ -169,6 +171,8 @@ export const en = {
   ...camera,
   ...chat,
   ...danmaku,
+  ...gifts,
   ...studio,
+  ...wallet,
   ...admin,
 } as const;

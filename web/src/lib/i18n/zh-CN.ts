@@ -5,7 +5,9 @@ import { camera } from './zh-CN/camera';
 import { chat } from './zh-CN/chat';
 import { danmaku } from './zh-CN/danmaku';
 import { form } from './zh-CN/form';
+import { gifts } from './zh-CN/gifts';
 import { studio } from './zh-CN/studio';
+import { wallet } from './zh-CN/wallet';
 
 export const zhCN: Messages = {
   'brand.name': 'Barrage',
@@ -164,6 +166,8 @@ export const zhCN: Messages = {
   ...camera,
   ...chat,
   ...danmaku,
+  ...gifts,
   ...studio,
+  ...wallet,
   ...admin,
 };
