@@ -77,6 +77,27 @@ const PAST = [
   end_reason,
 }));
 
+const day = (n) => before(n * DAY).slice(0, 10);
+const EARNINGS = {
+  held: 1_284, available: 20_406, promo: 35, owed: 70, hold_days: 7,
+  contract: { version: 3, streamer_bp: 6_250, agency_bp: 750, platform_bp: 3_000, agency: { id: id(80), name: '晚风公会 Evening Wind' }, own: true },
+  days: [[0, 12, 238, 0], [1, 140, 1_116, 70], [9, 2_031, 20_406, 0]].map(([n, gifts, earned, taken_back]) => ({
+    day: day(n), gifts, earned, taken_back, releases_on: day(n - 8), released: n > 8,
+  })),
+};
+const ROCKET = { id: 'rocket', name: { en: 'Rocket', 'zh-CN': '火箭' }, count: 1 };
+const earned = (n, more) => ({
+  seq: 900 - n, transaction: id(80 + n), at: before(n * HOUR), kind: 'gift', coins: 0, earned: 0, promo: 0, released: 0, reversed: false, ...more,
+});
+const EARNED = [
+  earned(1, { gift: { id: 'rose', name: { en: 'Rose', 'zh-CN': '玫瑰' }, count: 99 }, by: { handle: 'somebody_with_a_long_name', name: '' }, coins: 99, earned: 61 }),
+  earned(2, { kind: 'chargeback', gift: ROCKET, coins: null, earned: -350 }),
+  earned(3, { gift: ROCKET, by: { handle: 'mei', name: '梅子' }, coins: 500, earned: 350, reversed: true }),
+  earned(4, { kind: 'release', coins: null, released: 20_406 }),
+  earned(5, { gift: ROCKET, by: { handle: 'wanfeng', name: '晚风' }, coins: 500, earned: 290, promo: 35 }),
+];
+const EARNINGS_PATH = 'GET /api/v1/channels/barrage/earnings';
+
 const PROBLEMS = [
   { code: 'keyframes_far_apart', interval_ms: 10_000 },
   { code: 'few_frames', fps: 14.8 },
@@ -126,6 +147,8 @@ const somebody = (me, answers = {}) =>
     'GET /api/v1/channels/barrage/emotes': [200, { emotes: EMOTES }],
     'GET /api/v1/channels/barrage/webhooks': [200, HOOKS],
     'GET /api/v1/channels/barrage/broadcasts': [200, PAST],
+    [EARNINGS_PATH]: [200, EARNINGS],
+    [`${EARNINGS_PATH}/lines`]: [200, { lines: EARNED, next: null }],
     'GET /api/v1/admin/users': [200, USERS],
     'GET /api/v1/admin/config': [200, CONFIG],
     'GET /api/v1/admin/health': [200, HEALTH],
@@ -320,6 +343,21 @@ export function studioStates({ live, offline, wall }) {
       api: somebody(OWNER, { 'GET /api/v1/channels/barrage/broadcasts': [200, []] }),
       ready: see('.empty'),
     }),
+
+    'studio-earnings': studio('/earnings', { ready: see('tbody tr') }),
+    'studio-earnings-lines': studio('/earnings', {
+      prepare: (page) => page.locator('table').nth(1).scrollIntoViewIfNeeded(),
+      ready: (page) => page.locator('table').nth(1).locator('tr').last().scrollIntoViewIfNeeded(),
+    }),
+    'studio-earnings-empty': studio('/earnings', {
+      api: somebody(OWNER, {
+        [EARNINGS_PATH]: [200, { ...EARNINGS, held: 0, available: 0, promo: 0, owed: 0, days: [], contract: { ...EARNINGS.contract, streamer_bp: 7_000, agency_bp: 0, agency: null } }],
+        [`${EARNINGS_PATH}/lines`]: [200, { lines: [], next: null }],
+      }),
+      ready: see('.empty'),
+    }),
+    'studio-earnings-loading': studio('/earnings', { api: somebody(OWNER, { [EARNINGS_PATH]: 'hang' }), ready: see('.to-come') }),
+    'studio-earnings-error': studio('/earnings', { api: somebody(OWNER, { [EARNINGS_PATH]: [500, null] }), ready: see('.empty') }),
 
     'admin-live': admin('', {
       streams: () => ({ streams: wall().streams.map((stream, i) => ({ ...stream, problems: i === 1 ? PROBLEMS.slice(0, 2) : [] })) }),

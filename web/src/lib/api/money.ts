@@ -60,13 +60,14 @@ export interface Contract {
   streamer_bp: number;
   agency_bp: number;
   platform_bp: number;
-  agency: string | null;
+  agency: { id: string; name: string } | null;
+  /** Not the one that all have who have none. */
+  own: boolean;
 }
 
 export interface EarningsDay {
   day: string;
   gifts: number;
-  coins: number;
   earned: number;
   taken_back: number;
   releases_on: string;
@@ -90,9 +91,13 @@ export interface EarningsLine {
   kind: string;
   gift?: NamedGift;
   by?: { handle: string; name: string };
-  coins: number;
+  /** What it cost who gave it. */
+  coins: number | null;
   earned: number;
   promo: number;
+  /** What may be paid out from then on. */
+  released: number;
+  reversed: boolean;
 }
 
 export interface MoneyAnswer {
@@ -117,6 +122,8 @@ export interface Note {
 
 const WALLET = '/api/v1/wallet';
 const ADMIN = '/api/v1/admin/money';
+/** So many lines come at once. */
+export const LINES_PAGE = 50;
 const before = (seq: number | null): string => (seq === null ? '' : `&before=${seq}`);
 
 export const getWallet = async (): Promise<WalletAnswer> => (await get<WalletAnswer>(WALLET)).body;
@@ -135,7 +142,7 @@ export const decideSandboxPayment = (id: string, outcome: 'pay' | 'decline'): Pr
 const earnings = (handle: string): string => `/api/v1/channels/${encodeURIComponent(handle)}/earnings`;
 export const getEarnings = async (handle: string): Promise<Earnings> => (await get<Earnings>(earnings(handle))).body;
 export const getEarningsLines = async (handle: string, seq: number | null): Promise<PageOf<EarningsLine>> =>
-  (await get<PageOf<EarningsLine>>(`${earnings(handle)}/lines?limit=50${before(seq)}`)).body;
+  (await get<PageOf<EarningsLine>>(`${earnings(handle)}/lines?limit=${LINES_PAGE}${before(seq)}`)).body;
 
 const account = (handle: string): string => `/api/v1/admin/wallets/${encodeURIComponent(handle)}`;
 export const getMoney = async (handle: string, seq: number | null = null): Promise<MoneyAnswer> =>

@@ -5,6 +5,7 @@ import { admin } from './en/admin';
 import { camera } from './en/camera';
 import { chat } from './en/chat';
 import { danmaku } from './en/danmaku';
+import { earnings } from './en/earnings';
 import { form } from './en/form';
 import { studio } from './en/studio';
 import { chooseLanguage, otherLanguage } from './language';
@@ -19,7 +20,7 @@ describe('the catalogues', () => {
   });
 
   it('have no key twice, of which one would hide the other', () => {
-    const parted = [account, admin, camera, chat, danmaku, form, studio].flatMap((part) => Object.keys(part));
+    const parted = [account, admin, camera, chat, danmaku, earnings, form, studio].flatMap((part) => Object.keys(part));
     expect(parted.filter((key, i) => parted.indexOf(key) !== i)).toEqual([]);
   });
 

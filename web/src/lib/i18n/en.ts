@@ -3,6 +3,7 @@ import { admin } from './en/admin';
 import { camera } from './en/camera';
 import { chat } from './en/chat';
 import { danmaku } from './en/danmaku';
+import { earnings } from './en/earnings';
 import { form } from './en/form';
 import { gifts } from './en/gifts';
 import { studio } from './en/studio';
@@ -171,6 +172,7 @@ export const en = {
   ...camera,
   ...chat,
   ...danmaku,
+  ...earnings,
   ...gifts,
   ...studio,
   ...wallet,

@@ -4,6 +4,7 @@ import { admin } from './zh-CN/admin';
 import { camera } from './zh-CN/camera';
 import { chat } from './zh-CN/chat';
 import { danmaku } from './zh-CN/danmaku';
+import { earnings } from './zh-CN/earnings';
 import { form } from './zh-CN/form';
 import { gifts } from './zh-CN/gifts';
 import { studio } from './zh-CN/studio';
@@ -166,6 +167,7 @@ export const zhCN: Messages = {
   ...camera,
   ...chat,
   ...danmaku,
+  ...earnings,
   ...gifts,
   ...studio,
   ...wallet,
