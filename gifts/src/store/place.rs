@@ -74,7 +74,7 @@ impl Place {
         }
     }
 
-    /// Forgets old answers for as long as it is let, as [`prune::keep_pruned`](crate::prune::keep_pruned) does.
+    /// Forgets old answers for as long as it is let, as [`prune::keep_pruned`] does.
     pub async fn keep_pruned(self, every: Duration) {
         match self {
             Self::Sqlite(store) => prune::keep_pruned(store, every).await,
