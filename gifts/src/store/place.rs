@@ -66,7 +66,7 @@ impl Place {
     }
 
     /// Seals it for as long as it is let and the fencing number is its owner's, as
-    /// [`audit::keep_sealed`](crate::audit::keep_sealed) does.
+    /// [`audit::keep_sealed`] does.
     pub async fn keep_sealed(self, key: Arc<SealKey>, fence: i64, every: Duration) {
         match self {
             Self::Sqlite(store) => audit::keep_sealed(store, key, fence, every).await,
