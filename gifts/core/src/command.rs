@@ -15,8 +15,6 @@
 //! | settlement | its post, void or expiry |
 //! | freeze, unfreeze, close | none |
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 use wire::{ChannelId, UserId};
 
@@ -507,9 +505,8 @@ fn plan_top_up(top_up: &TopUp) -> Vec<Leg> {
 fn plan_gift(gift: &Gift, book: &Book) -> Result<Vec<Leg>, Rejection> {
     let wallet = AccountId::coin(Kind::Wallet(gift.sender));
     let wallet_promo = AccountId::coin(Kind::WalletPromo(gift.sender));
-    let mut left = Available::of(book);
-    let paid = left.take(wallet, gift.price.units())?;
-    let promo = left.take(wallet_promo, gift.price.units() - paid)?;
+    let paid = take(book, wallet, gift.price.units())?;
+    let promo = take(book, wallet_promo, gift.price.units() - paid)?;
     if paid + promo < gift.price.units() {
         return Err(Rejection::ExceedsCredits(wallet));
     }
@@ -519,7 +516,7 @@ fn plan_gift(gift: &Gift, book: &Book) -> Result<Vec<Leg>, Rejection> {
         let shares = gift.contract.split(paid);
         for (payee, share) in payees(channel, shares) {
             let owed = AccountId::coin(Kind::ChargebackReceivable(payee));
-            let repaid = left.take(owed, share.units())?;
+            let repaid = take(book, owed, share.units())?;
             let held = AccountId::coin(Kind::EarnHeld(payee));
             for (account, units) in [(owed, repaid), (held, share.units() - repaid)] {
                 let leg = Amount::new(units).map(|units| Leg::single(wallet, account, units));
@@ -551,7 +548,7 @@ fn payees(channel: Payee, shares: Shares) -> impl Iterator<Item = (Payee, Amount
 fn plan_release(release: &Release, book: &Book) -> Result<Vec<Leg>, Rejection> {
     let held = AccountId::coin(Kind::EarnHeld(release.payee));
     let available = AccountId::coin(Kind::EarnAvailable(release.payee));
-    let units = Available::of(book).take(held, release.amount.units())?;
+    let units = take(book, held, release.amount.units())?;
     let amount = Amount::new(units).ok_or(Rejection::NothingToDo)?;
     Ok(vec![Leg::single(held, available, amount)])
 }
@@ -586,7 +583,6 @@ fn plan_reversal(reversal: &Reversal, book: &Book) -> Result<Vec<Leg>, Rejection
 }
 
 fn take_back_gift(gift: &[Leg], why: Why, book: &Book) -> Result<Vec<Leg>, Rejection> {
-    let mut left = Available::of(book);
     let mut legs = Vec::with_capacity(2 * gift.len());
     for leg in gift {
         let Kind::EarnHeld(payee) = leg.credit.kind else {
@@ -596,7 +592,7 @@ fn take_back_gift(gift: &[Leg], why: Why, book: &Book) -> Result<Vec<Leg>, Rejec
         let mut missing = leg.amount.units();
         let available = AccountId::coin(Kind::EarnAvailable(payee));
         for account in [leg.credit, available] {
-            let units = left.take(account, missing)?;
+            let units = take(book, account, missing)?;
             missing -= units;
             let leg = Amount::new(units).map(|units| Leg::single(account, leg.debit, units));
             legs.extend(leg);
@@ -612,15 +608,14 @@ fn take_back_gift(gift: &[Leg], why: Why, book: &Book) -> Result<Vec<Leg>, Rejec
 }
 
 fn take_back_top_up(top_up: &[Leg], why: Why, book: &Book) -> Result<Vec<Leg>, Rejection> {
-    let mut left = Available::of(book);
     let mut legs = Vec::with_capacity(top_up.len() + 1);
     for leg in top_up {
         let units = match (leg.credit.kind, why) {
             (Kind::Wallet(_), Why::Chargeback | Why::Minor) => {
-                left.take(leg.credit, leg.amount.units())?
+                take(book, leg.credit, leg.amount.units())?
             }
             // What was given away and spent is not asked for.
-            (Kind::WalletPromo(_), _) => left.take(leg.credit, leg.amount.units())?,
+            (Kind::WalletPromo(_), _) => take(book, leg.credit, leg.amount.units())?,
             _ => leg.amount.units(),
         };
         let back = Amount::new(units).map(|units| Leg::single(leg.credit, leg.debit, units));
@@ -649,30 +644,12 @@ fn plan_settlement(settlement: &Settlement, book: &Book) -> Result<Leg, Rejectio
     })
 }
 
-/// What accounts have left, while legs that take from them are made up.
-struct Available<'a> {
-    book: &'a Book,
-    taken: HashMap<AccountId, i64>,
-}
-
-impl<'a> Available<'a> {
-    fn of(book: &'a Book) -> Self {
-        Self {
-            book,
-            taken: HashMap::new(),
-        }
+/// So much of an account, or what there is. Nothing that is planned takes from one account twice.
+fn take(book: &Book, id: AccountId, units: i64) -> Result<i64, Rejection> {
+    if units == 0 {
+        return Ok(0);
     }
-
-    /// Takes so much from an account, or what there is.
-    fn take(&mut self, id: AccountId, units: i64) -> Result<i64, Rejection> {
-        if units == 0 {
-            return Ok(0);
-        }
-        let account = self.book.account(&id);
-        let account = account.ok_or(Rejection::AccountUnknown(id))?;
-        let taken = self.taken.entry(id).or_default();
-        let units = units.min(account.available() - *taken).max(0);
-        *taken += units;
-        Ok(units)
-    }
+    let account = book.account(&id);
+    let account = account.ok_or(Rejection::AccountUnknown(id))?;
+    Ok(units.min(account.available()).max(0))
 }
