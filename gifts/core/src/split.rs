@@ -175,4 +175,33 @@ mod tests {
         );
         assert!(Contract::new(1, 9_000, Some((agency, 1_000))).is_ok());
     }
+
+    #[test]
+    fn a_contract_tells_what_it_was_made_of() {
+        let agency = AgencyId::new();
+        let parts = (7, 6_000, Some((agency, 1_500)));
+        let contract = Contract::try_from(parts).unwrap();
+        assert_eq!(Parts::from(contract), parts);
+        assert_eq!(contract.version(), 7);
+        assert_eq!(contract.agency(), Some(agency));
+        assert_eq!(contract.basis_points(), [6_000, 1_500, 2_500]);
+        let alone = Contract::new(8, 6_000, None).unwrap();
+        assert_eq!(alone.agency(), None);
+        assert_eq!(alone.basis_points(), [6_000, 0, 4_000]);
+    }
+
+    #[test]
+    fn contracts_share_alike_when_all_get_the_same_whatever_their_versions() {
+        let agency = Some((AgencyId::new(), 1_000));
+        let contract = Contract::new(1, 5_000, agency).unwrap();
+        assert!(contract.shares_as(Contract::new(2, 5_000, agency).unwrap()));
+        for (streamer, agency) in [
+            (5_001, agency),
+            (5_000, None),
+            (5_000, Some((AgencyId::new(), 1_000))),
+            (5_000, agency.map(|(id, _)| (id, 1_001))),
+        ] {
+            assert!(!contract.shares_as(Contract::new(1, streamer, agency).unwrap()));
+        }
+    }
 }

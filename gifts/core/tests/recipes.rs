@@ -267,6 +267,43 @@ fn a_hold_keeps_coins_until_it_expires() {
     done(&mut book, gift("g1", 1, 9, 100, halves()));
 }
 
+#[test]
+fn some_of_what_was_kept_is_posted_and_the_rest_is_free_again() {
+    let mut book = Book::default();
+    done(&mut book, top_up("p1", 1, 100, 0));
+    let hold = What::Hold(Hold {
+        key: reference("show-1"),
+        from: wallet(1),
+        to: held(9),
+        amount: amount(70),
+        expires_at: None,
+    });
+    let of = TransferId {
+        transaction: done(&mut book, hold),
+        leg: 0,
+    };
+    let outcome = Outcome::Post(Amount::new(10));
+    done(&mut book, What::Settlement(Settlement { of, outcome }));
+    assert_eq!(balance(&book, held(9)), 10);
+    assert_eq!(balance(&book, wallet(1)), 90);
+    done(&mut book, gift("g1", 1, 8, 90, halves()));
+}
+
+#[test]
+fn given_coins_that_were_spent_are_not_asked_for_when_a_top_up_is_taken_back() {
+    for why in [Why::Refund, Why::Chargeback, Why::Minor] {
+        let mut book = Book::default();
+        let paid = done(&mut book, top_up("p1", 1, 100, 50));
+        done(&mut book, gift("g1", 1, 9, 120, halves()));
+        done(&mut book, top_up("p2", 1, 100, 0));
+        done(&mut book, back(paid, why));
+        assert_eq!(balance(&book, wallet(1)), 0);
+        assert_eq!(balance(&book, promo(1)), 0);
+        assert_eq!(balance(&book, coin(Kind::Promo)), 20, "what was spent");
+        assert_eq!(balance(&book, coin(Kind::RefundLoss)), 0);
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     TopUp(u8, i64, i64),

@@ -305,6 +305,13 @@ fn what_sets_something_right_takes_from_a_frozen_account() {
 }
 
 #[test]
+fn as_many_legs_belong_together_as_may() {
+    let legs = vec![Leg::single(WALLET(), PROMO(), amount(1)); LEGS_MAX];
+    let receipt = apply(NOW, &mut book(), &transaction("most", legs)).expect("it may be");
+    assert_eq!(usize::from(receipt.legs), LEGS_MAX);
+}
+
+#[test]
 fn a_pending_amount_cannot_be_resolved_twice_by_one_transaction() {
     let half = post("kept", 5);
     let twice = transaction("twice", vec![half, half]);

@@ -6,10 +6,12 @@ use gifts_core::account::Kind;
 use gifts_core::book::{Book, Changes};
 use gifts_core::command::{Hold, Mark, Reversal, What, Why};
 use gifts_core::row::AccountRow;
-use gifts_core::seal::{Link, SealKey};
+use gifts_core::seal::{Link, SealKey, Sealing};
 use gifts_core::transfer::Code;
+use gifts_core::verify::{Report, Verifier};
 use support::{
-    NOW, amount, coin, gift, halves, held, perform, reference, rows, seal, top_up, user, verify,
+    NOW, amount, coin, cover, gift, halves, held, perform, reference, rows, seal, top_up, user,
+    verify, verify_by,
 };
 
 struct Kept {
@@ -205,4 +207,92 @@ fn a_link_that_another_signed_is_not_ours_and_a_changed_signature_is_nobodys() {
     assert!(link.is_signed());
     link.sealed_at += 1;
     assert!(!link.is_signed());
+}
+
+fn told(report: &Report) -> Vec<String> {
+    report.findings.iter().map(ToString::to_string).collect()
+}
+
+/// What is done to the chain, and what is told of it.
+type Broken = (&'static str, fn(&mut Kept), &'static [&'static str]);
+
+const BROKEN: [Broken; 4] = [
+    (
+        "it says that another was before it",
+        |it| it.links[0].before[0] ^= 1,
+        &["I11 link 1 to 2: it does not continue the one before"],
+    ),
+    (
+        "it begins later than it covers",
+        |it| {
+            let sealing = Sealing::after([0; 32], 2);
+            let sealing = cover(sealing, &it.changes, &it.changes.transactions[..2]);
+            it.links = vec![sealing.sign(&SealKey::from_seed(&[1; 32]), NOW)];
+        },
+        &["I11 link 2 to 2: it does not continue the one before"],
+    ),
+    (
+        "another hash",
+        |it| it.links[2].hash[0] ^= 1,
+        &[
+            "I11 link 5 to 6: what it covers was changed",
+            "I11 link 5 to 6: its signature is not its own",
+        ],
+    ),
+    (
+        "it covers what is not there",
+        |it| {
+            let beyond = Link {
+                first: 7,
+                last: 8,
+                ..it.links[2].clone()
+            };
+            it.links.push(beyond);
+        },
+        &["I11 link 7 to 8: what it covers is not there"],
+    ),
+];
+
+#[test]
+fn what_is_wrong_with_a_link_is_told_and_nothing_else() {
+    for (what, break_it, expected) in BROKEN {
+        let mut kept = kept();
+        break_it(&mut kept);
+        let report = verify(&kept.changes, &kept.accounts, &kept.links);
+        assert_eq!(told(&report), expected, "{what}");
+        let links = u64::try_from(kept.links.len()).expect("few");
+        assert_eq!(report.links, links, "{what}");
+    }
+}
+
+#[test]
+fn where_a_key_is_trusted_the_links_of_others_are_found() {
+    let Kept {
+        changes,
+        accounts,
+        links,
+    } = kept();
+    let own = SealKey::from_seed(&[1; 32]).public();
+    let trusting = Verifier::default().trusting(Some(own));
+    let report = verify_by(trusting, &changes, &accounts, &links);
+    assert_eq!(told(&report), [""; 0]);
+    assert_eq!(report.head, links.last().cloned());
+    let forged = seal(&changes, 3, &SealKey::from_seed(&[2; 32]));
+    let trusting = Verifier::default().trusting(Some(own));
+    let report = verify_by(trusting, &changes, &accounts, &forged);
+    let key = wire::hex::encode(&forged[0].key);
+    let by_another = ["1 to 3", "4 to 6"]
+        .map(|link| format!("I11 link {link}: it is signed with the key {key}"));
+    assert_eq!(told(&report), by_another);
+}
+
+#[test]
+fn a_link_is_wanted_until_one_is_there_or_there_are_no_more() {
+    let mut verifier = Verifier::default();
+    assert!(verifier.wants_link());
+    verifier.link(kept().links.pop());
+    assert!(!verifier.wants_link());
+    let mut verifier = Verifier::default();
+    verifier.link(None);
+    assert!(!verifier.wants_link());
 }

@@ -5,7 +5,7 @@
 use gifts_core::account::{AccountId, Kind, Payee};
 use gifts_core::book::{Book, Changes};
 use gifts_core::command::{Command, Done, Gift, Reference, TopUp, What};
-use gifts_core::row::AccountRow;
+use gifts_core::row::{AccountRow, TransactionRow};
 use gifts_core::seal::{Link, SealKey, Sealing};
 use gifts_core::verify::{Report, Verifier};
 use gifts_core::{Account, Amount, Contract, Name, Rejection};
@@ -84,6 +84,19 @@ pub fn balance(book: &Book, id: AccountId) -> i64 {
 
 /// Seals all of it, so many transactions to a link.
 pub fn seal(changes: &Changes, every: usize, key: &SealKey) -> Vec<Link> {
+    let mut before = [0; 32];
+    let mut links = Vec::new();
+    for some in changes.transactions.chunks(every) {
+        let sealing = Sealing::after(before, some[0].number);
+        let link = cover(sealing, changes, some).sign(key, NOW);
+        before = link.hash;
+        links.push(link);
+    }
+    links
+}
+
+/// Covers some transactions, with their transfers.
+pub fn cover(mut sealing: Sealing, changes: &Changes, some: &[TransactionRow]) -> Sealing {
     let named = |number: i64| {
         let mut accounts = changes.accounts.iter();
         let found = accounts.find(|change| change.account.number == number);
@@ -91,25 +104,14 @@ pub fn seal(changes: &Changes, every: usize, key: &SealKey) -> Vec<Link> {
             .map(|change| change.account.id.to_string())
             .expect("an account")
     };
-    let mut before = [0; 32];
-    let mut links = Vec::new();
-    for some in changes.transactions.chunks(every) {
-        let mut sealing = Sealing::after(before, some[0].number);
-        for row in some {
-            sealing.transaction(row, row.subject.map(named).as_deref());
-            for transfer in changes
-                .transfers
-                .iter()
-                .filter(|row_of| row_of.txn == row.number)
-            {
-                sealing.transfer(transfer, &named(transfer.debit), &named(transfer.credit));
-            }
+    for row in some {
+        sealing.transaction(row, row.subject.map(named).as_deref());
+        let transfers = changes.transfers.iter();
+        for transfer in transfers.filter(|transfer| transfer.txn == row.number) {
+            sealing.transfer(transfer, &named(transfer.debit), &named(transfer.credit));
         }
-        let link = sealing.sign(key, NOW);
-        before = link.hash;
-        links.push(link);
     }
-    links
+    sealing
 }
 
 pub fn rows(changes: &Changes) -> Vec<AccountRow> {
@@ -120,7 +122,15 @@ pub fn rows(changes: &Changes) -> Vec<AccountRow> {
 }
 
 pub fn verify(changes: &Changes, accounts: &[AccountRow], links: &[Link]) -> Report {
-    let mut verifier = Verifier::default();
+    verify_by(Verifier::default(), changes, accounts, links)
+}
+
+pub fn verify_by(
+    mut verifier: Verifier,
+    changes: &Changes,
+    accounts: &[AccountRow],
+    links: &[Link],
+) -> Report {
     for account in accounts {
         verifier.account(account.clone());
     }
