@@ -480,6 +480,46 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_name_is_one_to_31_letters_digits_and_hyphens() {
+        for text in ["a", "z-09", &"x".repeat(31)] {
+            assert_eq!(Name::new(text).unwrap().as_str(), text);
+        }
+        for text in ["", "A", "a b", "a_b", "é", "{", "/", ":", &"x".repeat(32)] {
+            assert_eq!(Name::new(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_in_the_balance_and_not_available() {
+        let counted = |kind,
+                       [
+            debits_pending,
+            debits_posted,
+            credits_pending,
+            credits_posted,
+        ]: [i64; 4]| {
+            let counters = Counters {
+                debits_pending,
+                debits_posted,
+                credits_pending,
+                credits_posted,
+            };
+            let account = Account {
+                counters,
+                ..Account::new(AccountId::coin(kind))
+            };
+            (account.balance(), account.available())
+        };
+        let user = UserId::from_uuid(Uuid::nil());
+        let payee = Payee::Channel(ChannelId::from_uuid(Uuid::nil()));
+        assert_eq!(counted(Kind::Wallet(user), [7, 20, 500, 100]), (80, 73));
+        let owed = Kind::ChargebackReceivable(payee);
+        assert_eq!(counted(owed, [500, 100, 7, 20]), (80, 73));
+        assert_eq!(counted(Kind::Promo, [7, 20, 5, 100]), (-80, i64::MAX));
+        assert_eq!(counted(Kind::Breakage, [7, 20, 5, 100]), (80, i64::MAX));
+    }
+
+    #[test]
     fn the_chart_above_is_the_chart() {
         let rows = include_str!("account.rs").lines();
         let rows = rows.filter_map(|line| line.strip_prefix("//! | `"));

@@ -129,7 +129,11 @@ mod tests {
         assert_eq!(Amount::new(0), None);
         assert_eq!(Amount::new(-1), None);
         assert_eq!(Amount::new(i64::MIN), None);
-        assert_eq!(Amount::new(1).unwrap().units(), 1);
+        for units in [1, 1234, i64::MAX] {
+            let amount = Amount::new(units).unwrap();
+            assert_eq!(amount.units(), units);
+            assert_eq!(amount.to_string(), units.to_string());
+        }
     }
 
     #[test]

@@ -50,3 +50,22 @@ impl From<Amount> for i64 {
         amount.units()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_is_written_as_its_number() {
+        assert_eq!(i64::from(Amount::try_from(1234).unwrap()), 1234);
+        assert_eq!(Amount::try_from(0), Err(NotOne("amount")));
+    }
+
+    #[test]
+    fn what_is_no_name_or_reference_is_told_from_one() {
+        assert_eq!(Name::try_from("A".to_owned()), Err(NotOne("name")));
+        assert_eq!(Reference::try_from(String::new()), Err(NotOne("reference")));
+        let name = Name::try_from("gift".to_owned()).unwrap();
+        assert_eq!(String::from(name), "gift");
+    }
+}
