@@ -3,7 +3,7 @@
 mod support;
 
 use gifts_core::account::Kind;
-use gifts_core::{Book, Contract};
+use gifts_core::{Book, Contract, Next, Receipt};
 use support::{NOW, coin, gift, perform, top_up, user};
 
 fn with_a_top_up() -> Book {
@@ -20,6 +20,55 @@ fn a_gift_is_kept_with_the_version_of_its_contract() {
     let rows = book.take_changes().transactions;
     let contracts: Vec<_> = rows.iter().map(|row| row.contract).collect();
     assert_eq!(contracts, [None, Some(7)]);
+}
+
+#[test]
+fn numbers_go_on_where_the_ledger_ends() {
+    let mut book = Book::new(Next {
+        account: 7,
+        transaction: 8,
+        seq: 9,
+    });
+    let done = perform(&mut book, NOW, top_up("p1", 1, 100, 0)).expect("it may be");
+    let Receipt {
+        number,
+        first_seq,
+        legs,
+        ..
+    } = done.receipt;
+    assert_eq!((number, first_seq, legs), (8, 9, 2));
+    let changes = book.take_changes();
+    let accounts: Vec<_> = changes
+        .accounts
+        .iter()
+        .map(|it| it.account.number)
+        .collect();
+    assert_eq!(accounts, [7, 8, 9, 10]);
+    let seqs: Vec<_> = changes.transfers.iter().map(|row| row.seq).collect();
+    assert_eq!(seqs, [9, 10]);
+    let next = Next {
+        account: 11,
+        transaction: 9,
+        seq: 11,
+    };
+    assert_eq!((changes.next, book.next()), (next, next));
+}
+
+#[test]
+fn a_change_tells_what_the_account_was_before_everything_that_is_to_be_kept() {
+    let mut book = with_a_top_up();
+    let wallet = coin(Kind::Wallet(user(1)));
+    let of_wallet = |book: &mut Book| {
+        let changes = book.take_changes();
+        let mut accounts = changes.accounts.into_iter();
+        let change = accounts.find(|change| change.account.id == wallet);
+        change.map(|change| (change.was, change.account.version, change.is_new))
+    };
+    assert_eq!(of_wallet(&mut book), Some((0, 2, true)));
+    perform(&mut book, NOW, top_up("p2", 1, 100, 0)).expect("it may be");
+    perform(&mut book, NOW, top_up("p3", 1, 100, 0)).expect("it may be");
+    assert_eq!(of_wallet(&mut book), Some((2, 6, false)));
+    assert_eq!(of_wallet(&mut book), None);
 }
 
 #[test]
