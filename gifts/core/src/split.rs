@@ -173,6 +173,11 @@ mod tests {
             Contract::new(1, 65_535, Some((agency, 65_535))),
             Err(BadContract)
         );
+        // Nothing together, to who counts in sixteen bits.
+        assert_eq!(
+            Contract::new(1, 10_000, Some((agency, 55_536))),
+            Err(BadContract)
+        );
         assert!(Contract::new(1, 9_000, Some((agency, 1_000))).is_ok());
     }
 

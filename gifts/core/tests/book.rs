@@ -2,8 +2,9 @@
 
 mod support;
 
-use gifts_core::account::Kind;
-use gifts_core::{Book, Contract, Next, Receipt};
+use gifts_core::account::{Counters, Kind};
+use gifts_core::row::AccountRow;
+use gifts_core::{Account, Book, Contract, Name, Next, Receipt};
 use support::{NOW, coin, gift, perform, top_up, user};
 
 fn with_a_top_up() -> Book {
@@ -69,6 +70,36 @@ fn a_change_tells_what_the_account_was_before_everything_that_is_to_be_kept() {
     perform(&mut book, NOW, top_up("p3", 1, 100, 0)).expect("it may be");
     assert_eq!(of_wallet(&mut book), Some((2, 6, false)));
     assert_eq!(of_wallet(&mut book), None);
+}
+
+#[test]
+fn an_account_is_kept_as_it_is() {
+    let counters = Counters {
+        debits_pending: 1,
+        debits_posted: 2,
+        credits_pending: 3,
+        credits_posted: 4,
+    };
+    let account = Account {
+        number: 5,
+        counters,
+        version: 6,
+        frozen_at: Some(7),
+        closed_at: Some(8),
+        ..Account::new(coin(Kind::Vat(Name::new("de").expect("a name"))))
+    };
+    let row = AccountRow {
+        number: 5,
+        id: "COIN:vat:de".into(),
+        ledger: "COIN".into(),
+        limit_rule: 1,
+        counters,
+        version: 6,
+        opened_at: NOW,
+        frozen_at: Some(7),
+        closed_at: Some(8),
+    };
+    assert_eq!(AccountRow::new(&account, NOW), row);
 }
 
 #[test]
