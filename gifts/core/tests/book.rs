@@ -3,9 +3,11 @@
 mod support;
 
 use gifts_core::account::{Counters, Kind};
+use gifts_core::command::{Hold, What};
 use gifts_core::row::AccountRow;
+use gifts_core::transfer::TransferId;
 use gifts_core::{Account, Book, Contract, Name, Next, Receipt};
-use support::{NOW, coin, gift, perform, top_up, user};
+use support::{NOW, amount, coin, gift, perform, reference, top_up, user};
 
 fn with_a_top_up() -> Book {
     let mut book = Book::default();
@@ -70,6 +72,27 @@ fn a_change_tells_what_the_account_was_before_everything_that_is_to_be_kept() {
     perform(&mut book, NOW, top_up("p3", 1, 100, 0)).expect("it may be");
     assert_eq!(of_wallet(&mut book), Some((2, 6, false)));
     assert_eq!(of_wallet(&mut book), None);
+}
+
+#[test]
+fn transactions_and_what_is_pending_are_forgotten_when_they_are_kept() {
+    let mut book = with_a_top_up();
+    let hold = What::Hold(Hold {
+        key: reference("h1"),
+        from: coin(Kind::Wallet(user(1))),
+        to: coin(Kind::Breakage),
+        amount: amount(10),
+        expires_at: None,
+    });
+    let transaction = perform(&mut book, NOW, hold).expect("it may be").receipt.id;
+    let kept = TransferId {
+        transaction,
+        leg: 0,
+    };
+    assert!(book.recorded(transaction).is_some() && book.pending(kept).is_some());
+    book.take_changes();
+    assert!(book.recorded(transaction).is_none() && book.pending(kept).is_none());
+    assert!(book.accounts().count() > 0, "accounts stay at hand");
 }
 
 #[test]
