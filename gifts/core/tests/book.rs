@@ -6,8 +6,8 @@ use gifts_core::account::{Counters, Kind};
 use gifts_core::command::{Hold, What};
 use gifts_core::row::AccountRow;
 use gifts_core::transfer::TransferId;
-use gifts_core::{Account, Book, Contract, Name, Next, Receipt};
-use support::{NOW, amount, coin, gift, perform, reference, top_up, user};
+use gifts_core::{Account, Book, Command, Contract, Name, Next, Receipt};
+use support::{NOW, amount, coin, gift, halves, perform, reference, top_up, user};
 
 fn with_a_top_up() -> Book {
     let mut book = Book::default();
@@ -23,6 +23,20 @@ fn a_gift_is_kept_with_the_version_of_its_contract() {
     let rows = book.take_changes().transactions;
     let contracts: Vec<_> = rows.iter().map(|row| row.contract).collect();
     assert_eq!(contracts, [None, Some(7)]);
+}
+
+#[test]
+fn when_it_happened_is_kept_beside_when_it_was_entered() {
+    let mut book = with_a_top_up();
+    let given = Command::new(gift("g1", 1, 9, 30, halves()), NOW - 5);
+    given.accounts(&book.clone(), |id| {
+        if book.account(&id).is_none() {
+            book.put_account(Account::new(id));
+        }
+    });
+    given.perform(NOW, &mut book).expect("it may be");
+    let rows = book.take_changes().transactions;
+    assert_eq!((rows[1].event_at, rows[1].created_at), (NOW - 5, NOW));
 }
 
 #[test]

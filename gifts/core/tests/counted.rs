@@ -393,6 +393,27 @@ const CHANGES: &[Change] = &[
         &["I3 transfer 7: COIN:vat:a was frozen"],
     ),
     (
+        "kept from an account that was frozen",
+        |it| {
+            it.transaction(8).code = Code::Gift.number();
+            it.transfer(7).phase = 1;
+            it.counters(A).debits_posted -= 5;
+            it.counters(A).debits_pending += 5;
+            it.counters(FX).credits_posted -= 5;
+            it.counters(FX).credits_pending += 5;
+        },
+        &["I3 transfer 7: COIN:vat:a was frozen"],
+    ),
+    (
+        "posted from an account that was frozen",
+        |it| {
+            it.transfer(5).phase = 2;
+            it.counters(A).debits_posted += 20;
+            it.counters(B).credits_posted += 20;
+        },
+        &["I3 transfer 5: COIN:vat:a was frozen"],
+    ),
+    (
         "a phase of nothing",
         |it| {
             it.transfer(13).phase = 5;
@@ -418,6 +439,19 @@ const CHANGES: &[Change] = &[
         "resolved by what does not resolve",
         |it| it.transfer(12).resolves = Some(2),
         &["I4 transfer 12: it cannot resolve 2"],
+    ),
+    (
+        "resolved by a phase of nothing",
+        |it| {
+            it.transfer(13).phase = 5;
+            it.transfer(13).resolves = Some(12);
+            it.counters(A).debits_pending -= 7;
+            it.counters(B).credits_pending -= 7;
+        },
+        &[
+            "I4 transfer 13: it cannot resolve 12",
+            "I6 transfer 13: its phase is 5",
+        ],
     ),
     (
         "resolved twice",
