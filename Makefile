@@ -38,12 +38,12 @@ BENCH_SECONDS ?= 10
 SOAK_CYCLES ?= 1000
 SOAK_SEED ?= 20261123
 
-.PHONY: help run demo build test test-libfdk check fuzz autobahn screens bench-media bench-chat bench-webrtc bench-gifts soak-gifts setup-% web
+.PHONY: help run demo build test test-libfdk check fuzz mutants-gifts autobahn screens bench-media bench-chat bench-webrtc bench-gifts soak-gifts setup-% web
 
 help: ## this list
 	@echo 'Barrage: a self-hosted live-streaming server'
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo 'Each installs what it needs and lacks, or says what to install (scripts/setup).'
 	@echo "Settings: ARGS='…' for run and demo; FUZZ_SECONDS=$(FUZZ_SECONDS) for fuzz;"
@@ -112,6 +112,9 @@ soak-gifts: setup-test web ## gifts under load on a server killed a thousand tim
 
 fuzz: setup-fuzz ## run every fuzz target for FUZZ_SECONDS
 	$(STEP) 'fuzzing' scripts/fuzz $(FUZZ_SECONDS)
+
+mutants-gifts: setup-mutants ## change the ledger's core in one place at a time: a test notices each
+	$(STEP) 'the ledger, changed in one place at a time' scripts/mutants
 
 autobahn: setup-autobahn ## run the whole Autobahn suite, into docs/autobahn.md
 	$(STEP) 'WebSockets, as the Autobahn suite knows them' scripts/autobahn all
