@@ -159,6 +159,9 @@ mod tests {
         assert_eq!(split(1, [0, 5_000]), [0, 1, 0]);
         assert_eq!(split(101, [5_000, 0]), [51, 0, 50]);
         assert_eq!(split(7, [10_000, 0]), [7, 0, 0]);
+        // 1, 0.6, 0.4; and 5.5, 2.86, 2.64: who has most did not lose most.
+        assert_eq!(split(2, [5_000, 3_000]), [1, 1, 0]);
+        assert_eq!(split(11, [5_000, 2_600]), [5, 3, 3]);
     }
 
     #[test]
