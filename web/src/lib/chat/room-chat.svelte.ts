@@ -115,7 +115,7 @@ export class RoomChat {
   readonly giving: Giving;
 
   readonly #connection: Connection;
-  readonly #handle: string;
+  readonly handle: string;
   readonly #hooks: Hooks;
   readonly #column = new Lines<Line>(LINES_MAX, (line) => this.#hidden.has(line));
   #hidden = new WeakSet<Line>();
@@ -149,7 +149,7 @@ export class RoomChat {
   #combos = new Map<string, Line & { gift: Given }>();
 
   constructor(handle: string, hooks: Hooks) {
-    this.#handle = handle;
+    this.handle = handle;
     this.#hooks = hooks;
     const events = {
       heard: (what: Heard) => this.#hear(what),
@@ -246,7 +246,7 @@ export class RoomChat {
   async #authenticate(): Promise<void> {
     if (!this.connected) return;
     try {
-      const { token, until } = await send<RoomToken>('POST', `/api/v1/rooms/${encodeURIComponent(this.#handle)}/token`);
+      const { token, until } = await send<RoomToken>('POST', `/api/v1/rooms/${encodeURIComponent(this.handle)}/token`);
       if (!this.#wanted) return;
       this.#connection.say({ t: 'auth', token, ...(this.#mods && { mods: this.#mods }) });
       this.#authenticateIn(Math.max(TOKEN_AGAIN_MS, Date.parse(until) - Date.now() - AHEAD_MS));
@@ -265,7 +265,7 @@ export class RoomChat {
   /** Without them nothing is missing but the pictures to choose from. */
   async #fetchEmotes(): Promise<void> {
     try {
-      const { body } = await get<{ emotes: Emote[] }>(`/api/v1/channels/${encodeURIComponent(this.#handle)}/emotes`);
+      const { body } = await get<{ emotes: Emote[] }>(`/api/v1/channels/${encodeURIComponent(this.handle)}/emotes`);
       this.emotes = body.emotes;
     } catch (error) {
       if (!(error instanceof ApiFailure)) throw error;
@@ -403,7 +403,7 @@ export class RoomChat {
     shorten(this.#giftsKnown, GIFTS_KNOWN);
     const at = item.at - this.#ahead;
     this.#recent.note(item.p, item.pinned_ms ? at + item.pinned_ms : 0, Date.now());
-    keep(`money.${this.#handle}`, `${this.#moneyEpoch}:${this.#recent.from}`);
+    keep(`money.${this.handle}`, `${this.#moneyEpoch}:${this.#recent.from}`);
     this.people.note(item.by);
     const began = begun(item);
     const before = began.combo === null ? undefined : this.#combos.get(began.combo);
