@@ -2,6 +2,7 @@
 
 import type { GiveRefusal, Said } from '../chat/protocol';
 import { keep, kept } from '../kept';
+import { freshKey } from '../key';
 import { Combo, isOver, parsePending, PENDING_MAX, type Pending, type Wish } from './pending';
 import { purse } from './purse.svelte';
 import type { Wallet } from './wallet';
@@ -42,8 +43,8 @@ export class Giving {
       this.refusal = { why: 'too_many', wish };
       return;
     }
-    const combo = wish.gift === 'super_chat' ? {} : { combo: this.#combo.press(wish.gift, performance.now(), fresh) };
-    const one: Pending = { ...wish, ...combo, key: fresh(), made_ms: Date.now(), asked: 0 };
+    const combo = wish.gift === 'super_chat' ? {} : { combo: this.#combo.press(wish.gift, performance.now(), freshKey) };
+    const one: Pending = { ...wish, ...combo, key: freshKey(), made_ms: Date.now(), asked: 0 };
     this.#keep([...this.pending, one]);
     this.#ask(one.key);
   }
@@ -140,8 +141,4 @@ export class Giving {
   get #place(): string {
     return `giving.${this.#person}.${this.#room}`;
   }
-}
-
-function fresh(): string {
-  return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(36).padStart(2, '0')).join('');
 }
