@@ -482,6 +482,30 @@ const cases = {
     assert.deepEqual(await has(viewer), [2, 4], 'after a break');
   },
 
+  async 'coins are bought once, also across a reload, and are there when one is back in the room'() {
+    const gus = await somebody('gus');
+    await gus.getByRole('link', { name: 'Get coins' }).click();
+    // The first press arrives, and its answer does not.
+    await gus.route('**/api/v1/wallet/top-ups', async (route) => {
+      if (route.request().method() !== 'POST') return route.fallback();
+      await route.fetch();
+      return route.abort();
+    });
+    const pack = gus.getByRole('button', { name: '300 coins' });
+    await pack.click();
+    await gus.getByRole('alert').filter({ hasText: /./ }).waitFor();
+    await gus.unroute('**/api/v1/wallet/top-ups');
+    await gus.reload();
+    await pack.click();
+    await gus.getByRole('link', { name: 'Pay later' }).click();
+    await gus.getByText('Not paid yet').waitFor();
+    assert.equal(await gus.getByRole('link', { name: 'Continue paying' }).count(), 1);
+    await gus.getByRole('link', { name: 'Continue paying' }).click();
+    await gus.getByRole('button', { name: 'Pay' }).click();
+    await gus.waitForURL(server.room);
+    await gus.locator('.purse .coins').getByText('300').waitFor();
+  },
+
   'what is said about a picture is not shown before it, whoever is how far behind': () => saidAboutPictures('dan', 'low', 'ws-flv'),
 
   'and who speaks over WebRTC is heard with the picture as well': () => saidAboutPictures('eve', 'auto', 'webrtc'),

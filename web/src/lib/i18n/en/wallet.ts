@@ -12,6 +12,7 @@ export const wallet = {
   'wallet.buy.off': 'No coins are sold on this server.',
   'wallet.sandbox': 'This server tests its payments: nothing is charged, and the coins are worth nothing.',
   'wallet.pack': '{coins} coins',
+  'wallet.pack.plus': 'and {bonus} on top',
   'wallet.pack.bonus': '{coins} coins and {bonus} on top',
   'wallet.back': 'Back to @{handle}',
   'wallet.top_ups': 'Top-ups',

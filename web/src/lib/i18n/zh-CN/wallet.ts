@@ -12,6 +12,7 @@ export const wallet = {
   'wallet.buy.off': '这台服务器不出售金币。',
   'wallet.sandbox': '这台服务器的支付处于测试状态：不会扣款，金币也没有价值。',
   'wallet.pack': '{coins}金币',
+  'wallet.pack.plus': '另送{bonus}',
   'wallet.pack.bonus': '{coins}金币，另送{bonus}',
   'wallet.back': '回到@{handle}的直播间',
   'wallet.top_ups': '充值记录',
