@@ -67,5 +67,5 @@ export const form = {
   'error.payments_unavailable': 'Payments do not work right now. Nothing is lost; try again in a moment.',
   'error.payments_off': 'This server sells no coins: no payment provider is set.',
   'error.too_few': 'This is less than it has to be.',
-  'error.too_many_shares': 'The shares are more than 100 % together.',
+  'error.too_many_shares': 'The shares are more than 100% together.',
 } as const;
