@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::shop::{KEY, SECRET, Shop};
 use crate::support::till::{Hold, balance, entered, number};
-use crate::support::webhooks::{event, now_s, tell_as, told};
-use crate::support::{Person, Server, until, within};
+use crate::support::webhooks::{event, now_s, tell_as, telling, told};
+use crate::support::{Person, Server, until};
 
 const TOP_UPS: &str = "/api/v1/wallet/top-ups";
 
@@ -292,17 +292,8 @@ async fn a_server_killed_between_webhook_and_ledger_finishes_and_hears_what_it_m
         &told(&told_of, 600, "cny").intent,
     );
     let hold = Hold::take(dir.path());
-    let url = server.url(EVENTS);
-    let signed = signature::sign(&Secret::new(SECRET.as_bytes()), now_s(), paid.as_bytes());
-    let client = server.client.clone();
-    let telling = tokio::spawn(async move {
-        let request = client.post(url).header("stripe-signature", signed);
-        request
-            .body(paid)
-            .send()
-            .await
-            .map(|answer| answer.status())
-    });
+    let request = telling(&server, &paid, SECRET, now_s());
+    let telling = tokio::spawn(async move { request.send().await.map(|answer| answer.status()) });
     until("the event is kept", async || {
         let kept = number(dir.path(), "SELECT COUNT(*) FROM provider_events");
         (kept == 1).then_some(())
