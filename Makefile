@@ -77,6 +77,7 @@ test: setup-test web ## every test: crates, real clients, pages, browser
 		--- 'every route, as its description says' scripts/schemathesis --max-examples=20
 	$(STEP) 'server in a browser' npm --prefix web run e2e
 	$(STEP) 'chat in a browser' npm --prefix web run chat
+	$(STEP) 'gifts in Chromium and Firefox' npm --prefix web run gifts
 	$(STEP) 'OBS Studio, Chromium and Firefox' npm --prefix web run obs
 	$(STEP) 'player in a browser' npm --prefix web run playback
 	$(STEP) 'WebRTC in browsers' npm --prefix web run webrtc

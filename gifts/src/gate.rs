@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::store::{Store, StoreError};
 
+mod decide;
 mod task;
 
 /// How many commands may wait.

@@ -1,15 +1,15 @@
 // The pages about accounts, in their states, for states.mjs. `api` answers what is asked by method and path:
 // `[status, body]`, or 'hang'.
 
-const HOUR = 3_600_000;
+export const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
-const before = (ms) => new Date(Date.now() - ms).toISOString();
-const id = (n) => `0199c0de-0000-7000-8000-0000000003${String(n).padStart(2, '0')}`;
+export const before = (ms) => new Date(Date.now() - ms).toISOString();
+export const id = (n) => `0199c0de-0000-7000-8000-0000000003${String(n).padStart(2, '0')}`;
 
 const entrance = (changes = {}) => [200, { sign_up: true, recovery_by_mail: true, password_min: 10, ...changes }];
-const refusal = (status, code, more = {}) => [status, { error: { code, message: 'No.', ...more } }];
+export const refusal = (status, code, more = {}) => [status, { error: { code, message: 'No.', ...more } }];
 
-const STREAMER = {
+export const STREAMER = {
   id: id(1),
   handle: 'mei',
   name: '梅子 Mei',
@@ -53,11 +53,11 @@ const TOKENS = [
 /** Answers by "METHOD path"; what is missing is not there. */
 const answering = (answers) => (method, path) => answers[`${method} ${path}`] ?? refusal(404, 'not_found');
 const stranger = (answers = {}) => answering({ 'GET /api/v1/entrance': entrance(), 'GET /api/v1/account': refusal(401, 'not_signed_in'), ...answers });
-const somebody = (me, answers = {}) => answering({ 'GET /api/v1/entrance': entrance(), 'GET /api/v1/account': [200, me], ...answers });
+export const somebody = (me, answers = {}) => answering({ 'GET /api/v1/entrance': entrance(), 'GET /api/v1/account': [200, me], ...answers });
 const sessions = { 'GET /api/v1/account/sessions': [200, SESSIONS] };
 const tokens = { 'GET /api/v1/account/tokens': [200, TOKENS] };
 
-const see = (selector) => (page) => page.waitForSelector(selector, { timeout: 10_000 });
+export const see = (selector) => (page) => page.waitForSelector(selector, { timeout: 10_000 });
 const submit = (page) => page.click('form [type=submit]');
 
 async function fill(page, values) {
@@ -98,10 +98,10 @@ const SHELF = {
   down_since_ms: null,
 };
 /** Somebody in another's room, with so many coins. */
-export const giver = (coins, promo = 0) => {
-  const wallet = { coins, promo, version: 3, promo_version: 1, frozen: false };
+export const giver = (coins, promo = 0, { frozen = false, channels = [] } = {}) => {
+  const wallet = { coins, promo, version: 3, promo_version: 1, frozen };
   return somebody(
-    { ...STREAMER, role: 'viewer', channels: [] },
+    { ...STREAMER, role: 'viewer', channels },
     {
       'POST /api/v1/rooms/barrage/token': [200, { token: '00.00', until: new Date(Date.now() + HOUR).toISOString() }],
       'GET /api/v1/channels/barrage/emotes': [200, { emotes: EMOTES }],
@@ -110,6 +110,9 @@ export const giver = (coins, promo = 0) => {
     },
   );
 };
+
+/** Anybody, who sees what can be given. */
+export const onlooker = stranger({ 'GET /api/v1/gifts': [200, SHELF] });
 
 export const ACCOUNT_STATES = {
   'sign-in': { path: '/sign-in', api: stranger(), ready: see('.below a[href^="/sign-up"]') },

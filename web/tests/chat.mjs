@@ -85,6 +85,21 @@ async function signInAsHost(page, at) {
   assert.equal(answer.status(), 200, await answer.text());
 }
 
+async function posts(page, path, data, headers = {}) {
+  const answer = await page.request.post(server.url + path, { data, headers: { origin: server.url, ...headers } });
+  assert.ok(answer.ok(), `${path}: ${answer.status()} ${await answer.text()}`);
+  return answer.json();
+}
+
+/** In the sandbox. */
+async function buysCoins(page, pack) {
+  const { id } = await posts(page, '/api/v1/wallet/top-ups', { pack }, { 'idempotency-key': `pack-${pack}` });
+  await posts(page, `/api/v1/payments/sandbox/${id}`, { outcome: 'pay' });
+  await until('there are coins', async () => (await (await page.request.get(`${server.url}/api/v1/wallet`)).json()).wallet.coins > 0);
+}
+
+const gives = (page, gift) => posts(page, `/api/v1/rooms/${server.handle}/gifts`, gift);
+
 /** Several people on connections of their own who say so much between them until `stop`, which tells how much that was. */
 async function crowdSpeaks(names, per_second) {
   const speakers = [];
@@ -436,6 +451,59 @@ const cases = {
     const lines = await viewer.lines();
     assert.deepEqual(lines.slice(-2), ['before', 'meanwhile']);
     assert.equal(new Set(lines).size, lines.length, `${lines}`);
+  },
+
+  async 'a page that is loaded again has the super chats that are paid for, and the last gifts, once'() {
+    const [fay, viewer] = [await somebody('fay'), await somebody(null)];
+    await buysCoins(fay, '30');
+    await gives(fay, { key: 'a', gift: 'rose', count: 3 });
+    await gives(fay, { key: 'b', gift: 'super_chat', coins: 50, text: 'play it again' });
+    const has = async (page) => {
+      await page.locator('.pins li').getByText('play it again').waitFor();
+      await page.getByRole('log').getByText('Rose ×3').waitFor();
+      await page.sees('play it again');
+      return [await page.locator('.pins li').count(), await page.getByRole('log').locator('.line .gift').count()];
+    };
+    assert.deepEqual(await has(viewer), [1, 2]);
+    await viewer.reload();
+    assert.deepEqual(await has(viewer), [1, 2], 'after a reload');
+    await gives(fay, { key: 'c', gift: 'rose', count: 2 });
+    await viewer.getByRole('log').getByText('Rose ×2').waitFor();
+    await viewer.reload();
+    await viewer.getByRole('log').getByText('Rose ×2').waitFor();
+    assert.deepEqual(await has(viewer), [1, 3], 'after another');
+    await server.kill();
+    await viewer.getByText('The connection to the chat broke').waitFor();
+    await viewer.context().setOffline(true);
+    server = await startServer({ before: server, settings: FREE });
+    await gives(fay, { key: 'd', gift: 'super_chat', coins: 30, text: 'and once more' });
+    await viewer.context().setOffline(false);
+    await viewer.locator('.pins li').getByText('and once more').waitFor({ timeout: 60_000 });
+    assert.deepEqual(await has(viewer), [2, 4], 'after a break');
+  },
+
+  async 'coins are bought once, also across a reload, and are there when one is back in the room'() {
+    const gus = await somebody('gus');
+    await gus.getByRole('link', { name: 'Get coins' }).click();
+    // The first press arrives, and its answer does not.
+    await gus.route('**/api/v1/wallet/top-ups', async (route) => {
+      if (route.request().method() !== 'POST') return route.fallback();
+      await route.fetch();
+      return route.abort();
+    });
+    const pack = gus.getByRole('button', { name: '300 coins' });
+    await pack.click();
+    await gus.getByRole('alert').filter({ hasText: /./ }).waitFor();
+    await gus.unroute('**/api/v1/wallet/top-ups');
+    await gus.reload();
+    await pack.click();
+    await gus.getByRole('link', { name: 'Pay later' }).click();
+    await gus.getByText('Not paid yet').waitFor();
+    assert.equal(await gus.getByRole('link', { name: 'Continue paying' }).count(), 1);
+    await gus.getByRole('link', { name: 'Continue paying' }).click();
+    await gus.getByRole('button', { name: 'Pay' }).click();
+    await gus.waitForURL(server.room);
+    await gus.locator('.purse .coins').getByText('300').waitFor();
   },
 
   'what is said about a picture is not shown before it, whoever is how far behind': () => saidAboutPictures('dan', 'low', 'ws-flv'),

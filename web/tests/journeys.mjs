@@ -10,6 +10,7 @@ import { publish, startServer, until } from './server.mjs';
 
 const PASSWORD = 'a lamp under seven rivers';
 const REASON = 'This is not allowed here';
+const MINOR = 'His mother wrote: he is eleven';
 /** A broadcast whose publisher was shown out waits for another this long, and is over. */
 const GRACE_MS = 4_000;
 /** How long a publisher may take to be gone once it was shown out. */
@@ -28,8 +29,8 @@ async function visitor(who) {
   const page = await context.newPage();
   page.on('pageerror', (error) => complaints.push(`${who}: ${error.message}`));
   page.on('console', (message) => {
-    // A playlist that ended with its broadcast, and a picture that is not there yet.
-    if (message.type() === 'error' && !/status of 4(01|04|22)/.test(message.text())) complaints.push(`${who}: ${message.text()}`);
+    // A playlist that ended with its broadcast, a picture that is not there yet, and what is refused.
+    if (message.type() === 'error' && !/status of 4(01|04|09|22)/.test(message.text())) complaints.push(`${who}: ${message.text()}`);
   });
   return page;
 }
@@ -63,6 +64,20 @@ const goLive = (key) => publish({ publishUrl: `rtmp://127.0.0.1:${server.rtmp}/l
 /** ffmpeg ends by itself once the server has shown it out. */
 const isShownOut = (publisher) =>
   until('the publisher is gone', () => publisher.child.exitCode !== null || publisher.child.signalCode !== null, SHOWN_OUT_MS);
+
+/** So many of a gift, from a room's bar to @mei. */
+async function give(name, count) {
+  await open(viewer, '/@mei');
+  const gift = viewer.getByRole('button', { name: new RegExp(`^${name}`) });
+  await until('gifts can be given', async () => (await gift.count()) > 0 && (await gift.isEnabled()));
+  await viewer.locator('.counts').getByText(`×${count}`, { exact: true }).click();
+  await gift.click();
+}
+const coinsOf = (page, count) => page.locator('.purse .coins').filter({ hasText: new RegExp(`^${count}`) }).waitFor();
+async function lookUp(handle) {
+  await fill(operator, { handle });
+  await press(operator, 'Look up');
+}
 
 const mei = await visitor('mei');
 const viewer = await visitor('viewer');
@@ -209,7 +224,108 @@ const steps = {
     await mei.locator('tbody tr').first().getByText(REASON).waitFor();
   },
 
+  async 'somebody buys coins and gives a gift, which an operator takes back with a reason'() {
+    await open(viewer, '/sign-up?then=/wallet');
+    await fill(viewer, { handle: 'hao', password: PASSWORD });
+    await press(viewer, 'Make the account');
+    await viewer.getByRole('button', { name: /^60 coins/ }).click();
+    await viewer.waitForURL('**/pay/*');
+    await viewer.getByRole('button', { name: /^Pay / }).click();
+    await viewer.getByText('This is paid. The coins are in your wallet.').waitFor();
+    await give('Rose', 10);
+    await coinsOf(viewer, 50);
+
+    await operator.getByRole('navigation').getByRole('link', { name: 'Money' }).click();
+    await lookUp('nobody_at_all');
+    await operator.getByText('Nobody has this handle.').waitFor();
+    await lookUp('@Hao');
+    const coins = operator.locator('[data-balance=coins]');
+    await coins.filter({ hasText: /^50$/ }).waitFor();
+    await operator.locator('[data-line=top_up]').getByText('+60', { exact: true }).waitFor();
+    await press(operator, 'Take back: Rose ×10 for @mei');
+    await press(operator, 'Take it back');
+    await operator.getByRole('dialog').getByText('Fill this in.').waitFor();
+    await operator.getByLabel('Minor', { exact: false }).check();
+    await fill(operator, { reason: 'a' });
+    await press(operator, 'Take it back');
+    await operator.getByText('At least 3 characters.').waitFor();
+    await fill(operator, { reason: MINOR });
+    await press(operator, 'Take it back');
+    await operator.getByText('The gift was taken back.').waitFor();
+    await coins.filter({ hasText: /^60$/ }).waitFor();
+    await operator.locator('[data-line=minor_refund]').getByText('+10', { exact: true }).waitFor();
+    const gift = operator.locator('[data-line=gift]');
+    await gift.getByText('taken back', { exact: true }).waitFor();
+    assert.equal(await gift.getByRole('button').count(), 0, 'it is taken back once');
+    const note = operator.locator('[data-note=reversal]');
+    await note.getByText(MINOR).waitFor();
+    await note.getByText(`@${admin.handle}`).waitFor();
+    await coinsOf(viewer, 60);
+  },
+
+  async 'freezes the wallet, which its owner is told, and frees it again'() {
+    await press(operator, 'Freeze');
+    await fill(operator, { reason: 'Asked for by the bank' });
+    await press(operator, 'Freeze it');
+    await operator.getByText('Frozen: nothing can be spent from it.').waitFor();
+    await operator.locator('[data-note=freeze]').getByText('@hao').waitFor();
+    await viewer.getByText('Your wallet is frozen').waitFor();
+    assert.equal(await viewer.getByRole('button', { name: /^Rose/ }).isDisabled(), true);
+    await press(operator, 'Unfreeze');
+    await fill(operator, { reason: 'Settled with the bank' });
+    await press(operator, 'Unfreeze it');
+    await operator.getByText('Can be spent from.').waitFor();
+    await until('gifts can be given again', () => viewer.getByRole('button', { name: /^Rose/ }).isEnabled());
+  },
+
+  async 'changes how gifts are shared, and the next is shared so'() {
+    await operator.getByRole('link', { name: 'Contracts' }).click();
+    await fill(operator, { name: 'Evening Wind' });
+    await press(operator, 'Add the agency');
+    await operator.locator('[data-agency="Evening Wind"]').waitFor();
+    await fill(operator, { name: 'Evening Wind' });
+    await press(operator, 'Add the agency');
+    await operator.getByText('This name is taken. Choose another.').waitFor();
+
+    await lookUp('mei');
+    await operator.getByText('the one that all channels have').waitFor();
+    await press(operator, 'Change the contract');
+    await operator.getByRole('combobox').selectOption('Evening Wind');
+    await fill(operator, { streamer_bp: '70', agency_bp: '30.01', reason: 'Agreed on' });
+    await press(operator, 'Save as a new version');
+    await operator.getByRole('dialog').getByText('These are 100.01% together').waitFor();
+    await fill(operator, { agency_bp: '10' });
+    await operator.getByText('This server keeps the rest: 20%.').waitFor();
+    await press(operator, 'Save as a new version');
+    await operator.getByText('the channel’s own').waitFor();
+    await give('Rose', 10);
+    await coinsOf(viewer, 50);
+
+    await open(mei, '/studio/earnings');
+    await mei.getByText('Agency Evening Wind').waitFor();
+    // The latest first: what was given under the new contract, and what was given and taken back under the other.
+    const yours = () => mei.locator('tbody tr', { hasText: '@hao' }).locator('[data-label=Yours]').allInnerTexts();
+    await until('both gifts are listed', async () => (await yours()).length >= 2);
+    assert.deepEqual((await yours()).filter((text) => text.startsWith('+')), ['+7', '+5']);
+    await operator.getByRole('link', { name: 'Wallets' }).click();
+    await operator.locator('[data-note=contract]').getByText('Agreed on').waitFor();
+  },
+
+  async 'gives a payment back'() {
+    await lookUp('hao');
+    await operator.getByRole('button', { name: /^Refund CN¥6\.00/ }).click();
+    await fill(operator, { reason: 'Bought by mistake' });
+    await press(operator, 'Refund it');
+    await operator.getByText('The payment was given back.').waitFor();
+    await operator.locator('[data-state=refunded]').waitFor();
+    await operator.locator('[data-note=refund]').getByText('Bought by mistake').waitFor();
+    await operator.locator('[data-balance=coins]').filter({ hasText: /^0$/ }).waitFor();
+  },
+
   async 'an operator closes an account, and opens it again'() {
+    // This page asks the server by itself.
+    await mei.getByRole('navigation').getByRole('link', { name: 'Broadcasts' }).click();
+    await mei.locator('tbody tr').first().getByText(REASON).waitFor();
     await operator.getByRole('navigation').getByRole('link', { name: 'People' }).click();
     await operator.getByRole('searchbox').fill('me');
     await operator.locator('tr[data-user=mei]').waitFor();

@@ -1,7 +1,7 @@
 // The real server and real publishers, for the tests and measurements here. BARRAGE_BIN names another binary than
 // target/release/barrage.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -68,6 +68,8 @@ export async function startServer({ before, settings = {} } = {}) {
     live,
     isLive: () => until('the channel is live', async () => (await live())?.state === 'live', 20_000),
     isOffline: () => until('the channel is offline', async () => (await live()) === null, 40_000),
+    /** What another command of the binary says about the same data directory. */
+    tell: (...command) => execFileSync(BINARY, [...command, '--data-dir', directory], { env, encoding: 'utf8' }),
     /** The exit code. */
     async terminate() {
       child.kill('SIGTERM');

@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { ACCOUNT_STATES, giver, speaker } from './account-states.mjs';
+import { ACCOUNT_STATES, giver, onlooker, speaker } from './account-states.mjs';
 import { Broadcast } from './broadcast.mjs';
 import { CAMERA, forbidSound, openBrowser } from './browser.mjs';
 import { crowd } from './crowd.mjs';
@@ -13,6 +13,7 @@ import { CHANNEL, startFixture, streamOf } from './fixture.mjs';
 import { makeMedia } from './media.mjs';
 import { until } from './server.mjs';
 import { studioStates } from './studio-states.mjs';
+import { WALLET_STATES } from './wallet-states.mjs';
 
 const [directory, ...wanted] = process.argv.slice(2);
 if (!directory) throw new Error('usage: npm run states -- DIRECTORY [NAME…]');
@@ -95,6 +96,21 @@ async function openDelayMenu(page) {
   const hidden = await page.locator('.delay-menu .open').evaluate((list) => list.scrollHeight - list.clientHeight);
   if (hidden > 0) throw new Error(`${hidden} px of the ways to watch are out of sight`);
 }
+
+const kind = (id, en, zh, tier, effect, glyph) => ({ id, name: { en, 'zh-CN': zh }, tier, effect, glyph });
+const ROCKET = kind('rocket', 'Rocket', '火箭', 4, 'rocket', '🚀');
+/** Somebody else gives so large a gift again and again. */
+const launched = (gift) => ({
+  path: '/@barrage',
+  signedIn: true,
+  api: giver(1_260, 66),
+  channel: () => live(),
+  room: { lines: TALK, launches: gift },
+  ready: async (page) => {
+    await canSpeak(page);
+    await page.locator(`.layer.tier-${gift.tier} .card`).waitFor();
+  },
+});
 
 /** So many danmaku are over the picture. */
 async function danmakuOver(page, least) {
@@ -348,6 +364,54 @@ const SCREENS = {
       await page.locator('.gifts .news .danger a').waitFor();
     },
   },
+  'room-gifts-stranger': {
+    path: '/@barrage',
+    api: onlooker,
+    channel: () => live(),
+    room: { lines: TALK },
+    ready: async (page) => {
+      await shown('playing')(page);
+      if (page.viewportSize().width < 1_000) await page.locator('.gift-sheet > button').click();
+      await page.locator('.below > a').waitFor();
+    },
+  },
+  'room-gifts-own': {
+    path: '/@barrage',
+    signedIn: true,
+    api: giver(1_260, 0, { channels: ['barrage'] }),
+    channel: () => live(),
+    room: { lines: TALK },
+    ready: async (page) => {
+      await canSpeak(page);
+      if (page.viewportSize().width < 1_000) await page.locator('.gift-sheet > button').click();
+      await page.locator('.below .own').waitFor();
+    },
+  },
+  'room-gifts-frozen': {
+    path: '/@barrage',
+    signedIn: true,
+    api: giver(1_260, 0, { frozen: true }),
+    channel: () => live(),
+    room: { lines: TALK },
+    ready: async (page) => {
+      await canSpeak(page);
+      if (page.viewportSize().width < 1_000) await page.locator('.gift-sheet > button').click();
+      await page.locator('.gifts .news .warn').waitFor();
+    },
+  },
+  'room-gifts-pending': {
+    path: '/@barrage',
+    signedIn: true,
+    api: giver(1_260),
+    channel: () => live(),
+    room: { lines: TALK, mute: true },
+    ready: async (page) => {
+      await openGifts(page);
+      for (let n = 0; n < 3; n += 1) await page.locator('.gift').nth(2).click();
+      await page.locator('.gifts .news .waiting').waitFor();
+      await sleep(1_000);
+    },
+  },
   'room-gifts-down': {
     path: '/@barrage',
     signedIn: true,
@@ -373,17 +437,19 @@ const SCREENS = {
       await page.locator('.words input').fill('下一首可以放那首雨声的吗');
     },
   },
-  'room-gift-effect': {
-    path: '/@barrage',
-    signedIn: true,
-    api: giver(1_260, 66),
-    channel: () => live(),
-    room: { lines: TALK, rocket: true },
+  'room-gift-effect': launched(ROCKET),
+  'room-gift-effect-rain': launched(kind('fireworks', 'Fireworks', '烟花', 3, 'rain', '🎆')),
+  'room-gift-effect-burst': launched(kind('lantern', 'Lantern', '灯笼', 3, 'burst', '🏮')),
+  'room-gift-effect-float': launched(kind('cake', 'Cake', '蛋糕', 2, 'float', '🎂')),
+  'room-gift-effect-small': {
+    ...launched(kind('rose', 'Rose', '玫瑰', 1, 'float', '🌹')),
     ready: async (page) => {
       await canSpeak(page);
-      await page.locator('.layer.tier-4 .card').waitFor();
+      await page.locator('.line .gift').waitFor();
+      if ((await page.locator('.layer').count()) > 0) throw new Error('the smallest gifts cover nothing');
     },
   },
+  'room-gift-effect-still': { ...launched(ROCKET), calm: true },
   'room-super-chat': {
     path: '/@barrage',
     signedIn: true,
@@ -516,6 +582,7 @@ const SCREENS = {
   'room-not-found': { path: '/@nobody', channel: () => null, ready: shown('not-found') },
   'not-found': { path: '/nowhere/at/all', ready: (page) => page.waitForSelector('h1') },
   ...ACCOUNT_STATES,
+  ...WALLET_STATES,
   ...studioStates({ live, offline, wall }),
 };
 
@@ -564,7 +631,7 @@ function inTurn(answers) {
 }
 
 /** What the room says, to whoever comes; some say it and break off. */
-async function sayInRoom(page, { lines = [], breaks = false, down = null, flood = 0, sampled = null, refuses = null, giftsDown = null, gifts = [], rocket = false }) {
+async function sayInRoom(page, { lines = [], breaks = false, down = null, flood = 0, sampled = null, refuses = null, giftsDown = null, gifts = [], launches = null, mute = false }) {
   let came = 0;
   await page.route('**/emotes/*', (route) => {
     const { pathname } = new URL(route.request().url());
@@ -594,14 +661,14 @@ async function sayInRoom(page, { lines = [], breaks = false, down = null, flood 
     socket.onMessage((message) => {
       const { t, id } = JSON.parse(message);
       if (t === 'auth') say({ t: 'you', person: { id: '0199c0de-0000-7000-8000-000000000314', handle: 'mei' }, until_ms: Date.now() + 600_000 });
-      if (t === 'send' || t === 'give') say({ t: 'error', id, ...refuses });
+      if (!mute && (t === 'send' || t === 'give')) say({ t: 'error', id, ...refuses });
     });
     const launch = (n) =>
       say({
         t: 'gift', l: 'money', p: lines.length + n, at: Date.now(), seq: n + 1, by: { id: '0199c0de-0000-7000-8000-000000000510', handle: 'wanfeng', name: '晚风' },
-        gift: { id: 'rocket', name: { en: 'Rocket', 'zh-CN': '火箭' }, tier: 4, effect: 'rocket', glyph: '🚀' }, count: 1, coins: 5_000, combo: { id: 'a', n: n + 1 },
+        gift: launches, count: 1, coins: 5_000, combo: { id: 'a', n: n + 1 },
       });
-    for (let n = 0; rocket && n < 8; n += 1) setTimeout(() => launch(n), n * 1_000);
+    for (let n = 0; launches && n < 8; n += 1) setTimeout(() => launch(n), n * 1_000);
     if (sampled) say({ t: 'count', l: 'ambient', p: lines.length, at: Date.now(), viewers: 212_480, likes: 311, ...sampled });
     if (flood > 0) pour(page, flood, lines.length, say);
     if (breaks) setTimeout(() => socket.close(), 300);

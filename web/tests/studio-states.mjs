@@ -98,6 +98,53 @@ const EARNED = [
 ];
 const EARNINGS_PATH = 'GET /api/v1/channels/barrage/earnings';
 
+const ROSES = { id: 'rose', name: { en: 'Rose', 'zh-CN': '玫瑰' }, count: 99 };
+const top_up = (n, more) => ({
+  id: id(84 + n), state: 'paid', provider: 'stripe', currency: 'CNY', amount: 600, coins: 60, bonus: 0, checkout_url: null,
+  made_at: before(n * DAY), paid_at: before(n * DAY), ...more,
+});
+const line = (n, more) => ({
+  seq: 800 - n, transaction: id(89 + n), at: before(n * HOUR), kind: 'gift', coins: 0, promo: 0, reversed: false, reversible: false, ...more,
+});
+const TO_STAGE = { handle: 'barrage', name: 'Barrage' };
+const MONEY = {
+  user: { handle: 'mei', name: '梅子' },
+  wallet: { coins: 12_408, promo: 35, version: 41, promo_version: 12, frozen: false },
+  top_ups: [
+    top_up(1, { state: 'open', paid_at: null, amount: 64_800, coins: 6_480, bonus: 400 }),
+    top_up(2, { amount: 64_800, coins: 6_480, bonus: 400 }),
+    top_up(3, { state: 'disputed' }),
+    top_up(9, { state: 'refunded', currency: 'USD', amount: 99 }),
+  ],
+  lines: [
+    line(1, { gift: ROSES, channel: TO_STAGE, coins: -64, promo: -35, reversible: true }),
+    line(2, { kind: 'minor_refund', gift: ROCKET, channel: { handle: 'somebody_with_a_long_name', name: '' }, coins: 5_000 }),
+    line(3, { gift: ROCKET, channel: { handle: 'somebody_with_a_long_name', name: '' }, coins: -5_000, reversed: true }),
+    line(4, { kind: 'top_up', coins: 6_480, promo: 400 }),
+    line(5, { kind: 'unfreeze' }),
+  ],
+  next: null,
+};
+const noted = (n, what, subject, reason) => ({ id: id(20 + n), at: before(n * HOUR), by: 'barrage', what, subject, reason });
+const NOTES = [
+  noted(1, 'reversal', id(92), 'Their mother wrote: the boy is eleven, and used her telephone. She sent the receipts of all three payments.'),
+  noted(2, 'unfreeze', 'mei', '已与本人核实'),
+  noted(3, 'refund', id(93), 'Bought twice'),
+  noted(4, 'contract', 'barrage', 'Agreed on with 晚风公会 for a year'),
+  noted(5, 'gift', 'rocket', 'price'),
+];
+const AGENCIES = [{ id: id(80), name: '晚风公会 Evening Wind' }, { id: id(81), name: 'North Harbour' }];
+const MONEY_PATH = 'GET /api/v1/admin/wallets/mei';
+const NOTES_PATH = 'GET /api/v1/admin/money/notes';
+const AGENCIES_PATH = 'GET /api/v1/admin/agencies';
+const CONTRACT_PATH = 'GET /api/v1/admin/channels/barrage/contract';
+const MONEY_ANSWERS = {
+  [MONEY_PATH]: [200, MONEY],
+  [NOTES_PATH]: [200, { notes: NOTES, next: null }],
+  [AGENCIES_PATH]: [200, AGENCIES],
+  [CONTRACT_PATH]: [200, EARNINGS.contract],
+};
+
 const PROBLEMS = [
   { code: 'keyframes_far_apart', interval_ms: 10_000 },
   { code: 'few_frames', fps: 14.8 },
@@ -171,6 +218,17 @@ export function studioStates({ live, offline, wall }) {
   const channels = wall().streams.map(({ channel }, i) => ({ channel, live: i % 2 === 0 }));
   const listed = { 'GET /api/v1/admin/channels': [200, channels] };
   const failing = (path) => ({ api: somebody(OPERATOR, { [`GET ${path}`]: [500, null] }) });
+  const looking = (section, at) => ({ handle = at, api = {}, ready }) =>
+    admin(section, {
+      api: somebody(OPERATOR, { ...MONEY_ANSWERS, ...api }),
+      prepare: async (page) => {
+        await page.fill('[name=handle]', handle);
+        await page.locator('form', { has: page.locator('[name=handle]') }).locator('[type=submit]').click();
+      },
+      ready,
+    });
+  const money = looking('/money', 'mei');
+  const contracts = looking('/money/contracts', 'barrage');
   const hanging = (path) => ({ api: somebody(OPERATOR, { [`GET ${path}`]: 'hang' }) });
 
   return {
@@ -406,6 +464,46 @@ export function studioStates({ live, offline, wall }) {
         await page.locator('dialog input[name=price]').fill('1000');
         await page.locator('dialog button[type=submit]').click();
         await page.waitForSelector('dialog .price[role=alert]');
+      },
+    }),
+    'admin-money': money({ ready: see('[data-balance]') }),
+    'admin-money-none': money({ handle: 'nobody', ready: see('.problem') }),
+    'admin-money-frozen': money({
+      api: { [MONEY_PATH]: [200, { ...MONEY, wallet: { ...MONEY.wallet, frozen: true }, top_ups: [], lines: [] }], [NOTES_PATH]: [200, { notes: [], next: null }] },
+      ready: see('.frozen'),
+    }),
+    'admin-money-down': money({
+      api: { [MONEY_PATH]: refusal(503, 'gifts_unavailable'), [NOTES_PATH]: [500, null] },
+      ready: see('form [role=alert] p'),
+    }),
+    'admin-money-lines': money({ ready: (page) => page.locator('tr[data-line]').last().scrollIntoViewIfNeeded({ timeout: 20_000 }) }),
+    'admin-money-notes': money({ ready: (page) => page.locator('tr[data-note]').last().scrollIntoViewIfNeeded({ timeout: 20_000 }) }),
+    'admin-money-reverse': money({
+      api: { 'POST /api/v1/admin/money/reversals': refusal(409, 'not_reversible') },
+      ready: async (page) => {
+        await page.click('tr[data-line=gift] .actions button');
+        await page.fill('dialog [name=reason]', 'Given by mistake');
+        await page.click('dialog [type=submit]');
+        await page.waitForSelector('dialog [role=alert] p');
+      },
+    }),
+    'admin-money-refund': money({
+      ready: async (page) => {
+        await page.click('tr[data-state=paid] .actions button');
+        await page.click('dialog [type=submit]');
+        await page.waitForSelector('dialog .problem');
+      },
+    }),
+    'admin-contracts': contracts({ ready: see('.bar .agency') }),
+    'admin-contracts-none': contracts({ handle: 'nobody', api: { [AGENCIES_PATH]: [200, []] }, ready: see('.problem') }),
+    'admin-contracts-error': contracts({ api: { [AGENCIES_PATH]: [500, null], [CONTRACT_PATH]: [500, null] }, ready: see('form [role=alert] p') }),
+    'admin-contract': contracts({
+      ready: async (page) => {
+        await page.locator('section', { has: page.locator('.bar') }).locator('button').click();
+        await page.fill('dialog [name=streamer_bp]', '95.5');
+        await page.fill('dialog [name=reason]', 'Agreed on');
+        await page.click('dialog [type=submit]');
+        await page.waitForSelector('dialog .problem');
       },
     }),
     'admin-config': admin('/config', { ready: see('dl') }),

@@ -32,6 +32,9 @@ use crate::unfit::Unfit;
 /// Shortest and longest reason, in characters.
 const REASON: (u32, usize) = (3, 500);
 
+/// What the ledger calls a change to something that is so already.
+const NOTHING_TO_DO: &str = "nothing_to_do";
+
 /// Notes in one answer.
 const PAGE: i64 = 50;
 
@@ -204,13 +207,17 @@ async fn perform(
     what: What,
     public: Option<serde_json::Value>,
 ) -> Result<String, ApiError> {
-    let order = Order {
+    let order = order(what, public);
+    let accepted = state.giving.ledger().perform(order).await?;
+    Ok(accepted.id)
+}
+
+fn order(what: What, public: Option<serde_json::Value>) -> Order {
+    Order {
         command: Command::new(what, clock::now().as_micros()),
         key: None,
         public,
-    };
-    let accepted = state.giving.ledger().perform(order).await?;
-    Ok(accepted.id)
+    }
 }
 
 impl From<Refused> for ApiError {
@@ -310,7 +317,16 @@ async fn mark(
     .await?;
     let key = Reference::new(&Uuid::now_v7().to_string()).expect("an identity is printable");
     for account in wallet_of(user.id) {
-        perform(state, What::Mark(Mark { account, code, key }), None).await?;
+        let marked = state
+            .giving
+            .ledger()
+            .perform(order(What::Mark(Mark { account, code, key }), None));
+        match marked.await {
+            Ok(_) => {}
+            // It is so already.
+            Err(Refused::Rejected { code, .. }) if code == NOTHING_TO_DO => {}
+            Err(refused) => return Err(refused.into()),
+        }
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,28 +1,34 @@
 //! Bodies of requests, which have to come in time whatever address they are for: so long from the
 //! start, and longer for all that has come. Who sends a large one steadily is not cut off, and who
-//! lets it trickle in keeps nobody waiting.
+//! lets it trickle in keeps nobody waiting. What nobody wants to read of one is passed over before it is
+//! answered: most clients read no answer while they write, and lose it when the connection is closed.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use futures_util::StreamExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
 use serde_json::json;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// How long a body may take of which next to nothing comes.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// What has to come in each second after that.
 const BYTES_PER_SECOND: u64 = 8 * 1024;
+
+/// So much is passed over of a body that nobody reads, and in that time; of more the connection is closed.
+const UNREAD_MAX: usize = 8 << 20;
+const UNREAD_WITHIN: Duration = Duration::from_secs(2);
 
 /// The form of what is told (RFC 9457).
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -33,15 +39,52 @@ pub(super) async fn answer(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    let is_late = Arc::<AtomicBool>::default();
-    let late = Arc::clone(&is_late);
-    let response = next
-        .run(request.map(|body| Body::new(Punctual::new(body, late))))
+    let version = request.version();
+    // Who waits to be asked for it reads the answer instead.
+    let waits = request.headers().contains_key(header::EXPECT);
+    let fate = Arc::<Fate>::default();
+    let told = Arc::clone(&fate);
+    let mut response = next
+        .run(request.map(|body| Body::new(Punctual::new(body, told))))
         .await;
-    if is_late.load(Ordering::Acquire) {
-        refusal(response)
-    } else {
-        response
+    if fate.is_late.load(Ordering::Acquire) {
+        return refusal(response);
+    }
+    let unread = fate.unread().take().filter(|_| !waits);
+    if let Some(unread) = unread {
+        let is_whole = timeout(UNREAD_WITHIN, pass_over(unread)).await;
+        if !is_whole.unwrap_or(false) && version <= Version::HTTP_11 {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+    }
+    response
+}
+
+/// Reads what nobody wants; false when there is too much of it.
+async fn pass_over(body: Body) -> bool {
+    let mut body = body.into_data_stream();
+    let mut passed = 0;
+    while let Some(Ok(bytes)) = body.next().await {
+        passed += bytes.len();
+        if passed > UNREAD_MAX {
+            return false;
+        }
+    }
+    true
+}
+
+/// What became of a body.
+#[derive(Default)]
+struct Fate {
+    is_late: AtomicBool,
+    /// What was given up before its end.
+    unread: Mutex<Option<Body>>,
+}
+
+impl Fate {
+    fn unread(&self) -> MutexGuard<'_, Option<Body>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -51,18 +94,26 @@ struct Punctual {
     began: Instant,
     received: u64,
     deadline: Pin<Box<Sleep>>,
-    is_late: Arc<AtomicBool>,
+    fate: Arc<Fate>,
+}
+
+impl Drop for Punctual {
+    fn drop(&mut self) {
+        if !self.body.is_end_stream() {
+            *self.fate.unread() = Some(std::mem::take(&mut self.body));
+        }
+    }
 }
 
 impl Punctual {
-    fn new(body: Body, is_late: Arc<AtomicBool>) -> Self {
+    fn new(body: Body, fate: Arc<Fate>) -> Self {
         let began = Instant::now();
         Self {
             body,
             began,
             received: 0,
             deadline: Box::pin(sleep_until(began + GRACE)),
-            is_late,
+            fate,
         }
     }
 
@@ -91,7 +142,7 @@ impl hyper::body::Body for Punctual {
             Poll::Ready(_) => polled,
             Poll::Pending => {
                 ready!(self.deadline.as_mut().poll(cx));
-                self.is_late.store(true, Ordering::Release);
+                self.fate.is_late.store(true, Ordering::Release);
                 let late = io::Error::from(ErrorKind::TimedOut);
                 Poll::Ready(Some(Err(axum::Error::new(late))))
             }

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use reqwest::{Body, Method, StatusCode, header};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::server::CHANNEL;
 use crate::support::{Person, Server};
@@ -68,6 +70,28 @@ async fn a_body_that_trickles_in_is_not_waited_for_on_any_route() {
         );
         assert_eq!(told["error"]["code"], "too_slow", "the form of the API");
     }
+}
+
+#[tokio::test]
+async fn who_sends_too_much_is_told_so_after_writing_all_of_it() {
+    const LEN: usize = 4 << 20;
+    let server = Server::start().await;
+    let mut stream = TcpStream::connect(server.http).await.unwrap();
+    let head = format!(
+        "POST /whip HTTP/1.1\r\nHost: barrage\r\nContent-Type: application/sdp\r\n\
+         Authorization: Bearer {}\r\nContent-Length: {LEN}\r\n\r\n",
+        server.key
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // As most clients do, it reads nothing before.
+    let piece = [b' '; 64 << 10];
+    for _ in 0..LEN / piece.len() {
+        stream.write_all(&piece).await.expect("it is let write");
+    }
+    let mut answer = [0; 1024];
+    let len = stream.read(&mut answer).await.expect("it is answered");
+    let answer = String::from_utf8_lossy(&answer[..len]);
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
 #[tokio::test]

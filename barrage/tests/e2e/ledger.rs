@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command as Program;
+use std::sync::Arc;
 
 use gifts::store::Store;
 use gifts::store::place::Place;
@@ -143,7 +144,9 @@ fn forge(dir: &Path, statement: &str) {
 
 #[tokio::test]
 async fn a_ledger_is_verified_beside_its_server_and_forgeries_are_named() {
-    let server = Server::start().await;
+    let mut server = Server::start().await;
+    // It would take the ledger back, and seal it.
+    server.kill();
     let dir = server.dir().path().to_owned();
     let there = dir.to_str().unwrap();
     ledger(&dir).await;
@@ -156,6 +159,11 @@ async fn a_ledger_is_verified_beside_its_server_and_forgeries_are_named() {
     );
     assert!(told.contains(", which is trusted"), "{told}");
     assert!(told.contains(" 23 transactions came later"), "{told}");
+    let mut again = Server::on(Arc::clone(server.dir()), &[]).await;
+    let told = succeeds(&["ledger", "verify", "--data-dir", there]).await;
+    assert!(told.contains("46 transactions"), "{told}");
+    assert!(told.contains("all is right"), "{told}");
+    again.kill();
 
     let other = "ab".repeat(32);
     let (went_well, told, _) =
@@ -184,7 +192,8 @@ async fn a_ledger_is_verified_beside_its_server_and_forgeries_are_named() {
 
 #[tokio::test]
 async fn an_export_is_what_beancount_agrees_with() {
-    let server = Server::start().await;
+    let mut server = Server::start().await;
+    server.kill();
     let dir = server.dir().path().to_owned();
     let there = dir.to_str().unwrap();
     ledger(&dir).await;
@@ -237,6 +246,7 @@ async fn a_ledger_comes_back_from_a_backup_as_it_was() {
     let mut server = Server::start().await;
     let dir = server.dir().path().to_owned();
     let there = dir.to_str().unwrap();
+    server.kill();
     ledger(&dir).await;
     let export = |there: String| async move {
         succeeds(&["ledger", "export", "--format", "csv", "--data-dir", &there]).await
@@ -244,7 +254,6 @@ async fn a_ledger_comes_back_from_a_backup_as_it_was() {
     let before = export(there.to_owned()).await;
     let file = server.path("all.backup");
     succeeds(&["backup", file.to_str().unwrap(), "--data-dir", there]).await;
-    server.terminate().await;
 
     let fresh = TempDir::new().unwrap();
     let new = fresh.path().to_str().unwrap();

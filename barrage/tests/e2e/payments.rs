@@ -2,16 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use gifts::payment::signature::{self, Secret};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::shop::{KEY, SECRET, Shop};
 use crate::support::till::{Hold, balance, entered, number};
-use crate::support::{Person, Server, until, within};
+use crate::support::webhooks::{event, now_s, tell_as, telling, told};
+use crate::support::{Person, Server, until};
 
 const TOP_UPS: &str = "/api/v1/wallet/top-ups";
-const EVENTS: &str = "/api/v1/payments/stripe/events";
 
 /// Somebody asks to buy a pack: the status and what is answered.
 async fn ask_for(person: &Person, pack: &str, key: &str) -> (u16, Value) {
@@ -54,53 +53,8 @@ fn top_ups_entered(server: &Server) -> i64 {
     entered(server.dir().path(), question)
 }
 
-fn now_s() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    i64::try_from(since.unwrap().as_secs()).unwrap()
-}
-
-fn event(id: &str, kind: &str, object: &Value) -> String {
-    let data = json!({ "object": object });
-    json!({ "id": id, "type": kind, "created": now_s(), "data": data }).to_string()
-}
-
-/// Tells the server something, signed with a secret at a time; gives the status and the code of an error.
-async fn tell_as(server: &Server, body: &str, secret: &str, time_s: i64) -> (u16, Value) {
-    let signed = signature::sign(&Secret::new(secret.as_bytes()), time_s, body.as_bytes());
-    let request = server.client.post(server.url(EVENTS));
-    let request = request.header("stripe-signature", signed);
-    let answer = within("an answer", request.body(body.to_owned()).send()).await;
-    let answer = answer.unwrap();
-    let status = answer.status().as_u16();
-    let text = answer.text().await.unwrap();
-    let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-    (status, body["error"]["code"].clone())
-}
-
 async fn tell(server: &Server, body: &str) -> u16 {
     tell_as(server, body, SECRET, now_s()).await.0
-}
-
-/// The two tellings of a payment, and what is told later.
-struct Told {
-    session: Value,
-    intent: Value,
-    payment: String,
-}
-
-fn told(top_up: &Value, amount: i64, currency: &str) -> Told {
-    let (_, payment) = top_up["checkout_url"]
-        .as_str()
-        .unwrap()
-        .rsplit_once('/')
-        .unwrap();
-    Told {
-        session: json!({ "id": "cs_1", "payment_intent": payment, "payment_status": "paid",
-            "client_reference_id": top_up["id"], "amount_total": amount, "currency": currency }),
-        intent: json!({ "id": payment, "metadata": { "top_up": top_up["id"] },
-            "amount": amount, "currency": currency }),
-        payment: payment.to_owned(),
-    }
 }
 
 #[tokio::test]
@@ -338,17 +292,8 @@ async fn a_server_killed_between_webhook_and_ledger_finishes_and_hears_what_it_m
         &told(&told_of, 600, "cny").intent,
     );
     let hold = Hold::take(dir.path());
-    let url = server.url(EVENTS);
-    let signed = signature::sign(&Secret::new(SECRET.as_bytes()), now_s(), paid.as_bytes());
-    let client = server.client.clone();
-    let telling = tokio::spawn(async move {
-        let request = client.post(url).header("stripe-signature", signed);
-        request
-            .body(paid)
-            .send()
-            .await
-            .map(|answer| answer.status())
-    });
+    let request = telling(&server, &paid, SECRET, now_s());
+    let telling = tokio::spawn(async move { request.send().await.map(|answer| answer.status()) });
     until("the event is kept", async || {
         let kept = number(dir.path(), "SELECT COUNT(*) FROM provider_events");
         (kept == 1).then_some(())

@@ -1,6 +1,8 @@
-//! Gifts under load, on a server that is killed again and again. After each kill the ledger is verified; in
-//! the end each gift that was acknowledged is in the ledger once, and what is in the ledger was heard once by
-//! everybody who returns, and nothing else was.
+//! Gifts under load, on a server that is killed again and again, while a provider tells of payments in
+//! webhooks: under several names, in any order, more than once. After each kill the ledger is verified; in the
+//! end each gift that was acknowledged is in the ledger once, and what is in the ledger was heard once by
+//! everybody who returns, and nothing else was; each payment was credited once, and each that went back was
+//! taken back once.
 //!
 //! `make soak-gifts` runs a thousand cycles of it in a directory, and goes on there after it was stopped. Set
 //! `SOAK_CYCLES`, `SOAK_SEED` and `SOAK_DIR` to have it otherwise.
@@ -17,9 +19,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::coins::top_up;
 use crate::support::server::run;
+use crate::support::shop::{SECRET, Shop};
 use crate::support::waiting::DEADLINE;
+use crate::support::webhooks::{event, now_s, telling, told};
 use crate::support::{Encoding, Member, Person, Server, until};
 
 /// Kills in `make test`.
@@ -31,6 +34,13 @@ const VIEWERS: usize = 2;
 
 /// How many gifts a giver sends before it is known what became of them.
 const AHEAD: usize = 24;
+
+/// Who has fewer coins buys many.
+const COINS_LEAST: i64 = 2_000;
+const LARGE: &str = "648";
+
+/// What somebody buys while the server is killed.
+const SMALL: &str = "6";
 
 /// Nobody is too fast, and the head of the chain moves.
 const SETTINGS: [(&str, &str); 9] = [
@@ -55,6 +65,18 @@ struct Known {
     /// What was acknowledged, and as which entry of the ledger.
     acknowledged: BTreeMap<String, u64>,
     viewers: Vec<Heard>,
+    sold: Vec<Sold>,
+    /// The webhooks that the provider has still to send.
+    untold: Vec<String>,
+}
+
+/// A pack that somebody paid for.
+#[derive(Clone, Serialize, Deserialize)]
+struct Sold {
+    giver: usize,
+    top_up: String,
+    /// It was paid back.
+    is_refunded: bool,
 }
 
 /// What a viewer has heard.
@@ -69,6 +91,7 @@ struct Heard {
 /// Where a soak is.
 struct Soak {
     known: Known,
+    shop: Shop,
     dir: Arc<TempDir>,
     file: Option<PathBuf>,
 }
@@ -80,10 +103,16 @@ impl Soak {
         let root = std::env::var_os("SOAK_DIR").map(PathBuf::from);
         let file = root.as_ref().map(|root| root.join("soak.json"));
         let kept = file.as_ref().and_then(|file| std::fs::read(file).ok());
+        let shop = Shop::start().await;
         if let (Some(root), Some(kept)) = (&root, kept) {
             let known = serde_json::from_slice(&kept).expect("what was known can be read");
             let dir = Arc::new(data_dir(root));
-            return Self { known, dir, file };
+            return Self {
+                known,
+                shop,
+                dir,
+                file,
+            };
         }
         let dir = Arc::new(match &root {
             Some(root) => {
@@ -105,8 +134,20 @@ impl Soak {
             cookies,
             acknowledged: BTreeMap::new(),
             viewers: vec![Heard::default(); VIEWERS],
+            sold: Vec::new(),
+            untold: Vec::new(),
         };
-        Self { known, dir, file }
+        Self {
+            known,
+            shop,
+            dir,
+            file,
+        }
+    }
+
+    async fn server(&self) -> Server {
+        let settings = [&SETTINGS[..], &self.shop.settings()].concat();
+        Server::on(Arc::clone(&self.dir), &settings).await
     }
 
     fn save(&self) {
@@ -134,7 +175,18 @@ impl Soak {
     async fn cycle(&mut self) {
         let Known { seed, cycle, .. } = self.known;
         let mut rng = StdRng::seed_from_u64(seed.wrapping_mul(1_000_003) ^ cycle);
-        let server = Server::on(Arc::clone(&self.dir), &SETTINGS).await;
+        let server = self.server().await;
+        let givers = self.givers(&server);
+        for (number, person) in givers.iter().enumerate() {
+            let wallet = person.read("/api/v1/wallet").await;
+            if wallet["wallet"]["coins"].as_i64() < Some(COINS_LEAST) {
+                self.sell(person, number, LARGE, false).await;
+            }
+        }
+        self.tell_all(&server).await;
+        let buyer = rng.random_range(0..GIVERS);
+        let is_refunded = rng.random_range(0..4) == 0;
+        self.sell(&givers[buyer], buyer, SMALL, is_refunded).await;
         let count = Arc::new(AtomicU64::new(0));
         // Whoever has never been here hears from now on.
         let mut watching = tokio::task::JoinSet::new();
@@ -143,10 +195,7 @@ impl Soak {
             watching.spawn(async move { (number, watch(viewer, heard, None).await) });
         }
         let mut giving = tokio::task::JoinSet::new();
-        for (number, person) in self.givers(&server).into_iter().enumerate() {
-            if person.read("/api/v1/wallet").await["wallet"]["coins"].as_i64() < Some(2_000) {
-                top_up(&person).await;
-            }
+        for (number, person) in givers.into_iter().enumerate() {
             let mut member = Member::enter(&server, "room=mei").await;
             member.auth(&person, "mei").await;
             let rng = StdRng::seed_from_u64(rng.random());
@@ -154,11 +203,21 @@ impl Soak {
             giving.spawn(give(person, member, keys, rng, Arc::clone(&count)));
         }
         let enough = rng.random_range(1..300);
-        until("enough is acknowledged", async || {
-            (count.load(Ordering::Relaxed) >= enough).then_some(())
-        })
-        .await;
+        let acknowledged = async |least: u64| {
+            until("so many are acknowledged", async || {
+                (count.load(Ordering::Relaxed) >= least).then_some(())
+            })
+            .await;
+        };
+        acknowledged(rng.random_range(0..enough)).await;
+        let untold = std::mem::take(&mut self.known.untold);
+        let telling = StdRng::seed_from_u64(rng.random());
+        let heard = tell(&server, &untold, telling, acknowledged(enough)).await;
         drop(server);
+        // Whatever was not heard for certain is told again.
+        let untold = untold.into_iter().enumerate();
+        let untold = untold.filter(|(number, _)| !heard.contains(number));
+        self.known.untold = untold.map(|(_, body)| body).collect();
         while let Some(acknowledged) = giving.join_next().await {
             for (key, seq) in acknowledged.expect("giving ends by itself") {
                 let before = self.known.acknowledged.insert(key.clone(), seq);
@@ -174,6 +233,52 @@ impl Soak {
         }
         self.verify().await;
         self.known.cycle += 1;
+    }
+
+    /// Somebody asks for a pack and pays, of which nothing is told yet.
+    async fn sell(&mut self, person: &Person, giver: usize, pack: &str, is_refunded: bool) {
+        let request = person.request(Method::POST, "/api/v1/wallet/top-ups");
+        let key = format!("{}-{}", self.known.cycle, self.known.sold.len());
+        let request = request.header("idempotency-key", key);
+        let answer = person.send(request.json(&json!({ "pack": pack }))).await;
+        assert_eq!(answer.status(), 201);
+        let top_up: Value = answer.json().await.expect("a top-up");
+        let amount = top_up["amount"].as_i64().expect("an amount");
+        let told = told(&top_up, amount, "cny");
+        let id = top_up["id"].as_str().expect("an identity").to_owned();
+        let back = json!({ "id": format!("ch_{id}"), "payment_intent": told.payment,
+            "amount_refunded": amount, "currency": "cny" });
+        let mut tell = |name: &str, kind: &str, object: &Value| {
+            let body = event(&format!("evt_{name}_{id}"), kind, object);
+            self.known.untold.push(body);
+        };
+        tell("a", "payment_intent.succeeded", &told.intent);
+        tell("b", "checkout.session.completed", &told.session);
+        tell("c", "payment_intent.succeeded", &told.intent);
+        if is_refunded {
+            tell("d", "charge.refunded", &back);
+            tell("e", "charge.refunded", &back);
+        }
+        self.known.sold.push(Sold {
+            giver,
+            top_up: id,
+            is_refunded,
+        });
+    }
+
+    /// Tells a server that nobody kills all that is untold.
+    async fn tell_all(&mut self, server: &Server) {
+        let untold = std::mem::take(&mut self.known.untold);
+        until("all is told", async || {
+            for body in &untold {
+                let told = telling(server, body, SECRET, now_s()).send().await;
+                if told.expect("the server is there").status() != 200 {
+                    return None;
+                }
+            }
+            Some(())
+        })
+        .await;
     }
 
     /// What the command finds in the ledger that nobody has open.
@@ -192,9 +297,10 @@ impl Soak {
 
     /// Compares what was acknowledged, what is in the ledger and what was heard.
     async fn compare(&mut self) {
-        let server = Server::on(Arc::clone(&self.dir), &SETTINGS).await;
+        let server = self.server().await;
         let person = self.givers(&server).remove(0);
-        top_up(&person).await;
+        self.sell(&person, 0, LARGE, false).await;
+        self.tell_all(&server).await;
         let key = format!("calm-{}", self.known.cycle);
         let last = person
             .ok(
@@ -210,7 +316,21 @@ impl Soak {
             let viewer = return_to(&server, &heard).await;
             self.known.viewers[number] = watch(viewer, heard, Some(last)).await;
         }
-        let entered = self.gifts_in_the_ledger().await;
+        for sold in &self.known.sold {
+            let person = &self.givers(&server)[sold.giver];
+            let path = format!("/api/v1/wallet/top-ups/{}", sold.top_up);
+            let state = if sold.is_refunded { "refunded" } else { "paid" };
+            assert_eq!(person.read(&path).await["state"], state, "{path}");
+        }
+        let credited = self.in_the_ledger("top_up").await.len();
+        assert_eq!(
+            credited,
+            self.known.sold.len(),
+            "each payment is credited once"
+        );
+        let back = self.known.sold.iter().filter(|sold| sold.is_refunded);
+        assert_eq!(self.in_the_ledger("refund").await.len(), back.count());
+        let entered = self.in_the_ledger("gift").await;
         for (number, heard) in self.known.viewers.iter().enumerate() {
             let once: BTreeSet<u64> = heard.seqs.iter().copied().collect();
             assert_eq!(
@@ -241,15 +361,15 @@ impl Soak {
             "{lost:?} were acknowledged and are nowhere"
         );
         println!(
-            "{} cycles: {} gifts in the ledger, {} acknowledged, each heard once by {VIEWERS}",
+            "{} cycles: {credited} payments, {} gifts in the ledger, {} acknowledged, each heard once by {VIEWERS}",
             self.known.cycle,
             entered.len(),
             acknowledged.len(),
         );
     }
 
-    /// The numbers of all gifts.
-    async fn gifts_in_the_ledger(&self) -> BTreeSet<u64> {
+    /// The numbers of all transactions of a kind.
+    async fn in_the_ledger(&self, kind: &str) -> BTreeSet<u64> {
         let dir = self.dir.path().to_str().expect("a text");
         let args = ["ledger", "export", "--format", "csv", "--data-dir", dir];
         let written = run(&args, "").await;
@@ -258,7 +378,7 @@ impl Soak {
         let gifts = text.lines().filter_map(|line| {
             let mut columns = line.split(',');
             let number = columns.nth(1)?.parse().ok()?;
-            (columns.nth(1)? == "gift").then_some(number)
+            (columns.nth(1)? == kind).then_some(number)
         });
         gifts.collect()
     }
@@ -374,6 +494,42 @@ async fn give(
             }
         }
     }
+}
+
+/// Tells events in any order, each once, twice or three times, until it is `enough`; gives which were heard.
+async fn tell(
+    server: &Server,
+    events: &[String],
+    mut rng: StdRng,
+    enough: impl Future<Output = ()>,
+) -> BTreeSet<usize> {
+    let each = 0..events.len();
+    let mut order: Vec<usize> = each
+        .flat_map(|number| std::iter::repeat_n(number, rng.random_range(1..=3)))
+        .collect();
+    for place in (1..order.len()).rev() {
+        order.swap(place, rng.random_range(0..=place));
+    }
+    let mut heard = BTreeSet::new();
+    let telling = async {
+        for number in order {
+            let request = telling(server, &events[number], SECRET, now_s());
+            let answer = request.send().await.expect("the server is there");
+            match answer.status().as_u16() {
+                200 => heard.insert(number),
+                // The ledger is not there yet.
+                503 => false,
+                other => panic!("{other}"),
+            };
+        }
+    };
+    tokio::pin!(enough);
+    tokio::select! {
+        () = &mut enough => return heard,
+        () = telling => {}
+    }
+    enough.await;
+    heard
 }
 
 /// Somebody whose server is killed hears nothing.

@@ -46,6 +46,7 @@ pub(crate) mod shop;
 pub(crate) mod till;
 pub(crate) mod viewer;
 pub(crate) mod waiting;
+pub(crate) mod webhooks;
 
 pub(crate) use clip::Clip;
 pub(crate) use ffmpeg::Source;

@@ -2,7 +2,7 @@
 //! that are at hand. Whoever keeps the ledger puts in what a command [wants](crate::Command::accounts),
 //! and takes out what is to be kept.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use wire::hex;
 
@@ -87,6 +87,9 @@ pub struct Book {
     next: Next,
     /// The versions of what was changed, and whether it is new.
     touched: HashMap<AccountId, (i64, bool)>,
+    /// What is not as the ledger has it, of transactions and of pending transfers.
+    entered: HashSet<TransactionId>,
+    resolved: HashSet<TransferId>,
     transactions: Vec<TransactionRow>,
     transfers: Vec<TransferRow>,
 }
@@ -111,7 +114,7 @@ impl Book {
     }
 
     /// Every account that is at hand.
-    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+    pub fn accounts(&self) -> impl ExactSizeIterator<Item = &Account> {
         self.accounts.values()
     }
 
@@ -140,10 +143,16 @@ impl Book {
         self.pending.insert(id, pending);
     }
 
-    /// Takes out what is to be kept. What was looked up besides accounts is forgotten.
+    /// Takes out what is to be kept. Transactions and pending transfers that are among it stay at hand until
+    /// this is asked for once more, for the ledger may not have them yet; those that were only looked up are
+    /// forgotten. Accounts stay.
     pub fn take_changes(&mut self) -> Changes {
-        self.recorded.clear();
-        self.pending.clear();
+        let (entered, resolved) = (
+            std::mem::take(&mut self.entered),
+            std::mem::take(&mut self.resolved),
+        );
+        self.recorded.retain(|id, _| entered.contains(id));
+        self.pending.retain(|id, _| resolved.contains(id));
         let touched = self.touched.drain();
         let mut accounts: Vec<_> = touched
             .map(|(id, (was, is_new))| Change {
@@ -198,6 +207,7 @@ impl Book {
         let reverses = transaction.reverses.map(|of| {
             let original = self.recorded.get_mut(&of).expect("the rules looked it up");
             original.is_reversed = true;
+            self.entered.insert(of);
             original.receipt.number
         });
         self.transactions.push(TransactionRow {
@@ -218,6 +228,7 @@ impl Book {
             row.debit = self.accounts[&leg.debit].number;
             row.credit = self.accounts[&leg.credit].number;
         }
+        self.entered.insert(receipt.id);
         self.put_recorded(Recorded {
             receipt,
             request: transaction.request,
@@ -252,11 +263,13 @@ impl Book {
                     leg: *leg,
                     resolved: None,
                 };
+                self.resolved.insert(id);
                 self.put_pending(id, pending);
             }
             Phase::Post(of) | Phase::Void(of) | Phase::Expire(of) => {
                 let pending = self.pending.get_mut(&of).expect("the rules looked it up");
                 pending.resolved = Some(leg.phase);
+                self.resolved.insert(of);
                 resolves = Some(pending.seq);
             }
         }

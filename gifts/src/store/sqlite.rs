@@ -1,5 +1,5 @@
-//! The ledger in a file of its own. Each statement takes its set as one JSON text: SQLite is asked from a
-//! thread of its own, and what costs is the asking.
+//! The ledger in a file of its own. Each statement takes a whole set: SQLite is asked from a thread of its own,
+//! and to ask costs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,6 +25,10 @@ use super::{
 };
 use crate::backup::Sink;
 
+use many::{Bound, Many};
+
+mod many;
+
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations/sqlite");
 
 /// Its name in the data directory.
@@ -43,36 +47,57 @@ const ROWS_AHEAD: usize = 4_096;
 /// transactions is brought there once.
 const CHECKPOINT_PAGES: u32 = 4_096;
 
-/// Keeps what a batch comes to. All at once, since each question to SQLite's thread wakes it, and its
-/// answer us. What is refused undoes the whole transaction: to undo a statement alone, SQLite would keep a
-/// copy of each page.
-const WRITE: &str = "
-    INSERT OR ROLLBACK INTO accounts (number, id, ledger, limit_rule, version,
+// What is refused undoes the whole transaction: to undo a statement alone, SQLite would keep a copy of each
+// page.
+
+static OPEN: Many = Many::new(
+    "INSERT OR ROLLBACK INTO accounts (number, id, ledger, limit_rule, version,
         debits_pending, debits_posted, credits_pending, credits_posted, opened_at, frozen_at, closed_at)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-           value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11
-    FROM json_each($1);
-    -- Only those are changed that are as they were thought to be when it was decided.
-    UPDATE accounts SET version = n.v ->> 2,
-        debits_pending = n.v ->> 3, debits_posted = n.v ->> 4,
-        credits_pending = n.v ->> 5, credits_posted = n.v ->> 6,
-        frozen_at = n.v ->> 7, closed_at = n.v ->> 8
-    FROM (SELECT value AS v, value ->> 0 AS number, value ->> 1 AS was FROM json_each($2)) AS n
-    WHERE accounts.number = n.number AND accounts.version = n.was;
-    INSERT OR ROLLBACK INTO transactions (number, first_seq, legs, id, request, code,
-        reverses, contract, subject, event_at, created_at)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-           value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10
-    FROM json_each($3);
-    INSERT OR ROLLBACK INTO transfers (seq, txn, ledger, amount, debit, credit, phase, resolves, expires_at)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-           value ->> 6, value ->> 7, value ->> 8
-    FROM json_each($4);
-    INSERT OR ROLLBACK INTO outbox (number, topic, part_key, payload, next_at)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($5);
-    UPDATE gate SET next_account = $6, next_transaction = $7, next_seq = $8;
-    INSERT OR ROLLBACK INTO answers (scope, word, request, answer, at)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($9)";
+     SELECT * FROM",
+    12,
+    "WHERE column1 IS NOT NULL",
+);
+
+/// Only those are changed that are as they were thought to be when it was decided.
+static CHANGE: Many = Many::new(
+    "UPDATE accounts SET version = column3,
+        debits_pending = column4, debits_posted = column5,
+        credits_pending = column6, credits_posted = column7,
+        frozen_at = column8, closed_at = column9
+     FROM",
+    9,
+    "WHERE accounts.number = column1 AND accounts.version = column2",
+);
+
+static ENTER: Many = Many::new(
+    "INSERT OR ROLLBACK INTO transactions (number, id, request, code, reverses, contract, subject,
+        first_seq, legs, event_at, created_at)
+     SELECT * FROM",
+    11,
+    "WHERE column1 IS NOT NULL",
+);
+
+static MOVE: Many = Many::new(
+    "INSERT OR ROLLBACK INTO transfers (seq, txn, ledger, debit, credit, amount, phase, resolves, expires_at)
+     SELECT * FROM",
+    9,
+    "WHERE column1 IS NOT NULL",
+);
+
+static TELL: Many = Many::new(
+    "INSERT OR ROLLBACK INTO outbox (number, topic, part_key, payload, next_at) SELECT * FROM",
+    5,
+    "WHERE column1 IS NOT NULL",
+);
+
+static ANSWER: Many = Many::new(
+    "INSERT OR ROLLBACK INTO answers (scope, word, request, answer, at) SELECT * FROM",
+    5,
+    "WHERE column1 IS NOT NULL",
+);
+
+/// Statements that are kept prepared.
+const STATEMENTS: usize = 128;
 
 /// The ledger's file.
 #[derive(Clone, Debug)]
@@ -126,6 +151,7 @@ impl SqliteStore {
             // What was answered is on the disk.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
+            .statement_cache_capacity(STATEMENTS)
             .pragma("cache_size", format!("-{CACHE_KIB}"))
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
             // What a statement that fails would undo is not written to a file.
@@ -289,26 +315,20 @@ impl Writer for SqliteWriter {
         outbox: &[OutboxRow],
         answers: &[AnswerRow],
     ) -> Result<()> {
-        let (new, known): (Vec<_>, Vec<_>) =
+        let (new, known): (Vec<&Change>, Vec<&Change>) =
             changes.accounts.iter().partition(|change| change.is_new);
         let at = changes.transactions.first().map_or(0, |row| row.created_at);
-        let Next {
-            account,
-            transaction,
-            seq,
-        } = changes.next;
-        let written = sqlx::query(WRITE)
-            .bind(new_accounts(&new, at))
-            .bind(known_accounts(&known))
-            .bind(transactions(&changes.transactions))
-            .bind(transfers(&changes.transfers))
-            .bind(told(outbox))
-            .bind(account)
-            .bind(transaction)
-            .bind(seq)
-            .bind(answered(answers))
-            .execute(&mut self.0)
+        let connection = &mut self.0;
+        let mut written = OPEN
+            .run(connection, &new, |change, row| new_account(change, at, row))
             .await?;
+        written += CHANGE.run(connection, &known, known_account).await?;
+        written += ENTER
+            .run(connection, &changes.transactions, transaction)
+            .await?;
+        written += MOVE.run(connection, &changes.transfers, transfer).await?;
+        written += TELL.run(connection, outbox, told).await?;
+        written += ANSWER.run(connection, answers, answered).await?;
         let rows = [
             changes.accounts.len(),
             changes.transactions.len(),
@@ -316,12 +336,21 @@ impl Writer for SqliteWriter {
             outbox.len(),
             answers.len(),
         ];
-        // And the gate's own.
-        if written.rows_affected() == 1 + rows.into_iter().sum::<usize>() as u64 {
-            Ok(())
-        } else {
-            Err(StoreError::Damaged("what was at hand of an account".into()))
+        if written != rows.into_iter().sum::<usize>() as u64 {
+            return Err(StoreError::Damaged("what was at hand of an account".into()));
         }
+        let Next {
+            account,
+            transaction,
+            seq,
+        } = changes.next;
+        sqlx::query("UPDATE gate SET next_account = $1, next_transaction = $2, next_seq = $3")
+            .bind(account)
+            .bind(transaction)
+            .bind(seq)
+            .execute(connection)
+            .await?;
+        Ok(())
     }
 
     async fn put_rows(&mut self, table: &Table, rows: &str) -> Result<()> {
@@ -393,89 +422,77 @@ impl Writer for SqliteWriter {
     }
 }
 
-fn new_accounts(new: &[&Change], at: i64) -> String {
-    set(new.iter().map(|change| {
-        let row = AccountRow::new(&change.account, at);
-        let c = row.counters;
-        (
-            row.number,
-            row.id,
-            row.ledger,
-            row.limit_rule,
-            row.version,
-            c.debits_pending,
-            c.debits_posted,
-            c.credits_pending,
-            c.credits_posted,
-            row.opened_at,
-            row.frozen_at,
-            row.closed_at,
-        )
-    }))
+fn new_account(change: &Change, at: i64, row: &mut Bound) {
+    let account = AccountRow::new(&change.account, at);
+    let c = account.counters;
+    row.value(account.number)
+        .value(account.id)
+        .value(account.ledger)
+        .value(account.limit_rule)
+        .value(account.version)
+        .value(c.debits_pending)
+        .value(c.debits_posted)
+        .value(c.credits_pending)
+        .value(c.credits_posted)
+        .value(account.opened_at)
+        .value(account.frozen_at)
+        .value(account.closed_at);
 }
 
-fn known_accounts(known: &[&Change]) -> String {
-    set(known.iter().map(|change| {
-        let account = change.account;
-        let c = account.counters;
-        (
-            account.number,
-            change.was,
-            account.version,
-            c.debits_pending,
-            c.debits_posted,
-            c.credits_pending,
-            c.credits_posted,
-            account.frozen_at,
-            account.closed_at,
-        )
-    }))
+fn known_account(change: &&Change, row: &mut Bound) {
+    let account = change.account;
+    let c = account.counters;
+    row.value(account.number)
+        .value(change.was)
+        .value(account.version)
+        .value(c.debits_pending)
+        .value(c.debits_posted)
+        .value(c.credits_pending)
+        .value(c.credits_posted)
+        .value(account.frozen_at)
+        .value(account.closed_at);
 }
 
-fn transactions(rows: &[TransactionRow]) -> String {
-    set(rows.iter().map(|row| {
-        (
-            row.number,
-            row.first_seq,
-            row.legs,
-            &row.id,
-            &row.request,
-            row.code,
-            row.reverses,
-            row.contract,
-            row.subject,
-            row.event_at,
-            row.created_at,
-        )
-    }))
+fn transaction(entered: &TransactionRow, row: &mut Bound) {
+    row.value(entered.number)
+        .value(entered.id.as_str())
+        .value(entered.request.as_str())
+        .value(entered.code)
+        .value(entered.reverses)
+        .value(entered.contract)
+        .value(entered.subject)
+        .value(entered.first_seq)
+        .value(entered.legs)
+        .value(entered.event_at)
+        .value(entered.created_at);
 }
 
-fn transfers(rows: &[TransferRow]) -> String {
-    set(rows.iter().map(|row| {
-        (
-            row.seq,
-            row.txn,
-            &row.ledger,
-            row.amount,
-            row.debit,
-            row.credit,
-            row.phase,
-            row.resolves,
-            row.expires_at,
-        )
-    }))
+fn transfer(moved: &TransferRow, row: &mut Bound) {
+    row.value(moved.seq)
+        .value(moved.txn)
+        .value(moved.ledger.as_str())
+        .value(moved.debit)
+        .value(moved.credit)
+        .value(moved.amount)
+        .value(moved.phase)
+        .value(moved.resolves)
+        .value(moved.expires_at);
 }
 
-fn told(rows: &[OutboxRow]) -> String {
-    set(rows
-        .iter()
-        .map(|row| (row.number, row.topic, &row.part_key, &row.payload, row.at)))
+fn told(told: &OutboxRow, row: &mut Bound) {
+    row.value(told.number)
+        .value(told.topic)
+        .value(told.part_key.as_str())
+        .value(told.payload.as_str())
+        .value(told.at);
 }
 
-fn answered(rows: &[AnswerRow]) -> String {
-    set(rows
-        .iter()
-        .map(|row| (&row.scope, &row.word, &row.request, &row.answer, row.at)))
+fn answered(answer: &AnswerRow, row: &mut Bound) {
+    row.value(answer.scope.as_str())
+        .value(answer.word.as_str())
+        .value(answer.request.as_str())
+        .value(answer.answer.as_str())
+        .value(answer.at);
 }
 
 /// A connection to read over.

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseRoute, safeThen, signInPath } from './route';
+import { parseRoute, roomOf, safeThen, signInPath, walletPath } from './route';
 
 describe('parseRoute', () => {
   it.each([
@@ -53,4 +53,10 @@ describe('safeThen', () => {
     expect(safeThen(new URL(path, 'http://a').searchParams.get('then'))).toBe('/studio/keys?a=b&c=%20');
     expect(signInPath('/')).toBe('/sign-in');
   });
+});
+
+it('leads back from the wallet to the room that one came from, and to nothing else', () => {
+  expect(roomOf(new URL(walletPath('stage'), 'http://here').searchParams.get('then'))).toBe('stage');
+  expect(walletPath(null)).toBe('/wallet');
+  for (const then of [null, '/', '/studio', '//elsewhere.invalid/@stage', 'https://elsewhere.invalid/@stage']) expect(roomOf(then)).toBeNull();
 });

@@ -53,6 +53,17 @@ export function signInPath(then: string): string {
   return then === '/' ? '/sign-in' : `/sign-in?then=${encodeURIComponent(then)}`;
 }
 
+/** The wallet, and from there back to a room. */
+export function walletPath(handle: string | null): string {
+  return handle === null ? '/wallet' : `/wallet?then=${roomPath(handle)}`;
+}
+
+/** The room to which `?then=` leads, if it leads to one. */
+export function roomOf(then: string | null): string | null {
+  const route = parseRoute(safeThen(then));
+  return route.page === 'room' ? route.handle : null;
+}
+
 /** Nobody is led to these after signing in: they are for who is not signed in. */
 const NO_GOAL: ReadonlySet<Route['page']> = new Set<Route['page']>(['sign-in', 'sign-up', 'recover', 'not-found']);
 

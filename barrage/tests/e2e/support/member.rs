@@ -160,13 +160,18 @@ impl Member {
 
     /// The next thing heard whose `t` is this.
     pub(crate) async fn hear(&mut self, t: &str) -> Value {
-        loop {
-            let heard = self.next().await;
-            let heard = heard.unwrap_or_else(|| panic!("ended with {:?} before {t}", self.ended));
-            if heard["t"] == t {
-                return heard;
+        let hearing = async {
+            loop {
+                let heard = self.next().await;
+                let heard =
+                    heard.unwrap_or_else(|| panic!("ended with {:?} before {t}", self.ended));
+                if heard["t"] == t {
+                    return heard;
+                }
             }
-        }
+        };
+        // The room may say much else all the while.
+        within(t, hearing).await
     }
 
     /// The texts of the next danmaku.

@@ -49,7 +49,7 @@ export interface Session {
   last_seen_at: string;
 }
 
-export type Scope = 'read' | 'channel' | 'chat' | 'operator';
+export type Scope = 'read' | 'channel' | 'chat' | 'gifts' | 'operator';
 
 export interface Token {
   id: string;

@@ -60,7 +60,7 @@ export interface Contract {
   streamer_bp: number;
   agency_bp: number;
   platform_bp: number;
-  agency: { id: string; name: string } | null;
+  agency: Agency | null;
   /** Not the one that all have who have none. */
   own: boolean;
 }
@@ -100,22 +100,30 @@ export interface EarningsLine {
   reversed: boolean;
 }
 
+/** As operators see it. */
+export interface MoneyLine extends WalletLine {
+  reversed: boolean;
+  reversible: boolean;
+}
+
 export interface MoneyAnswer {
   user: { handle: string; name: string };
   wallet: Wallet;
+  /** The last first. */
   top_ups: TopUp[];
-  lines: (WalletLine & { reversible: boolean })[];
+  lines: MoneyLine[];
   next: number | null;
 }
 
 export type Why = 'refund' | 'chargeback' | 'minor';
 
 export interface Note {
-  id: number | string;
+  id: string;
   at: string;
   /** Their handle. */
   by: string;
-  what: 'reversal' | 'freeze' | 'unfreeze' | 'refund' | 'contract' | 'gift';
+  /** Such as `reversal`. */
+  what: string;
   subject: string;
   reason: string;
 }
@@ -145,18 +153,36 @@ export const getEarningsLines = async (handle: string, seq: number | null): Prom
   (await get<PageOf<EarningsLine>>(`${earnings(handle)}/lines?limit=${LINES_PAGE}${before(seq)}`)).body;
 
 const account = (handle: string): string => `/api/v1/admin/wallets/${encodeURIComponent(handle)}`;
-export const getMoney = async (handle: string, seq: number | null = null): Promise<MoneyAnswer> =>
-  (await get<MoneyAnswer>(`${account(handle)}${seq === null ? '' : `?before=${seq}`}`)).body;
+export const getMoney = async (handle: string, seq: number | null): Promise<MoneyAnswer> =>
+  (await get<MoneyAnswer>(`${account(handle)}?limit=${LINES_PAGE}${before(seq)}`)).body;
 export const reverse = (transaction: string, why: Why, reason: string): Promise<unknown> =>
   send('POST', `${ADMIN}/reversals`, { transaction, why, reason });
 export const freeze = (handle: string, frozen: boolean, reason: string): Promise<unknown> =>
   send('POST', `${account(handle)}/${frozen ? 'freeze' : 'unfreeze'}`, { reason });
-export const refundTopUp = (id: string, why: 'refund' | 'minor', reason: string): Promise<unknown> =>
+/** While the provider has not decided, what comes back is still paid. */
+export const refundTopUp = (id: string, why: Why, reason: string): Promise<TopUp> =>
   send('POST', `${ADMIN}/payments/${encodeURIComponent(id)}/refund`, { why, reason });
-export const getNotes = async (next: string | number | null): Promise<{ notes: Note[]; next: string | number | null }> =>
-  (await get<{ notes: Note[]; next: string | number | null }>(`${ADMIN}/notes${next === null ? '' : `?before=${encodeURIComponent(String(next))}`}`)).body;
+/** Those before this one; the last, if null. As many at once as lines. */
+export const getNotes = async (note: string | null): Promise<Note[]> =>
+  (await get<{ notes: Note[] }>(`${ADMIN}/notes${note === null ? '' : `?before=${encodeURIComponent(note)}`}`)).body.notes;
 
+export interface Agency {
+  id: string;
+  name: string;
+}
+
+/** What is neither the streamer's nor the agency's is the platform's. */
+export interface Terms {
+  streamer_bp: number;
+  /** Its identity. */
+  agency: string | null;
+  agency_bp: number;
+  reason: string;
+}
+
+const AGENCIES = '/api/v1/admin/agencies';
 const contract = (handle: string): string => `/api/v1/admin/channels/${encodeURIComponent(handle)}/contract`;
 export const getContract = async (handle: string): Promise<Contract> => (await get<Contract>(contract(handle))).body;
-export const setContract = (handle: string, terms: Omit<Contract, 'version'> & { reason: string }): Promise<unknown> =>
-  send('PUT', contract(handle), terms);
+export const setContract = (handle: string, terms: Terms): Promise<Contract> => send('PUT', contract(handle), terms);
+export const getAgencies = async (): Promise<Agency[]> => (await get<Agency[]>(AGENCIES)).body;
+export const addAgency = (name: string): Promise<Agency> => send('POST', AGENCIES, { name });

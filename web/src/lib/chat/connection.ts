@@ -1,6 +1,6 @@
 import { backoffDelay, type Backoff } from '../backoff';
 import { Places } from './places';
-import { SUBPROTOCOL, type Heard, type Said } from './protocol';
+import { SUBPROTOCOL, type At, type Heard, type Said } from './protocol';
 
 export interface ConnectionEvents {
   heard(what: Heard): void;
@@ -19,7 +19,7 @@ const FINAL: ReadonlySet<number> = new Set([1002, 1007, 1009]);
 
 /** A connection to a room that comes back by itself, and hears what it missed. */
 export class Connection {
-  #places = new Places();
+  readonly #places: Places;
   #socket: WebSocket | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
@@ -27,8 +27,10 @@ export class Connection {
   readonly #handle: string;
   readonly #events: ConnectionEvents;
 
-  constructor(handle: string, events: ConnectionEvents) {
+  /** `money` is from where its gifts are heard again. */
+  constructor(handle: string, events: ConnectionEvents, money: At | null) {
     this.#handle = handle;
+    this.#places = new Places(money);
     this.#events = events;
     addEventListener('online', this.#now);
     this.#open();

@@ -1,8 +1,13 @@
-import type { Heard, Lane, Welcome } from './protocol';
+import type { At, Heard, Lane, Welcome } from './protocol';
 
 /** Where a client is on each lane, to hear what it missed when it returns. Pure. */
 export class Places {
-  #lanes = new Map<Lane, { e: number; p: number }>();
+  #lanes = new Map<Lane, At>();
+
+  /** Where an earlier load of the page was, to hear again from there. */
+  constructor(money: At | null = null) {
+    if (money) this.#lanes.set('money', money);
+  }
 
   /** Takes note of something heard; false if it was heard before. */
   note(heard: Heard): boolean {
@@ -16,14 +21,14 @@ export class Places {
       return true;
     }
     const place = this.#lanes.get(heard.l);
-    const history = heard.l === 'chat' && this.#fresh && place !== undefined && heard.p < place.p;
+    const history = this.#fresh.has(heard.l) && place !== undefined && heard.p < place.p;
     if (place && heard.p < place.p && !history) return false;
     if (!history) this.#reach(heard.l, heard.p + 1);
     return true;
   }
 
-  /** True from a welcome to a room whose chat is not known, when the last of it follows, to the next. */
-  #fresh = false;
+  /** Lanes that were not known at the last welcome: the last of them may follow. */
+  #fresh = new Set<Lane>();
 
   #welcome(welcome: Welcome): void {
     for (const [name, now] of Object.entries(welcome.lanes)) {
@@ -31,10 +36,10 @@ export class Places {
       const was = this.#lanes.get(lane);
       // What was missed follows, from where it was.
       if (was?.e === now.e) {
-        if (lane === 'chat') this.#fresh = false;
+        this.#fresh.delete(lane);
         continue;
       }
-      if (lane === 'chat') this.#fresh = true;
+      if (lane === 'chat' || lane === 'money') this.#fresh.add(lane);
       this.#lanes.set(lane, { ...now });
     }
   }

@@ -2,6 +2,8 @@ import { ApiFailure, get, send } from '../api';
 import { begun, grown, without, type Given } from '../gifts/gathered';
 import { Giving } from '../gifts/giving.svelte';
 import { purse } from '../gifts/purse.svelte';
+import { parsePlace, Recent } from '../gifts/recent';
+import { keep, kept } from '../kept';
 import { blockList } from './block-list.svelte';
 import { Connection } from './connection';
 import type { Emote } from './emotes';
@@ -113,7 +115,7 @@ export class RoomChat {
   readonly giving: Giving;
 
   readonly #connection: Connection;
-  readonly #handle: string;
+  readonly handle: string;
   readonly #hooks: Hooks;
   readonly #column = new Lines<Line>(LINES_MAX, (line) => this.#hidden.has(line));
   #hidden = new WeakSet<Line>();
@@ -136,6 +138,10 @@ export class RoomChat {
   #waiting = new Map<number, (refusal: Refusal | null, retry_ms?: number) => void>();
   /** What stands before this on the chat lane was said before we came. */
   #live = 0;
+  /** Of the gifts that were given before we came, nothing is made over the picture. */
+  #giftsLive = 0;
+  #moneyEpoch: number | null = null;
+  readonly #recent = new Recent();
   /** How far the server's clock is ahead of ours. */
   #ahead = 0;
   #giftsKnown = new Set<number>();
@@ -143,13 +149,14 @@ export class RoomChat {
   #combos = new Map<string, Line & { gift: Given }>();
 
   constructor(handle: string, hooks: Hooks) {
-    this.#handle = handle;
+    this.handle = handle;
     this.#hooks = hooks;
-    this.#connection = new Connection(handle, {
-      heard: (what) => this.#hear(what),
-      connected: (is) => this.#onConnected(is),
+    const events = {
+      heard: (what: Heard) => this.#hear(what),
+      connected: (is: boolean) => this.#onConnected(is),
       over: () => undefined,
-    });
+    };
+    this.#connection = new Connection(handle, events, parsePlace(kept(`money.${handle}`)));
     this.giving = new Giving(handle, { say: (what) => this.#connection.say(what), nextId: () => this.#nextId++ });
   }
 
@@ -239,7 +246,7 @@ export class RoomChat {
   async #authenticate(): Promise<void> {
     if (!this.connected) return;
     try {
-      const { token, until } = await send<RoomToken>('POST', `/api/v1/rooms/${encodeURIComponent(this.#handle)}/token`);
+      const { token, until } = await send<RoomToken>('POST', `/api/v1/rooms/${encodeURIComponent(this.handle)}/token`);
       if (!this.#wanted) return;
       this.#connection.say({ t: 'auth', token, ...(this.#mods && { mods: this.#mods }) });
       this.#authenticateIn(Math.max(TOKEN_AGAIN_MS, Date.parse(until) - Date.now() - AHEAD_MS));
@@ -258,7 +265,7 @@ export class RoomChat {
   /** Without them nothing is missing but the pictures to choose from. */
   async #fetchEmotes(): Promise<void> {
     try {
-      const { body } = await get<{ emotes: Emote[] }>(`/api/v1/channels/${encodeURIComponent(this.#handle)}/emotes`);
+      const { body } = await get<{ emotes: Emote[] }>(`/api/v1/channels/${encodeURIComponent(this.handle)}/emotes`);
       this.emotes = body.emotes;
     } catch (error) {
       if (!(error instanceof ApiFailure)) throw error;
@@ -277,6 +284,9 @@ export class RoomChat {
         this.#ahead = heard.server_ms - Date.now();
         this.sampled = null;
         this.#live = heard.lanes.chat.p;
+        this.#giftsLive = this.begun ? 0 : heard.lanes.money.p;
+        if (this.#moneyEpoch !== heard.lanes.money.e) this.#recent.clear();
+        this.#moneyEpoch = heard.lanes.money.e;
         break;
       case 'danmaku':
         this.#add(heard);
@@ -391,6 +401,9 @@ export class RoomChat {
     if (this.#giftsKnown.has(item.seq)) return;
     this.#giftsKnown.add(item.seq);
     shorten(this.#giftsKnown, GIFTS_KNOWN);
+    const at = item.at - this.#ahead;
+    this.#recent.note(item.p, item.pinned_ms ? at + item.pinned_ms : 0, Date.now());
+    keep(`money.${this.handle}`, `${this.#moneyEpoch}:${this.#recent.from}`);
     this.people.note(item.by);
     const began = begun(item);
     const before = began.combo === null ? undefined : this.#combos.get(began.combo);
@@ -403,8 +416,8 @@ export class RoomChat {
     }
     if (!before || !this.#replace(line)) this.#enter(line);
     if (this.#hidden.has(line)) return;
-    const at = item.at - this.#ahead;
     if (item.pinned_ms) this.#pin(line, at, at + item.pinned_ms);
+    if (item.p < this.#giftsLive) return;
     this.#hooks.gifted?.(line, at);
     for (const listener of this.#listeners) listener(line, markOf(line, this.me));
   }

@@ -21,6 +21,8 @@ describe('problemOf', () => {
     ['url', 'not_an_address', 'error.not_an_address', undefined],
     ['url', 'private_address', 'error.private_address', undefined],
     ['member', 'is_owner', 'mods.self', undefined],
+    ['reason', 'too_few', 'error.too_few', undefined],
+    ['streamer_bp', 'too_many_shares', 'error.too_many_shares', undefined],
     ['name', 'something_new', 'error.refused', { message: 'No.' }],
   ])('tells why %s is not taken: %s', (field, reason, key, params) => {
     const message = params === undefined ? { key } : { key, params };
@@ -39,6 +41,7 @@ describe('problemOf', () => {
 
   it('leads what is taken to its field', () => {
     expect(problemOf(new ApiFailure(409, 'handle_taken')).field).toBe('handle');
+    expect(problemOf(new ApiFailure(409, 'name_taken')).field).toBe('name');
   });
 
   it('tells how long to wait', () => {
@@ -57,6 +60,10 @@ describe('problemOf', () => {
     [new ApiFailure(502, null), 'error.server'],
     [new ApiFailure(500, 'internal'), 'error.server'],
     [new ApiFailure(503, 'busy'), 'error.busy'],
+    [new ApiFailure(503, 'gifts_unavailable'), 'error.gifts_unavailable'],
+    [new ApiFailure(503, 'payments_unavailable'), 'error.payments_unavailable'],
+    [new ApiFailure(409, 'not_reversible'), 'error.not_reversible'],
+    [new ApiFailure(409, 'not_refundable'), 'error.not_refundable'],
     [new ApiFailure(400, 'something_new', { message: 'No.' }), 'error.refused'],
   ])('%s is about the whole form', (failure, key) => {
     expect(problemOf(failure)).toMatchObject({ field: null, message: { key } });

@@ -37,6 +37,12 @@ const BY_CODE: Readonly<Record<string, Problem>> = {
   too_slow: whole('error.busy'),
   busy: whole('error.busy'),
   database_unavailable: whole('error.database'),
+  name_taken: { field: 'name', message: { key: 'error.name_taken' } },
+  not_reversible: whole('error.not_reversible'),
+  not_refundable: whole('error.not_refundable'),
+  gifts_unavailable: whole('error.gifts_unavailable'),
+  payments_unavailable: whole('error.payments_unavailable'),
+  payments_off: whole('error.payments_off'),
 };
 
 /** What the server's refusal means for who typed `values`. */
@@ -66,6 +72,10 @@ function aboutField({ reason, max, message }: ApiFailure, count: number): Messag
       return { key: 'error.password_short', params: { count: String(count), min: String(PASSWORD_MIN) } };
     case 'too_many':
       return { key: 'error.too_many', params: { max: String(max) } };
+    case 'too_few':
+      return { key: 'error.too_few' };
+    case 'too_many_shares':
+      return { key: 'error.too_many_shares' };
     case 'out_of_range':
       return { key: 'error.out_of_range', params: { max: String(max) } };
     case 'guessable':

@@ -1,6 +1,8 @@
 //! Giving gifts in a room, until it is known what became of each.
 
 import type { GiveRefusal, Said } from '../chat/protocol';
+import { keep, kept } from '../kept';
+import { freshKey } from '../key';
 import { Combo, isOver, parsePending, PENDING_MAX, type Pending, type Wish } from './pending';
 import { purse } from './purse.svelte';
 import type { Wallet } from './wallet';
@@ -41,8 +43,8 @@ export class Giving {
       this.refusal = { why: 'too_many', wish };
       return;
     }
-    const combo = wish.gift === 'super_chat' ? {} : { combo: this.#combo.press(wish.gift, performance.now(), fresh) };
-    const one: Pending = { ...wish, ...combo, key: fresh(), made_ms: Date.now(), asked: 0 };
+    const combo = wish.gift === 'super_chat' ? {} : { combo: this.#combo.press(wish.gift, performance.now(), freshKey) };
+    const one: Pending = { ...wish, ...combo, key: freshKey(), made_ms: Date.now(), asked: 0 };
     this.#keep([...this.pending, one]);
     this.#ask(one.key);
   }
@@ -51,8 +53,8 @@ export class Giving {
   ready(person: string): void {
     if (this.#person !== person) {
       this.#person = person;
-      const kept = parsePending(read(this.#place));
-      this.#keep([...kept, ...this.pending.filter(({ key }) => kept.every((one) => one.key !== key))].slice(0, PENDING_MAX));
+      const sent = parsePending(kept(this.#place));
+      this.#keep([...sent, ...this.pending.filter(({ key }) => sent.every((one) => one.key !== key))].slice(0, PENDING_MAX));
     }
     for (const { key } of this.pending) this.#ask(key);
   }
@@ -133,31 +135,10 @@ export class Giving {
 
   #keep(pending: readonly Pending[]): void {
     this.pending = pending;
-    if (this.#person !== null) write(this.#place, pending);
+    if (this.#person !== null) keep(this.#place, pending.length === 0 ? null : JSON.stringify(pending));
   }
 
   get #place(): string {
-    return `barrage.giving.${this.#person}.${this.#room}`;
-  }
-}
-
-function fresh(): string {
-  return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(36).padStart(2, '0')).join('');
-}
-
-function read(place: string): string | null {
-  try {
-    return sessionStorage.getItem(place);
-  } catch {
-    return null;
-  }
-}
-
-function write(place: string, pending: readonly Pending[]): void {
-  try {
-    if (pending.length === 0) sessionStorage.removeItem(place);
-    else sessionStorage.setItem(place, JSON.stringify(pending));
-  } catch {
-    // Where nothing may be kept, only a reload forgets it; the history tells then.
+    return `giving.${this.#person}.${this.#room}`;
   }
 }

@@ -6,6 +6,7 @@ import { danmaku } from './en/danmaku';
 import { earnings } from './en/earnings';
 import { form } from './en/form';
 import { gifts } from './en/gifts';
+import { money } from './en/money';
 import { studio } from './en/studio';
 import { wallet } from './en/wallet';
 
@@ -174,6 +175,7 @@ export const en = {
   ...danmaku,
   ...earnings,
   ...gifts,
+  ...money,
   ...studio,
   ...wallet,
   ...admin,

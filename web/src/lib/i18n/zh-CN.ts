@@ -7,6 +7,7 @@ import { danmaku } from './zh-CN/danmaku';
 import { earnings } from './zh-CN/earnings';
 import { form } from './zh-CN/form';
 import { gifts } from './zh-CN/gifts';
+import { money } from './zh-CN/money';
 import { studio } from './zh-CN/studio';
 import { wallet } from './zh-CN/wallet';
 
@@ -169,6 +170,7 @@ export const zhCN: Messages = {
   ...danmaku,
   ...earnings,
   ...gifts,
+  ...money,
   ...studio,
   ...wallet,
   ...admin,

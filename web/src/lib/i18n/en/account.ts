@@ -123,6 +123,8 @@ export const account = {
   'tokens.scope.channel_hint': 'Title, stream keys, moderators; reading too.',
   'tokens.scope.chat': 'Speak in rooms',
   'tokens.scope.chat_hint': 'Send danmaku as you; reading too.',
+  'tokens.scope.gifts': 'Give gifts',
+  'tokens.scope.gifts_hint': 'Spend coins from your wallet on gifts; reading too.',
   'tokens.scope.operator': 'Run the server',
   'tokens.scope.operator_hint': 'All that an operator may. Give it to nothing you do not trust entirely.',
   'tokens.expiry': 'Ends by itself',

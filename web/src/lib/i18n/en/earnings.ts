@@ -15,6 +15,7 @@ export const earnings = {
   'earnings.owed.note': 'Taken back after it was paid out. It is kept from what you earn next.',
   'earnings.split': 'How a gift is shared',
   'earnings.split.version': 'Version {version} of the contract. Each gift is shared by the one that holds when it is given.',
+  'earnings.split.rounding': 'Shares are rounded down to whole coins, and a coin that is left goes to who lost most by that, to you where it is the same: at 50%, a gift of one coin is all yours.',
   'earnings.split.streamer': 'You',
   'earnings.split.agency': 'Agency',
   'earnings.split.agency_named': 'Agency {name}',

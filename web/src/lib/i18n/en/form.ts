@@ -60,4 +60,12 @@ export const form = {
   'error.not_an_address': 'This takes a whole address, such as https://example.org/hook.',
   'error.private_address': 'This address is not on the open internet. An operator of this server can allow such addresses.',
   'error.too_large': 'This is too long to send.',
+  'error.name_taken': 'This name is taken. Choose another.',
+  'error.not_reversible': 'This was taken back before, or cannot be. Load the page again to see how it stands.',
+  'error.not_refundable': 'This was not paid, so there is nothing to give back. Load the page again to see how it stands.',
+  'error.gifts_unavailable': 'Gifts and wallets do not work right now, because the ledger does not answer. Nothing is lost; try again in a moment.',
+  'error.payments_unavailable': 'Payments do not work right now. Nothing is lost; try again in a moment.',
+  'error.payments_off': 'This server sells no coins: no payment provider is set.',
+  'error.too_few': 'This is less than it has to be.',
+  'error.too_many_shares': 'The shares are more than 100% together.',
 } as const;

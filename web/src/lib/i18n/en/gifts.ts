@@ -13,6 +13,8 @@ export const gifts = {
   'gifts.promo': '+ {count} bonus',
   'gifts.top_up': 'Get coins',
   'gifts.sign_in': 'Sign in to give',
+  'gifts.own': 'This is your channel: viewers give here, you cannot give to yourself.',
+  'gifts.own.earnings': 'What you earn',
   'gifts.super_chat': 'Super chat',
   'gifts.super_chat.text': 'Your message',
   'gifts.super_chat.coins': 'Coins',

@@ -123,6 +123,8 @@ export const account: Record<keyof typeof en, string> = {
   'tokens.scope.channel_hint': '标题、推流码、房管，也包括读取。',
   'tokens.scope.chat': '在房间发言',
   'tokens.scope.chat_hint': '以你的名义发弹幕，也包括读取。',
+  'tokens.scope.gifts': '送礼物',
+  'tokens.scope.gifts_hint': '用你钱包里的金币送礼物，也包括读取。',
   'tokens.scope.operator': '管理服务器',
   'tokens.scope.operator_hint': '管理员能做的都能做，只给完全信得过的程序。',
   'tokens.expiry': '有效期',

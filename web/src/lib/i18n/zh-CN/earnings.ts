@@ -15,6 +15,7 @@ export const earnings = {
   'earnings.owed.note': '提现之后被撤回的部分，从以后的收益里扣除。',
   'earnings.split': '礼物分成',
   'earnings.split.version': '合约第{version}版。每件礼物按送出时的合约分成。',
+  'earnings.split.rounding': '不足一个金币的部分先舍去，剩下的金币归舍去最多的一方，相同时先归你：分成50%时，一金币的礼物全归你。',
   'earnings.split.streamer': '你',
   'earnings.split.agency': '公会',
   'earnings.split.agency_named': '公会：{name}',

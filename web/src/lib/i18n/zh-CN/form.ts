@@ -60,4 +60,12 @@ export const form: Record<keyof typeof en, string> = {
   'error.not_an_address': '请填完整的网址，比如https://example.org/hook。',
   'error.private_address': '这个地址不在公网上。如有需要，可以请本服务器的管理员放行。',
   'error.too_large': '内容太长，发不出去。',
+  'error.name_taken': '这个名称已经有了，请换一个。',
+  'error.not_reversible': '已经撤回过，或者不能撤回。请刷新页面查看现状。',
+  'error.not_refundable': '这一笔没有付款，无款可退。请刷新页面查看现状。',
+  'error.gifts_unavailable': '账本暂时连不上，礼物和钱包现在不能用。数据没有丢失，请稍后再试。',
+  'error.payments_unavailable': '支付暂时不可用，没有丢失任何东西，请稍后再试。',
+  'error.payments_off': '这台服务器没有设置支付渠道，不出售金币。',
+  'error.too_few': '少于最低要求。',
+  'error.too_many_shares': '各方比例加起来超过了100%。',
 };

@@ -15,6 +15,8 @@ export const gifts: Record<keyof typeof en, string> = {
   'gifts.promo': '+ {count}赠送',
   'gifts.top_up': '充值',
   'gifts.sign_in': '登录后送礼',
+  'gifts.own': '这是你的直播间，礼物由观众来送，不能送给自己。',
+  'gifts.own.earnings': '查看收益',
   'gifts.super_chat': '醒目留言',
   'gifts.super_chat.text': '留言内容',
   'gifts.super_chat.coins': '金币',
