@@ -1,6 +1,6 @@
 //! The only way into the ledger. One task owns it: whatever has gathered while the last transaction of the
 //! database went on is decided together and kept in the next one, so that a crowd costs few of them, and an
-//! account that everybody pays into is written once for all.
+//! account that everybody pays into is written once for all. The next batch is decided while one is kept.
 //!
 //! Nothing is answered before it is kept. Who is told that it is [unknown](Refused::Unknown) whether
 //! something was kept asks the same again: it is done once.

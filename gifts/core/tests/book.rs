@@ -3,7 +3,7 @@
 mod support;
 
 use gifts_core::account::{Counters, Kind};
-use gifts_core::command::{Hold, What};
+use gifts_core::command::{Hold, Outcome, Reversal, Settlement, What, Why};
 use gifts_core::row::AccountRow;
 use gifts_core::transfer::TransferId;
 use gifts_core::{Account, Book, Command, Contract, Name, Next, Receipt};
@@ -155,4 +155,43 @@ fn accounts_are_forgotten_but_those_that_are_chosen() {
 #[should_panic(expected = "what is to be kept is taken out first")]
 fn nothing_is_forgotten_that_is_yet_to_be_kept() {
     with_a_top_up().forget_accounts(|_| true);
+}
+
+/// What the ledger may not have yet is known until what is entered after it is taken out too.
+#[test]
+fn what_was_taken_out_is_known_until_more_is() {
+    let mut book = with_a_top_up();
+    let hold = What::Hold(Hold {
+        key: reference("h1"),
+        from: coin(Kind::Wallet(user(1))),
+        to: coin(Kind::Breakage),
+        amount: amount(10),
+        expires_at: None,
+    });
+    let transaction = perform(&mut book, NOW, hold).expect("it may be").receipt.id;
+    let of = TransferId {
+        transaction,
+        leg: 0,
+    };
+    book.take_changes();
+    assert!(book.recorded(transaction).is_some() && book.pending(of).is_some());
+    // Settled, it is what the ledger may not have yet once more.
+    let outcome = Outcome::Void;
+    perform(&mut book, NOW, What::Settlement(Settlement { of, outcome })).expect("it may be");
+    book.take_changes();
+    assert!(book.recorded(transaction).is_none());
+    assert!(book.pending(of).is_some_and(|it| it.resolved.is_some()));
+    // And so is what was taken back.
+    let paid = perform(&mut book, NOW, top_up("p2", 1, 50, 0))
+        .expect("it may be")
+        .receipt
+        .id;
+    book.take_changes();
+    assert!(book.pending(of).is_none());
+    let why = Why::Refund;
+    perform(&mut book, NOW, What::Reversal(Reversal { of: paid, why })).expect("it may be");
+    book.take_changes();
+    assert!(book.recorded(paid).is_some_and(|it| it.is_reversed));
+    book.take_changes();
+    assert!(book.recorded(paid).is_none());
 }
