@@ -31,6 +31,10 @@ const WINDOW: Limits = Limits {
 /// Danmaku that can be answered or deleted.
 const SAID_MAX: usize = 1_000;
 
+/// Gifts that whoever comes is given, and how many more while they are pinned.
+const GIFTS_LAST: usize = 20;
+const PINNED_MAX: usize = 50;
+
 /// Items of a durable lane that one who returns is read from the store. Of what is more, chat
 /// declares a gap.
 pub(crate) const RESUME_MAX: u64 = 1_000;
@@ -61,6 +65,8 @@ struct State {
     feeds: [Feed; Encoding::ALL.len()],
     /// What was said last.
     said: VecDeque<(u64, Danmaku)>,
+    /// What was given last, and what is still pinned.
+    gifts: VecDeque<Given>,
     /// Deleted items of the chat lane that may still be at hand.
     deleted: HashSet<u64>,
     /// Which danmaku everybody is shown.
@@ -101,6 +107,15 @@ struct Feed {
     batches: Arc<Batches>,
 }
 
+/// A gift that whoever comes is given.
+#[derive(Debug)]
+struct Given {
+    seq: u64,
+    at_ms: i64,
+    pinned_until_ms: i64,
+    pieces: [Bytes; Encoding::ALL.len()],
+}
+
 /// What somebody who comes is given, cut at one moment.
 #[derive(Debug)]
 pub struct Joined {
@@ -132,6 +147,7 @@ impl Room {
             places,
             feeds,
             said: VecDeque::new(),
+            gifts: VecDeque::new(),
             deleted: HashSet::new(),
             sampler: Sampler::new(shown_per_second, places.get(Lane::Chat).epoch),
             untold: None,
@@ -432,7 +448,7 @@ impl Room {
     }
 
     /// Lets somebody in who was at `places`. Who knows nothing of the chat is given the last
-    /// `history` of it.
+    /// `history` of it, and who knows nothing of gifts the last of those and all that are pinned.
     pub fn join(&self, encoding: Encoding, places: &Places, history: usize) -> Joined {
         let state = self.state();
         let wanted = PerLane::from_fn(|lane| {
@@ -443,7 +459,7 @@ impl Room {
         });
         let feed = &state.feeds[encoding as usize];
         let (mut missed, start) = feed.log.look(|window, _| {
-            let missed = state.look_back(window, &wanted, history);
+            let missed = state.look_back(window, encoding, &wanted, history);
             (missed, window.end())
         });
         missed.pieces.reverse();
@@ -609,18 +625,49 @@ impl State {
             droppable: item.lane.is_droppable(),
         };
         let at_micros = item.at_ms.saturating_mul(1_000);
-        for (feed, piece) in self.feeds.iter().zip(encode_item(item)) {
+        let pieces = encode_item(item);
+        self.note_gift(item, &pieces);
+        for (feed, piece) in self.feeds.iter().zip(pieces) {
             feed.put(line, piece, at_micros);
+        }
+    }
+
+    fn note_gift(&mut self, item: &Item, pieces: &[Bytes; Encoding::ALL.len()]) {
+        if let Event::TakenBack { of, .. } = &item.event {
+            self.gifts.retain(|given| given.seq != *of);
+        }
+        let Event::Gift(gift) = &item.event else {
+            return;
+        };
+        let pinned_ms = gift.pinned_ms.unwrap_or(0);
+        let pinned_ms = i64::try_from(pinned_ms).unwrap_or(i64::MAX);
+        self.gifts.push_back(Given {
+            seq: gift.seq,
+            at_ms: item.at_ms,
+            pinned_until_ms: item.at_ms.saturating_add(pinned_ms),
+            pieces: pieces.clone(),
+        });
+        if self.gifts.len() > GIFTS_LAST {
+            let is_over = |given: &Given| given.pinned_until_ms <= item.at_ms;
+            let over = self.gifts.iter().position(is_over);
+            if over.is_some() || self.gifts.len() > GIFTS_LAST + PINNED_MAX {
+                self.gifts.remove(over.unwrap_or(0));
+            }
         }
     }
 
     fn look_back(
         &self,
         window: &fanout::Window<Packet>,
+        encoding: Encoding,
         wanted: &PerLane<Option<u64>>,
         history: usize,
     ) -> LookedBack {
         let mut pieces = Vec::new();
+        let wants_gifts = history > 0 && wanted.get(Lane::Money).is_none();
+        let gifts = self.gifts.iter().rev().filter(|_| wants_gifts);
+        let mut gifts = gifts.peekable();
+        let piece = |given: &Given| given.pieces[encoding as usize].clone();
         // The oldest item of each lane that is at hand.
         let mut oldest = PerLane::from_fn(|lane| self.places.get(lane).offset);
         let mut history = if wanted.get(Lane::Chat).is_none() {
@@ -656,9 +703,12 @@ impl State {
                 history -= 1;
             }
             if is_missed || is_history {
+                let is_later = |given: &&Given| given.at_ms > packet.at_micros / 1_000;
+                pieces.extend(std::iter::from_fn(|| gifts.next_if(is_later)).map(piece));
                 pieces.push(packet.encoded.to_bytes(false));
             }
         }
+        pieces.extend(gifts.map(piece));
         let gaps = Lane::ALL.into_iter().filter_map(|lane| {
             let (from, to) = ((*wanted.get(lane))?, *oldest.get(lane));
             let lane = lane.number();
@@ -704,6 +754,7 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
     use wire::{Person, UserId};
 
     use super::*;
@@ -735,6 +786,23 @@ mod tests {
                 mentions: Vec::new(),
                 emotes: Default::default(),
             }),
+        }
+    }
+
+    fn gift(offset: u64, at_ms: i64, pinned_ms: Option<u64>) -> Item {
+        let gift = json!({
+            "seq": offset,
+            "by": { "id": UserId::new(), "handle": "ann" },
+            "gift": { "id": "rose", "name": {}, "tier": 1, "effect": "float", "glyph": "🌹" },
+            "count": 1,
+            "coins": 1,
+            "pinned_ms": pinned_ms,
+        });
+        Item {
+            lane: Lane::Money,
+            offset,
+            at_ms,
+            event: Event::Gift(Box::new(serde_json::from_value(gift).unwrap())),
         }
     }
 
@@ -779,6 +847,31 @@ mod tests {
         assert_eq!(room.said(4).map(|said| said.text), Some("#4".into()));
         // Of another life, nothing is known of the places.
         assert_eq!(given(&room, "chat:6:2", 1), chat(&[4]));
+    }
+
+    #[test]
+    fn who_comes_is_given_the_last_gifts_and_what_is_pinned() {
+        let room = empty_room();
+        let last = GIFTS_LAST as u64;
+        room.append(vec![gift(0, 0, Some(60_000)), danmaku(0)]);
+        room.append((1..=last + 2).map(|n| gift(n, 1_000, None)).collect());
+        let money = |offsets: &mut dyn Iterator<Item = u64>| -> Vec<_> {
+            offsets.map(|offset| (Lane::Money, offset)).collect()
+        };
+        let mut expected = money(&mut (4..=last + 2));
+        expected.splice(0..0, [(Lane::Money, 0), (Lane::Chat, 0)]);
+        // What is pinned came before what was said.
+        assert_eq!(given(&room, "", 9), expected);
+        assert_eq!(given(&room, "money:7:3", 0), money(&mut (3..=last + 2)));
+        assert_eq!(given(&room, "", 0), []);
+        room.append(vec![Item {
+            event: Event::TakenBack { seq: 99, of: 0 },
+            ..gift(last + 3, 2_000, None)
+        }]);
+        assert_eq!(given(&room, "chat:7:1", 9), expected[2..]);
+        // The pin is over.
+        room.append(vec![gift(last + 4, 61_000, None)]);
+        assert_eq!(given(&room, "chat:7:1", 9).len(), GIFTS_LAST);
     }
 
     #[test]
