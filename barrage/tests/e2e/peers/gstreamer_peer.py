@@ -38,7 +38,7 @@ BLACK, WHITE = 2, 3
 class Peer:
     def __init__(self, codec, url, key=None):
         self.codec, self.url, self.key = codec, url, key
-        self.session, self.failure = None, None
+        self.session, self.failure, self.offered_sdp = None, None, None
         self.loop = GLib.MainLoop()
         self.pipeline = Gst.Pipeline()
         self.webrtc = Gst.ElementFactory.make("webrtcbin")
@@ -107,10 +107,18 @@ class Peer:
         # What is in a reply is gone with it.
         reply = promise.get_reply()
         offer = reply.get_value("offer")
+        self.offered_sdp = offer.sdp.as_text()
+        self.webrtc.connect("notify::ice-gathering-state", self.gathered)
         self.webrtc.emit("set-local-description", offer, Gst.Promise.new())
+
+    def gathered(self, *_):
+        """Once all addresses are known: libnice may never pair those that come after the answer's."""
+        is_over = self.webrtc.get_property("ice-gathering-state") == GstWebRTC.WebRTCICEGatheringState.COMPLETE
+        if self.session or not is_over:
+            return
         try:
             # Without candidates: the server answers wherever it is asked from.
-            self.session = Session(self.url, self.key, offer.sdp.as_text())
+            self.session = Session(self.url, self.key, self.offered_sdp)
         except SystemExit as refused:
             self.fail(refused)
             return
