@@ -2,6 +2,7 @@
 //! and to ask costs.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,6 +17,7 @@ use kit::private_file;
 use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use wire::hex;
 
 use super::{
@@ -99,10 +101,15 @@ static ANSWER: Many = Many::new(
 /// Statements that are kept prepared.
 const STATEMENTS: usize = 128;
 
+/// Whoever writes in this process, one after another as they asked. SQLite itself lets whoever comes by at
+/// the right moment write, and a gate under load leaves few of those.
+type Turn = Arc<Mutex<()>>;
+
 /// The ledger's file.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
     options: SqliteConnectOptions,
+    turn: Turn,
 }
 
 impl SqliteStore {
@@ -157,7 +164,10 @@ impl SqliteStore {
             // What a statement that fails would undo is not written to a file.
             .pragma("temp_store", "memory")
             .log_statements(log::LevelFilter::Trace);
-        Self { options }
+        Self {
+            options,
+            turn: Turn::default(),
+        }
     }
 }
 
@@ -174,6 +184,7 @@ impl Store for SqliteStore {
 
     async fn open(&self) -> Result<Opened> {
         let mut connection = self.options.connect().await?;
+        let _turn = self.turn.lock().await;
         let fence = sqlx::query_scalar("UPDATE gate SET fence = fence + 1 RETURNING fence")
             .fetch_one(&mut connection)
             .await?;
@@ -189,7 +200,11 @@ impl Store for SqliteStore {
     }
 
     async fn writer(&self) -> Result<SqliteWriter> {
-        Ok(SqliteWriter(self.options.connect().await?))
+        Ok(SqliteWriter {
+            connection: self.options.connect().await?,
+            turn: Arc::clone(&self.turn),
+            writes: None,
+        })
     }
 
     async fn snapshot(&self) -> Result<SqliteSnapshot> {
@@ -202,6 +217,7 @@ impl Store for SqliteStore {
 
     async fn forget_answers(&self, before: i64, limit: i64) -> Result<u64> {
         let mut connection = self.options.connect().await?;
+        let _turn = self.turn.lock().await;
         let forgotten = sqlx::query(
             "DELETE FROM answers WHERE (scope, word) IN
                  (SELECT scope, word FROM answers WHERE at < $1 ORDER BY at LIMIT $2)",
@@ -221,7 +237,12 @@ impl Store for SqliteStore {
 
 /// A connection to write over.
 #[derive(Debug)]
-pub struct SqliteWriter(SqliteConnection);
+pub struct SqliteWriter {
+    connection: SqliteConnection,
+    turn: Turn,
+    /// While a transaction goes on.
+    writes: Option<OwnedMutexGuard<()>>,
+}
 
 /// A set as one text.
 fn set<T: Serialize>(rows: impl IntoIterator<Item = T>) -> String {
@@ -231,12 +252,13 @@ fn set<T: Serialize>(rows: impl IntoIterator<Item = T>) -> String {
 
 impl Writer for SqliteWriter {
     async fn begin(&mut self, fence: i64) -> Result<Next> {
+        self.writes = Some(Arc::clone(&self.turn).lock_owned().await);
         let next: Option<(i64, i64, i64)> = sqlx::query_as(
             "BEGIN IMMEDIATE;
              SELECT next_account, next_transaction, next_seq FROM gate WHERE fence = $1",
         )
         .bind(fence)
-        .fetch_optional(&mut self.0)
+        .fetch_optional(&mut self.connection)
         .await?;
         next.map(numbered).ok_or(StoreError::Fenced)
     }
@@ -247,7 +269,7 @@ impl Writer for SqliteWriter {
              JOIN answers a ON a.scope = k.value ->> 0 AND a.word = k.value ->> 1",
         )
         .bind(set(keys))
-        .fetch_all(&mut self.0)
+        .fetch_all(&mut self.connection)
         .await?;
         Ok(rows.into_iter().map(AnswerRow::from).collect())
     }
@@ -259,7 +281,7 @@ impl Writer for SqliteWriter {
              FROM transactions t WHERE id IN (SELECT value FROM json_each($1))",
         )
         .bind(set(ids.iter().map(ToString::to_string)))
-        .fetch_all(&mut self.0)
+        .fetch_all(&mut self.connection)
         .await?;
         rows.into_iter().map(recorded).collect()
     }
@@ -274,7 +296,7 @@ impl Writer for SqliteWriter {
              ORDER BY f.seq",
         )
         .bind(set(ids.iter().map(ToString::to_string)))
-        .fetch_all(&mut self.0)
+        .fetch_all(&mut self.connection)
         .await?;
         rows.into_iter().map(leg).collect()
     }
@@ -292,7 +314,7 @@ impl Writer for SqliteWriter {
         .bind(set(ids
             .iter()
             .map(|id| (id.transaction.to_string(), id.leg))))
-        .fetch_all(&mut self.0)
+        .fetch_all(&mut self.connection)
         .await?;
         rows.into_iter().map(pending).collect()
     }
@@ -304,7 +326,7 @@ impl Writer for SqliteWriter {
              FROM accounts WHERE id IN (SELECT value FROM json_each($1))",
         )
         .bind(set(ids.iter().map(ToString::to_string)))
-        .fetch_all(&mut self.0)
+        .fetch_all(&mut self.connection)
         .await?;
         rows.into_iter().map(account).collect()
     }
@@ -318,7 +340,7 @@ impl Writer for SqliteWriter {
         let (new, known): (Vec<&Change>, Vec<&Change>) =
             changes.accounts.iter().partition(|change| change.is_new);
         let at = changes.transactions.first().map_or(0, |row| row.created_at);
-        let connection = &mut self.0;
+        let connection = &mut self.connection;
         let mut written = OPEN
             .run(connection, &new, |change, row| new_account(change, at, row))
             .await?;
@@ -362,7 +384,7 @@ impl Writer for SqliteWriter {
         let put = format!("INSERT INTO {name} ({columns}) SELECT {values} FROM json_each($1)");
         sqlx::query(AssertSqlSafe(put))
             .bind(rows)
-            .execute(&mut self.0)
+            .execute(&mut self.connection)
             .await?;
         Ok(())
     }
@@ -375,7 +397,7 @@ impl Writer for SqliteWriter {
         .bind(next.account)
         .bind(next.transaction)
         .bind(next.seq)
-        .execute(&mut self.0)
+        .execute(&mut self.connection)
         .await?;
         Ok(())
     }
@@ -389,7 +411,7 @@ impl Writer for SqliteWriter {
         )
         .bind(set(numbers))
         .bind(at)
-        .execute(&mut self.0)
+        .execute(&mut self.connection)
         .await?;
         Ok(())
     }
@@ -406,18 +428,22 @@ impl Writer for SqliteWriter {
         .bind(link.sealed_at)
         .bind(hex::encode(&link.key))
         .bind(hex::encode(&link.signature))
-        .execute(&mut self.0)
+        .execute(&mut self.connection)
         .await?;
         Ok(())
     }
 
     async fn commit(&mut self) -> Result<()> {
-        let committed = sqlx::query("COMMIT").execute(&mut self.0).await;
+        let committed = sqlx::query("COMMIT").execute(&mut self.connection).await;
+        self.writes = None;
         committed.map(|_| ()).map_err(ended)
     }
 
     async fn roll_back(&mut self) -> Result<()> {
-        sqlx::query("ROLLBACK").execute(&mut self.0).await?;
+        sqlx::query("ROLLBACK")
+            .execute(&mut self.connection)
+            .await?;
+        self.writes = None;
         Ok(())
     }
 }
