@@ -12,7 +12,8 @@ use gifts_core::Micros;
 use gifts_core::account::{AccountId, Kind};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use wire::{ChannelId, UserId};
@@ -98,8 +99,11 @@ pub(crate) async fn run(gate: Gate, reading: Reading, crier: Arc<dyn Crier>) {
         sleep(LOOK_EVERY).await;
     };
     let mut after = 0;
+    // The latest flight to each room, which tells when it has ended.
+    let mut latest: HashMap<ChannelId, oneshot::Receiver<()>> = HashMap::new();
     while gate.is_open() {
         while flights.try_join_next().is_some() {}
+        latest.retain(|_, flight| flight.try_recv() == Err(TryRecvError::Empty));
         let told = match reading.untold(after, PAGE).await {
             Ok(told) => told,
             Err(error) => {
@@ -122,9 +126,15 @@ pub(crate) async fn run(gate: Gate, reading: Reading, crier: Arc<dyn Crier>) {
         for (channel, news) in sort(&told, &mut combos, &*crier, &gate).await {
             let (gate, crier) = (gate.clone(), Arc::clone(&crier));
             let slot = Arc::clone(&slot);
+            let (ends, flight) = oneshot::channel();
+            let before = latest.insert(channel, flight);
             flights.spawn(async move {
+                // A room hears of gifts in the order of the ledger.
+                if let Some(before) = before {
+                    let _ = before.await;
+                }
                 fly(channel, news, &gate, &*crier).await;
-                drop(slot);
+                drop((slot, ends));
             });
         }
     }
@@ -275,9 +285,99 @@ impl Combos {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use gifts_core::command::{Gift, Reference, TopUp, What as Asked};
+    use gifts_core::{Amount, Command, Contract, Name};
     use serde_json::json;
+    use tokio::sync::Notify;
 
     use super::*;
+    use crate::gate::Order;
+    use crate::store::place::Place;
+
+    /// A room that is slow to hear of the first gift, unless it hears of another meanwhile.
+    #[derive(Default)]
+    struct Slow {
+        heard: Mutex<Vec<i64>>,
+        told: AtomicUsize,
+        begins: Notify,
+        another: Notify,
+    }
+
+    impl Crier for Slow {
+        fn tell(&self, _: ChannelId, news: Vec<News>) -> Later<'_, Vec<bool>> {
+            Box::pin(async move {
+                if self.told.fetch_add(1, Ordering::Relaxed) == 0 {
+                    self.begins.notify_one();
+                    let _ = timeout(Duration::from_secs(1), self.another.notified()).await;
+                } else {
+                    self.another.notify_one();
+                }
+                let heard = news.iter().map(|one| one.seq);
+                self.heard.lock().unwrap().extend(heard);
+                vec![true; news.len()]
+            })
+        }
+
+        fn tell_balances(&self, _: UserId, _: Vec<Balance>) {}
+
+        fn tell_health(&self, _: Option<i64>) {}
+    }
+
+    #[tokio::test]
+    async fn a_room_hears_of_gifts_in_the_order_of_the_ledger() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::load(dir.path(), None).await.unwrap();
+        let (gate, _) = place.open_gate().await.unwrap();
+        let reading = Reading::open(&place).await.unwrap();
+        let crier = Arc::<Slow>::default();
+        let relaying = tokio::spawn(run(gate.clone(), reading, crier.clone()));
+        let (user, channel) = (UserId::new(), ChannelId::new());
+        let perform = async |what, public| {
+            let order = Order {
+                command: Command::new(what, 0),
+                key: None,
+                public,
+            };
+            gate.perform(order).await.unwrap().number
+        };
+        let amount = |units| Amount::new(units).unwrap();
+        let top_up = TopUp {
+            psp: Name::new("sandbox").unwrap(),
+            payment: Reference::new("first").unwrap(),
+            user,
+            currency: "CNY".parse().unwrap(),
+            paid: amount(600),
+            coins: amount(60),
+            bonus: None,
+        };
+        perform(Asked::TopUp(top_up), None).await;
+        let mut given = Vec::new();
+        for key in ["g1", "g2", "g3"] {
+            let gift = Gift {
+                sender: user,
+                key: Reference::new(key).unwrap(),
+                channel,
+                item: Reference::new("rose").unwrap(),
+                price: amount(1),
+                contract: Contract::new(1, 5_000, None).unwrap(),
+            };
+            given.push(perform(Asked::Gift(gift), Some(json!({ "gift": "rose" }))).await);
+            if given.len() == 1 {
+                crier.begins.notified().await;
+            }
+        }
+        let all_heard = async {
+            while crier.heard.lock().unwrap().len() < given.len() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(30), all_heard).await.unwrap();
+        assert_eq!(*crier.heard.lock().unwrap(), given);
+        relaying.abort();
+    }
 
     fn gift(sender: &str, combo: &str, count: i64) -> Value {
         json!({ "by": { "id": sender }, "gift": { "id": "rose" }, "count": count, "combo": combo })
