@@ -83,6 +83,7 @@ struct Batch {
 type Written<W> = std::result::Result<W, (Vec<Entry>, StoreError)>;
 
 /// What happens next.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Event<W> {
     Asked(Entry),
     Written(Written<W>),
@@ -345,10 +346,11 @@ impl<S: Store> Task<S> {
     /// Forgets accounts, if they are many and all of them are kept.
     async fn forget_accounts(&mut self) {
         let is_full = |book: &Book| book.accounts().len() > ACCOUNTS_MAX;
-        if self.book.as_ref().is_some_and(is_full) && self.wait().await {
-            if let Some(book) = &mut self.book {
-                book.forget_accounts(|_| false);
-            }
+        if self.book.as_ref().is_some_and(is_full)
+            && self.wait().await
+            && let Some(book) = &mut self.book
+        {
+            book.forget_accounts(|_| false);
         }
     }
 }
