@@ -454,10 +454,10 @@ const cases = {
   },
 
   async 'a page that is loaded again has the super chats that are paid for, and the last gifts, once'() {
-    const [fay, viewer] = [await somebody('fay'), await somebody(null)];
-    await buysCoins(fay, '30');
-    await gives(fay, { key: 'a', gift: 'rose', count: 3 });
-    await gives(fay, { key: 'b', gift: 'super_chat', coins: 50, text: 'play it again' });
+    const [una, viewer] = [await somebody('una'), await somebody(null)];
+    await buysCoins(una, '30');
+    await gives(una, { key: 'a', gift: 'rose', count: 3 });
+    await gives(una, { key: 'b', gift: 'super_chat', coins: 50, text: 'play it again' });
     const has = async (page) => {
       await page.locator('.pins li').getByText('play it again').waitFor();
       await page.getByRole('log').getByText('Rose ×3').waitFor();
@@ -467,7 +467,7 @@ const cases = {
     assert.deepEqual(await has(viewer), [1, 2]);
     await viewer.reload();
     assert.deepEqual(await has(viewer), [1, 2], 'after a reload');
-    await gives(fay, { key: 'c', gift: 'rose', count: 2 });
+    await gives(una, { key: 'c', gift: 'rose', count: 2 });
     await viewer.getByRole('log').getByText('Rose ×2').waitFor();
     await viewer.reload();
     await viewer.getByRole('log').getByText('Rose ×2').waitFor();
@@ -476,34 +476,34 @@ const cases = {
     await viewer.getByText('The connection to the chat broke').waitFor();
     await viewer.context().setOffline(true);
     server = await startServer({ before: server, settings: FREE });
-    await gives(fay, { key: 'd', gift: 'super_chat', coins: 30, text: 'and once more' });
+    await gives(una, { key: 'd', gift: 'super_chat', coins: 30, text: 'and once more' });
     await viewer.context().setOffline(false);
     await viewer.locator('.pins li').getByText('and once more').waitFor({ timeout: 60_000 });
     assert.deepEqual(await has(viewer), [2, 4], 'after a break');
   },
 
   async 'coins are bought once, also across a reload, and are there when one is back in the room'() {
-    const gus = await somebody('gus');
-    await gus.getByRole('link', { name: 'Get coins' }).click();
+    const wes = await somebody('wes');
+    await wes.getByRole('link', { name: 'Get coins' }).click();
     // The first press arrives, and its answer does not.
-    await gus.route('**/api/v1/wallet/top-ups', async (route) => {
+    await wes.route('**/api/v1/wallet/top-ups', async (route) => {
       if (route.request().method() !== 'POST') return route.fallback();
       await route.fetch();
       return route.abort();
     });
-    const pack = gus.getByRole('button', { name: '300 coins' });
+    const pack = wes.getByRole('button', { name: '300 coins' });
     await pack.click();
-    await gus.getByRole('alert').filter({ hasText: /./ }).waitFor();
-    await gus.unroute('**/api/v1/wallet/top-ups');
-    await gus.reload();
+    await wes.getByRole('alert').filter({ hasText: /./ }).waitFor();
+    await wes.unroute('**/api/v1/wallet/top-ups');
+    await wes.reload();
     await pack.click();
-    await gus.getByRole('link', { name: 'Pay later' }).click();
-    await gus.getByText('Not paid yet').waitFor();
-    assert.equal(await gus.getByRole('link', { name: 'Continue paying' }).count(), 1);
-    await gus.getByRole('link', { name: 'Continue paying' }).click();
-    await gus.getByRole('button', { name: 'Pay' }).click();
-    await gus.waitForURL(server.room);
-    await gus.locator('.purse .coins').getByText('300').waitFor();
+    await wes.getByRole('link', { name: 'Pay later' }).click();
+    await wes.getByText('Not paid yet').waitFor();
+    assert.equal(await wes.getByRole('link', { name: 'Continue paying' }).count(), 1);
+    await wes.getByRole('link', { name: 'Continue paying' }).click();
+    await wes.getByRole('button', { name: 'Pay' }).click();
+    await wes.waitForURL(server.room);
+    await wes.locator('.purse .coins').getByText('300').waitFor();
   },
 
   'what is said about a picture is not shown before it, whoever is how far behind': () => saidAboutPictures('dan', 'low', 'ws-flv'),
