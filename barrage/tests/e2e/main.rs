@@ -27,6 +27,7 @@ mod first_start;
 mod follows;
 mod gifts;
 mod ledger;
+mod narrow;
 mod nodes;
 mod operation;
 mod pages;
