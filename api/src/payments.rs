@@ -81,6 +81,11 @@ impl Payments {
             None if is("stripe") => Some(Arc::new(Stripe::new(&config.stripe)?)),
             None => None,
         };
+        if sandbox.is_some() {
+            tracing::info!(
+                "coins cost nothing: set `payments.provider` before anything is owed for them"
+            );
+        }
         Ok(Self {
             store,
             config,

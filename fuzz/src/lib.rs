@@ -11,6 +11,7 @@
 //! - [`said`], [`room_token`], [`since`]: what members of rooms send.
 //! - [`offer`], [`webrtc`]: session descriptions, and datagrams of peers.
 //! - [`dtls`], [`opened`]: handshakes on a path that was let in, and what comes over it sealed.
+//! - [`webhook`]: what a payment provider is said to have told.
 //! - [`seeds`]: what the corpora begin with.
 
 mod amf;
@@ -21,6 +22,7 @@ mod pairing;
 mod room;
 mod rtmp;
 pub mod seeds;
+mod webhook;
 mod webrtc;
 mod websocket;
 
@@ -30,6 +32,7 @@ pub use flv::flv;
 pub use opened::opened;
 pub use room::{room_token, said, since};
 pub use rtmp::{chunk, handshake, session};
+pub use webhook::webhook;
 pub use webrtc::{offer, webrtc};
 pub use websocket::websocket;
 
@@ -37,7 +40,7 @@ pub use websocket::websocket;
 pub type Run = fn(&[u8]);
 
 /// A function for each target, by the name of its corpus.
-pub const TARGETS: [(&str, Run); 14] = [
+pub const TARGETS: [(&str, Run); 15] = [
     ("amf0", amf0),
     ("amf3", amf3),
     ("chunk", chunk),
@@ -50,6 +53,7 @@ pub const TARGETS: [(&str, Run); 14] = [
     ("said", said),
     ("session", session),
     ("since", since),
+    ("webhook", webhook),
     ("webrtc", webrtc),
     ("websocket", websocket),
 ];

@@ -2,6 +2,7 @@
 //! formats.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use gifts::payment::signature;
 use media::amf0::Value;
 use media::flv::{self, TagKind};
 use media::{amf0, amf3};
@@ -28,6 +29,7 @@ pub fn of(target: &str) -> Vec<(&'static str, Vec<u8>)> {
         "said" => said_seeds(),
         "session" => session_seeds(),
         "since" => since_seeds(),
+        "webhook" => webhook_seeds(),
         "webrtc" => webrtc_seeds(),
         "websocket" => websocket_seeds(),
         _ => Vec::new(),
@@ -547,6 +549,53 @@ fn room_token_seeds() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("claims", claims.to_string().into_bytes()),
         ("token", signed.unwrap_or_default().into_bytes()),
+    ]
+}
+
+fn webhook_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let told = |kind: &str, object: serde_json::Value| {
+        let body = json!({ "id": "evt_1", "type": kind, "created": 1_763_772_000, "data": { "object": object } });
+        let body = body.to_string();
+        let header = signature::sign(
+            &signature::Secret::new(b"whsec_seed"),
+            1_763_772_000,
+            body.as_bytes(),
+        );
+        format!("{header}\n{body}").into_bytes()
+    };
+    let top_up = "019aa4f2-8a52-7000-8000-aabbccddeeff";
+    vec![
+        (
+            "session",
+            told(
+                "checkout.session.completed",
+                json!({
+                    "id": "cs_1", "payment_intent": "pi_1", "client_reference_id": top_up,
+                    "currency": "cny", "amount_total": 600, "payment_status": "paid", "status": "complete",
+                }),
+            ),
+        ),
+        (
+            "charge",
+            told(
+                "charge.refunded",
+                json!({ "id": "ch_1", "payment_intent": "pi_1", "currency": "cny", "amount": 600, "amount_refunded": 200 }),
+            ),
+        ),
+        (
+            "dispute",
+            told(
+                "charge.dispute.closed",
+                json!({ "id": "dp_1", "payment_intent": "pi_1", "currency": "cny", "amount": 600, "status": "lost" }),
+            ),
+        ),
+        (
+            "intent",
+            told(
+                "payment_intent.succeeded",
+                json!({ "id": "pi_1", "metadata": { "top_up": top_up }, "currency": "cny", "amount": 600 }),
+            ),
+        ),
     ]
 }
 
